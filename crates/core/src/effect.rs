@@ -1,0 +1,289 @@
+//! Wishes to change or look at the world, and what is learnt from them.
+
+use std::fmt;
+
+use crate::fault::Fault;
+use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, StoreId, StoreVersion};
+use crate::model::{Mark, Occupant};
+
+/// A wish, derived from a committed row. It carries all that is needed to act, so that what is done late is refused
+/// by the fence it carries.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Effect {
+    /// Mint a value for the candidate and seal it.
+    Seal {
+        /// Whom.
+        to: Occupant,
+        /// Which minted value.
+        candidate: Candidate,
+    },
+    /// Make the target accept the candidate.
+    EnsureAccepted {
+        /// Which generation, and where.
+        who: Occupant,
+        /// Which minted value.
+        candidate: Candidate,
+        /// The mark to compare and leave.
+        mark: Mark,
+    },
+    /// One round of verification: log in at every required endpoint and assert its rights.
+    Login {
+        /// Which generation, and where.
+        who: Occupant,
+        /// Which minted value.
+        candidate: Candidate,
+    },
+    /// Read a store's version.
+    Head {
+        /// Which store.
+        store: StoreId,
+    },
+    /// Put the generation's value into the store and make it current, if the store is at `expect`.
+    Point {
+        /// Which store.
+        store: StoreId,
+        /// Whose value.
+        value: Occupant,
+        /// Under which number.
+        publication: Publication,
+        /// Only at this version.
+        expect: Option<StoreVersion>,
+    },
+    /// Call the roll of those who must have loaded the publication.
+    CountAdoption {
+        /// Under which number.
+        publication: Publication,
+        /// In which role.
+        role: Role,
+    },
+    /// Look whether these generations are in use.
+    CountUse {
+        /// Which generations.
+        of: Vec<Occupant>,
+    },
+    /// End sessions of these generations.
+    EndSessions {
+        /// Which generations.
+        of: Vec<Occupant>,
+    },
+    /// Make the target refuse a generation, reversibly, and prove it.
+    EnsureRefused {
+        /// Which generation, and where.
+        who: Occupant,
+        /// The mark to compare and leave.
+        mark: Mark,
+    },
+    /// Make the target accept a disabled generation again.
+    Release {
+        /// Which generation, and where.
+        who: Occupant,
+        /// The mark to compare and leave.
+        mark: Mark,
+    },
+    /// Make the target forget a retired generation.
+    Destroy {
+        /// Which generation, and where.
+        who: Occupant,
+        /// The mark to compare and leave.
+        mark: Mark,
+    },
+    /// Make the target refuse and forget an abandoned generation.
+    Revoke {
+        /// Which generation, and where.
+        who: Occupant,
+        /// The mark to compare and leave.
+        mark: Mark,
+    },
+}
+
+/// In which role a consumer is called. One identity may be in both.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Role {
+    /// It accepts what others present: its acknowledgement gates Verify.
+    Verifier,
+    /// It presents the credential: its acknowledgement gates Propagate.
+    Presenter,
+}
+
+/// The idempotency key of an effect, the name of what it makes, and the label it leaves at the provider (R2).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EffectId(String);
+
+impl EffectId {
+    /// The id as text: `group/generation.candidate/kind[/subject[/publication]]`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EffectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for EffectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Effect {
+    /// The kind as one word, for ids, logs and fault points.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Seal { .. } => "seal",
+            Self::EnsureAccepted { .. } => "accept",
+            Self::Login { .. } => "login",
+            Self::Head { .. } => "head",
+            Self::Point { .. } => "point",
+            Self::CountAdoption { .. } => "adoption",
+            Self::CountUse { .. } => "use",
+            Self::EndSessions { .. } => "end_sessions",
+            Self::EnsureRefused { .. } => "refuse",
+            Self::Release { .. } => "release",
+            Self::Destroy { .. } => "destroy",
+            Self::Revoke { .. } => "revoke",
+        }
+    }
+
+    /// Whether it only looks. A look is repeated at the poll interval; an act is repeated only after a fault.
+    pub const fn is_look(&self) -> bool {
+        matches!(
+            self,
+            Self::Login { .. } | Self::Head { .. } | Self::CountAdoption { .. } | Self::CountUse { .. }
+        )
+    }
+
+    /// The id of this effect, for a group whose rotation leads to `to` with `candidate`.
+    pub fn id(&self, group: &GroupId, to: Generation, candidate: Candidate) -> EffectId {
+        let kind = self.kind();
+        let base = format!("{group}/{to}.{candidate}/{kind}");
+        EffectId(match self {
+            Self::Seal { .. } | Self::CountUse { .. } | Self::EndSessions { .. } => base,
+            Self::EnsureAccepted { who, .. }
+            | Self::Login { who, .. }
+            | Self::EnsureRefused { who, .. }
+            | Self::Release { who, .. }
+            | Self::Destroy { who, .. }
+            | Self::Revoke { who, .. } => format!("{base}/{}", who.generation),
+            Self::Head { store } => format!("{base}/{store}"),
+            Self::Point { store, publication, .. } => format!("{base}/{store}/{publication}"),
+            Self::CountAdoption { publication, .. } => format!("{base}/{publication}"),
+        })
+    }
+}
+
+/// What was learnt.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fact {
+    /// The candidate's value is minted; the commit that records this holds it sealed.
+    Sealed,
+    /// The target accepts the generation with the candidate's value.
+    Accepted(Generation),
+    /// One whole round of verification passed, on every required endpoint.
+    LoggedIn(Generation),
+    /// The target refuses the generation, with the positive control passed in the same round.
+    Refused(Generation),
+    /// The store's version, and the publication that its head bears if it bears our label.
+    Head {
+        /// Which store.
+        store: StoreId,
+        /// The store's version; `None` if it holds nothing for the group.
+        version: Option<StoreVersion>,
+        /// The publication that the head bears, if it bears our label.
+        ours: Option<Publication>,
+    },
+    /// The store points to what the effect asked for.
+    Pointed {
+        /// Which store.
+        store: StoreId,
+        /// The store's version; `None` if it holds nothing for the group.
+        version: StoreVersion,
+    },
+    /// Who is how far.
+    Adoption {
+        /// In which role.
+        role: Role,
+        /// The answers.
+        call: RollCall,
+    },
+    /// Whether the generations asked for are in use.
+    Use(Tally),
+    /// The brake was released by a write of ours.
+    Released(Generation),
+    /// The target has forgotten the generation.
+    Destroyed(Generation),
+    /// The generation was revoked by a write of ours.
+    Revoked(Generation),
+    /// Sessions were ended as asked.
+    SessionsEnded,
+    /// An effect of this kind failed.
+    Fault {
+        /// Its kind.
+        effect: &'static str,
+        /// What went wrong.
+        fault: Fault,
+    },
+    /// Time passed.
+    Tick,
+    /// A person asked for something.
+    Order(Order),
+}
+
+/// What a person may ask of a live rotation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Order {
+    /// Stay where it is.
+    Hold,
+    /// Go on; after drift: write over what somebody else wrote.
+    Resume,
+    /// Go back.
+    Rollback,
+    /// Give up; only while nothing was touched.
+    Abandon,
+    /// Stop waiting in this phase. The engine takes it only with a reason, which is audited.
+    Force,
+}
+
+/// Whether something is in use. Unknown is a value, never zero.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Tally {
+    /// Nothing was seen, by somebody able to see.
+    None,
+    /// This many uses were seen.
+    Some(u32),
+    /// Nobody could look.
+    Unknown,
+}
+
+/// The answer to a roll call.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct RollCall {
+    /// Those expected, in this role.
+    pub members: Vec<Member>,
+    /// Whether the list of those expected is complete.
+    pub complete: bool,
+}
+
+/// One expected consumer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Member {
+    /// Who.
+    pub consumer: ConsumerId,
+    /// The highest publication acknowledged, with proof, and how far it got.
+    pub acked: Option<(Publication, Reach)>,
+}
+
+/// How far a publication got at a consumer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Reach {
+    /// It should get there.
+    Expected,
+    /// It was handed over.
+    Delivered,
+    /// It is loaded: everything new uses it.
+    Loaded,
+    /// It was used with success.
+    Used,
+}

@@ -1,0 +1,41 @@
+//! The pure core of Handover.
+//!
+//! Every rotation is the same dance: those who accept a credential learn the new one first, those who present it move
+//! second, the old one is forgotten last, and only on proof. This crate holds the decisions and nothing else: no I/O,
+//! no clock, no randomness, no async, no logging. Time comes in as data, and so does everything that was learnt.
+//!
+//! * [`plan()`] says whether a rotation may start, and fixes what it will go by;
+//! * [`start`] makes its first row, [`advance`] the next row from a fact;
+//! * [`wants`] derives from a row what to do now, whom it waits for, and when to look again;
+//! * [`check`] lists the invariants that a row breaks.
+//!
+//! The traits in [`port`] are what the engine asks of the world.
+
+mod advance;
+mod check;
+mod effect;
+mod fault;
+mod id;
+mod model;
+mod plan;
+pub mod port;
+mod time;
+mod wants;
+
+pub use advance::{Refusal, Seen, advance, start};
+pub use check::{Violation, check};
+pub use effect::{Effect, EffectId, Fact, Member, Order, Reach, Role, RollCall, Tally};
+pub use fault::{Advice, Fault, FaultKind, Touched};
+pub use id::{
+    BadName, Candidate, ConsumerId, Epoch, Generation, GroupId, NAME_BYTES_MAX, Publication, RowVersion, Slot, StoreId,
+    StoreVersion,
+};
+pub use model::{
+    Cause, Hold, Mark, Occupant, Outcome, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo,
+};
+pub use plan::{
+    Census, Deadline, Obstacle, OnDeadline, Plan, Policy, SeesUse, Slots, StoreCapability, Strategy, Stretch,
+    TargetCapability, plan,
+};
+pub use time::{Timestamp, Waited};
+pub use wants::{Blocker, Wants, wants};

@@ -1,0 +1,327 @@
+//! What is fixed when a rotation starts, and why a start is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::effect::Reach;
+use crate::fault::Fault;
+use crate::id::{Slot, StoreId};
+use crate::model::{Occupant, Phase, Row, Undo};
+
+/// How a credential is handed over. A strategy is a plan over the same phases, not another engine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Strategy {
+    /// One slot, replaced in place.
+    Immediate,
+    /// Written under a staging label, verified, promoted by one pointer move.
+    Staged,
+    /// Both generations are accepted for as long as the move takes.
+    DualWrite,
+    /// Two complete sets, switched by one pointer.
+    BlueGreen,
+}
+
+/// How many generations the target can keep at once.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Slots {
+    /// This many places, used again and again.
+    Fixed(u32),
+    /// A fresh principal for each generation.
+    Fresh,
+}
+
+/// What a target can do. Data: the planner reads it and the conformance suite tests it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TargetCapability {
+    /// How many generations it keeps at once.
+    pub slots: Slots,
+    /// How it shows who uses what.
+    pub sees_use: SeesUse,
+    /// Whether it compares marks in the same transaction as the change (R6).
+    pub fences: bool,
+    /// Whether it compares the rights of the candidate with those of the current generation.
+    pub verifies_rights: bool,
+}
+
+/// How a target shows use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SeesUse {
+    /// Not at all.
+    No,
+    /// What is open at the moment of looking.
+    Sampled,
+    /// Everything since the last look.
+    Counted,
+}
+
+/// What a store can do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreCapability {
+    /// Whether a value can be put without becoming current.
+    pub stages: bool,
+    /// Whether a pointer move is refused at another version than expected (R4).
+    pub fences: bool,
+    /// How many versions it keeps per group, if there is a limit.
+    pub versions_max: Option<u32>,
+}
+
+/// What happens when a phase's deadline passes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OnDeadline {
+    /// Stay, loudly.
+    Hold,
+    /// Go back.
+    Rollback,
+    /// End the sessions of the old generation (in Drain; elsewhere: stay, loudly).
+    TerminateSessions,
+    /// Stay, and ask a person to force it.
+    RequestForce,
+}
+
+/// A phase's deadline.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Deadline {
+    /// Observed time in the phase.
+    pub after: Duration,
+    /// What happens then.
+    pub then: OnDeadline,
+}
+
+/// Phases for which a deadline can be set.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Stretch {
+    /// Stage and Apply.
+    Apply,
+    /// Verify.
+    Verify,
+    /// Publish.
+    Publish,
+    /// Propagate.
+    Propagate,
+    /// Drain.
+    Drain,
+    /// Disable and Destroy.
+    Disable,
+    /// The whole way back.
+    Rollback,
+}
+
+impl Stretch {
+    /// The stretch that a phase belongs to; `None` once it is done.
+    pub const fn of(phase: &Phase) -> Option<Self> {
+        match phase {
+            Phase::Stage | Phase::Apply => Some(Self::Apply),
+            Phase::Verify { .. } => Some(Self::Verify),
+            Phase::Publish { .. } => Some(Self::Publish),
+            Phase::Propagate { .. } => Some(Self::Propagate),
+            Phase::Drain { .. } => Some(Self::Drain),
+            Phase::Disable { .. } | Phase::Destroy { .. } => Some(Self::Disable),
+            Phase::Rollback(
+                Undo::Release | Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. },
+            ) => Some(Self::Rollback),
+            Phase::Done(_) => None,
+        }
+    }
+}
+
+/// What the user wants. Durations are observed time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Policy {
+    /// The strategy; `None`: what the target's slots allow.
+    pub strategy: Option<Strategy>,
+    /// Rounds of verification that must pass in a row. At least 1.
+    pub passes_min: u32,
+    /// How long the old generation must be seen unused.
+    pub quiet_min: Duration,
+    /// How long both generations stay valid after all presenters moved.
+    pub overlap_min: Duration,
+    /// How long the brake is held before the old generation is forgotten.
+    pub brake_for: Duration,
+    /// How often is looked while waiting. Longer than zero.
+    pub poll: Duration,
+    /// How far presenters and verifiers must get.
+    pub reach_min: Reach,
+    /// Whether a failed verification is rolled back without asking.
+    pub auto_rollback: bool,
+    /// How many candidates the target may reject. At least 1.
+    pub candidates_max: u32,
+    /// Deadlines, for those stretches that have one.
+    pub deadlines: BTreeMap<Stretch, Deadline>,
+    /// Whether verifiers are called before anything is published.
+    pub verifiers: bool,
+    /// Whether presenters are called after it. Without them, only the target's evidence gates Disable.
+    pub presenters: bool,
+    /// The longest way from fetch to load of consumers that are known by the target's evidence alone.
+    pub fetch_to_load_max: Duration,
+}
+
+/// What was fixed when the rotation started. Stored with it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Plan {
+    /// The strategy.
+    pub strategy: Strategy,
+    /// The target's slots.
+    pub slots: Slots,
+    /// The stores that publish the group.
+    pub stores: BTreeSet<StoreId>,
+    /// See [`Policy::passes_min`].
+    pub passes_min: u32,
+    /// See [`Policy::quiet_min`].
+    pub quiet_min: Duration,
+    /// See [`Policy::overlap_min`].
+    pub overlap_min: Duration,
+    /// See [`Policy::brake_for`].
+    pub brake_for: Duration,
+    /// See [`Policy::poll`].
+    pub poll: Duration,
+    /// See [`Policy::reach_min`].
+    pub reach_min: Reach,
+    /// See [`Policy::auto_rollback`].
+    pub auto_rollback: bool,
+    /// See [`Policy::candidates_max`].
+    pub candidates_max: u32,
+    /// See [`Policy::deadlines`].
+    pub deadlines: BTreeMap<Stretch, Deadline>,
+    /// See [`Policy::verifiers`].
+    pub verifiers: bool,
+    /// See [`Policy::presenters`].
+    pub presenters: bool,
+    /// Digest of the policy that this came from, as text; made by who read the policy.
+    pub policy_digest: String,
+}
+
+/// What the planner sees of the world.
+#[derive(Debug)]
+pub struct Census<'a> {
+    /// The group's row.
+    pub row: &'a Row,
+    /// What the target can do.
+    pub target: TargetCapability,
+    /// What preflight found wrong at the target and the stores.
+    pub findings: Vec<Fault>,
+    /// The group's stores and what they can do.
+    pub stores: BTreeMap<StoreId, StoreCapability>,
+    /// Digest of the policy.
+    pub policy_digest: String,
+}
+
+/// Why a plan is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Obstacle {
+    /// A rotation of this group is live and cannot be superseded.
+    Live,
+    /// This strategy cannot be executed yet.
+    NotBuilt(Strategy),
+    /// The strategy needs more slots than the target has.
+    Slots {
+        /// How many are needed.
+        needed: u32,
+        /// How many there are.
+        there: u32,
+    },
+    /// The target cannot fence: a late write could kill a live credential (R6).
+    TargetDoesNotFence,
+    /// This store cannot fence: a late write could bring a revoked credential back (R4).
+    StoreDoesNotFence(StoreId),
+    /// The group has no store: nobody could fetch the new value.
+    NoStore,
+    /// The target does not show use, so nothing can prove that the old generation is out of use.
+    NoEvidence,
+    /// Consumers that only the target's evidence knows may fetch and load within the quiet time.
+    QuietTooShort,
+    /// A number in the policy is out of its bounds; the words say which.
+    Policy(&'static str),
+    /// Preflight found this.
+    Found(Fault),
+}
+
+/// Makes a plan, or says everything that stands in its way.
+pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>> {
+    let mut obstacles = Vec::new();
+    let there = match census.target.slots {
+        Slots::Fixed(slots) => slots,
+        Slots::Fresh => u32::MAX,
+    };
+    let strategy = policy.strategy.unwrap_or(if there >= 2 { Strategy::DualWrite } else { Strategy::Staged });
+    if strategy != Strategy::DualWrite {
+        obstacles.push(Obstacle::NotBuilt(strategy));
+    }
+    let superseded = match census.row.live() {
+        Some(live) if live.can_be_superseded() => live.owed.len() + 1,
+        Some(_) => {
+            obstacles.push(Obstacle::Live);
+            0
+        }
+        None => 0,
+    };
+    let needed = 2 + u32::try_from(superseded).unwrap_or(u32::MAX - 2);
+    if strategy == Strategy::DualWrite && there < needed {
+        obstacles.push(Obstacle::Slots { needed, there });
+    }
+    if !census.target.fences {
+        obstacles.push(Obstacle::TargetDoesNotFence);
+    }
+    if census.stores.is_empty() {
+        obstacles.push(Obstacle::NoStore);
+    }
+    for (store, capability) in &census.stores {
+        if !capability.fences {
+            obstacles.push(Obstacle::StoreDoesNotFence(store.clone()));
+        }
+    }
+    if census.target.sees_use == SeesUse::No {
+        obstacles.push(Obstacle::NoEvidence);
+    }
+    if !policy.presenters && policy.quiet_min <= policy.fetch_to_load_max {
+        obstacles.push(Obstacle::QuietTooShort);
+    }
+    obstacles.extend(policy.out_of_bounds().map(Obstacle::Policy));
+    obstacles.extend(census.findings.iter().cloned().map(Obstacle::Found));
+    if !obstacles.is_empty() {
+        return Err(obstacles);
+    }
+    Ok(Plan {
+        strategy,
+        slots: census.target.slots,
+        stores: census.stores.keys().cloned().collect(),
+        passes_min: policy.passes_min,
+        quiet_min: policy.quiet_min,
+        overlap_min: policy.overlap_min,
+        brake_for: policy.brake_for,
+        poll: policy.poll,
+        reach_min: policy.reach_min,
+        auto_rollback: policy.auto_rollback,
+        candidates_max: policy.candidates_max,
+        deadlines: policy.deadlines.clone(),
+        verifiers: policy.verifiers,
+        presenters: policy.presenters,
+        policy_digest: census.policy_digest.clone(),
+    })
+}
+
+impl Policy {
+    fn out_of_bounds(&self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.passes_min == 0, "passes_min must be at least 1: a rotation without verification is refused"),
+            (self.passes_min > 100, "passes_min must be at most 100"),
+            (self.candidates_max == 0, "candidates_max must be at least 1"),
+            (self.candidates_max > 10, "candidates_max must be at most 10"),
+            (self.poll.is_zero(), "poll must be longer than zero"),
+            (self.reach_min < Reach::Loaded, "reach_min must be loaded or used: a delivery proves nothing"),
+        ]
+        .into_iter()
+        .filter_map(|(bad, words)| bad.then_some(words))
+    }
+}
+
+impl Plan {
+    /// The lowest slot that none of `taken` occupies; with fresh principals, one that was never used.
+    pub fn free_slot(&self, taken: &[Occupant], fresh: u64) -> Option<Slot> {
+        match self.slots {
+            Slots::Fixed(slots) => {
+                (0..slots).map(Slot).find(|slot| taken.iter().all(|occupant| occupant.slot != *slot))
+            }
+            Slots::Fresh => u32::try_from(fresh).ok().map(Slot),
+        }
+    }
+}

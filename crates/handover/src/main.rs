@@ -1,0 +1,2 @@
+//! The Handover server and command line.
+fn main() {}
