@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::fault::Fault;
-use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, StoreId, StoreVersion};
+use crate::id::{ConsumerId, Generation, GroupId, Publication, StoreId, StoreVersion};
 use crate::model::{Mark, Occupant};
 
 /// A wish, derived from a committed row. It carries all that is needed to act, so that what is done late is refused
@@ -14,15 +14,11 @@ pub enum Effect {
     Seal {
         /// Whom.
         to: Occupant,
-        /// Which minted value.
-        candidate: Candidate,
     },
     /// Make the target accept the candidate.
     EnsureAccepted {
         /// Which generation, and where.
         who: Occupant,
-        /// Which minted value.
-        candidate: Candidate,
         /// The mark to compare and leave.
         mark: Mark,
     },
@@ -30,8 +26,6 @@ pub enum Effect {
     Login {
         /// Which generation, and where.
         who: Occupant,
-        /// Which minted value.
-        candidate: Candidate,
     },
     /// Read a store's version.
     Head {
@@ -149,16 +143,12 @@ impl Effect {
 
     /// Whether it only looks. A look is repeated at the poll interval; an act is repeated only after a fault.
     pub const fn is_look(&self) -> bool {
-        matches!(
-            self,
-            Self::Login { .. } | Self::Head { .. } | Self::CountAdoption { .. } | Self::CountUse { .. }
-        )
+        matches!(self, Self::Login { .. } | Self::Head { .. } | Self::CountAdoption { .. } | Self::CountUse { .. })
     }
 
-    /// The id of this effect, for a group whose rotation leads to `to` with `candidate`.
-    pub fn id(&self, group: &GroupId, to: Generation, candidate: Candidate) -> EffectId {
-        let kind = self.kind();
-        let base = format!("{group}/{to}.{candidate}/{kind}");
+    /// The id of this effect, for a group whose rotation leads to `to`.
+    pub fn id(&self, group: &GroupId, to: Occupant) -> EffectId {
+        let base = format!("{group}/{}.{}/{}", to.generation, to.candidate, self.kind());
         EffectId(match self {
             Self::Seal { .. } | Self::CountUse { .. } | Self::EndSessions { .. } => base,
             Self::EnsureAccepted { who, .. }

@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{
-    Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion,
-};
 use crate::fault::FaultKind;
+use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion};
 use crate::time::{Timestamp, Waited};
 
-/// A generation and the slot that it occupies. The slot is stored, never computed from the number (R6).
+/// A generation, the slot that it occupies and the value that it has. The slot is stored, never computed from the
+/// number (R6).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Occupant {
     /// Which generation.
     pub generation: Generation,
     /// Where the target keeps it.
     pub slot: Slot,
+    /// Which of its minted values is in force.
+    pub candidate: Candidate,
 }
 
 /// What the target remembers of the last change to a slot; it refuses a change with a lower one (R6).
@@ -77,8 +78,6 @@ pub struct Rotation {
     pub to: Occupant,
     /// Abandoned generations of superseded rotations: retired together with whichever generation loses.
     pub owed: Vec<Occupant>,
-    /// Which minted value of the new generation is in force.
-    pub candidate: Candidate,
     /// Where it stands.
     pub phase: Phase,
     /// How long this phase has been observed, towards its deadline.

@@ -8,10 +8,10 @@ use std::pin::Pin;
 
 use handover_secret::Secret;
 
+use crate::effect::Reach;
 use crate::effect::{EffectId, Role, RollCall, Tally};
 use crate::fault::Fault;
 use crate::id::{Candidate, ConsumerId, Epoch, Generation, GroupId, Publication, RowVersion, Slot, StoreVersion};
-use crate::effect::Reach;
 use crate::model::{Mark, Occupant, Row};
 use crate::plan::{Plan, StoreCapability, TargetCapability};
 use crate::time::Timestamp;
