@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::effect::Tally;
 use crate::fault::FaultKind;
 use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion};
 use crate::time::{Timestamp, Waited};
@@ -134,6 +135,8 @@ pub enum Phase {
     Drain {
         /// How long it has been seen unused.
         quiet: Waited,
+        /// What was seen last.
+        tally: Tally,
         /// How long both have been valid since all presenters moved.
         overlap: Waited,
         /// The presenters, still watched: one may join late.
@@ -178,6 +181,8 @@ pub enum Undo {
     Quiet {
         /// How long it has been seen unused.
         quiet: Waited,
+        /// What was seen last.
+        tally: Tally,
         /// The presenters, still watched.
         presenters: Roll,
     },
@@ -204,6 +209,8 @@ pub enum Outcome {
 pub enum Pointer {
     /// The store's version is not known yet: read it before anything is written.
     Unread,
+    /// As unread, and whatever is found there may be written over: a person said so, after drift.
+    Reassert,
     /// Write only if the store is at this version (`None`: the store holds nothing for the group) (R4).
     Expect(Option<StoreVersion>),
     /// Our pointer stands, at this version.
