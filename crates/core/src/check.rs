@@ -1,16 +1,98 @@
-//! Invariants of a row.
+//! Invariants of a row: run on every load, and after every step of a test.
 
-use crate::model::Row;
+use std::collections::BTreeSet;
+
+use crate::id::{Generation, StoreId};
+use crate::model::{Occupant, Outcome, Phase, Pointers, Row, Undo};
 use crate::plan::Plan;
 
-/// A broken invariant.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A broken invariant: the row cannot have come from this core. Nothing is done on it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Violation {
-    /// Placeholder.
-    Slot,
+    /// Two generations that must both stay valid share a slot (R6).
+    SlotShared(Generation, Generation),
+    /// The new generation is not higher than the old one, or not the highest ever started.
+    GenerationOrder,
+    /// Pointers do not cover exactly the plan's stores (R3).
+    Pointers(BTreeSet<StoreId>),
+    /// A pointer stands, or moves, under publication 0.
+    NoPublication,
+    /// Something is ticked off that this rotation does not retire or revoke.
+    NotOurs(Generation),
+    /// The old generation is disabled or forgotten where there is none.
+    NothingToRetire,
+    /// A way back over stores, or a release, in a group's first rotation.
+    NothingToReturnTo,
+    /// The row says that another generation is current than the rotation says.
+    Current,
+    /// More rounds passed than the plan asks for, or more candidates than it allows by itself.
+    Bounds,
 }
 
 /// Lists what a row breaks.
-pub fn check(_row: &Row, _plan: &Plan) -> Vec<Violation> {
-    Vec::new()
+pub fn check(row: &Row, plan: &Plan) -> Vec<Violation> {
+    let Some(rotation) = &row.rotation else { return Vec::new() };
+    let mut broken = Vec::new();
+    let retiring = rotation.retiring();
+    let valid: Vec<Occupant> = rotation.from.iter().chain([&rotation.to]).chain(&rotation.owed).copied().collect();
+    for (index, one) in valid.iter().enumerate() {
+        for other in valid.iter().skip(index + 1).filter(|other| other.slot == one.slot) {
+            broken.push(Violation::SlotShared(one.generation, other.generation));
+        }
+    }
+    let order = retiring.iter().all(|occupant| occupant.generation < rotation.to.generation);
+    if !order || rotation.to.generation > row.last_generation {
+        broken.push(Violation::GenerationOrder);
+    }
+    let current = match rotation.phase {
+        Phase::Done(Outcome::Success) => Some(rotation.to),
+        _ => rotation.from,
+    };
+    if row.current != current && row.live().is_some() {
+        broken.push(Violation::Current);
+    }
+    broken.extend(check_phase(row, plan, &rotation.phase, &retiring, &rotation.revoking()));
+    broken
+}
+
+fn check_phase(row: &Row, plan: &Plan, phase: &Phase, retiring: &[Occupant], revoking: &[Occupant]) -> Vec<Violation> {
+    let from = row.rotation.as_ref().and_then(|rotation| rotation.from);
+    let returning = |violations: Vec<Violation>| match from {
+        Some(_) => violations,
+        None => violations.into_iter().chain([Violation::NothingToReturnTo]).collect(),
+    };
+    let retiring_all = |done: &BTreeSet<Generation>| {
+        let nothing = retiring.is_empty().then_some(Violation::NothingToRetire);
+        nothing.into_iter().chain(strangers(done, retiring)).collect()
+    };
+    match phase {
+        Phase::Verify { passes, .. } if *passes > plan.passes_min => vec![Violation::Bounds],
+        Phase::Publish { pointers } => check_pointers(row, plan, pointers),
+        Phase::Disable { refused, .. } => retiring_all(refused),
+        Phase::Destroy { gone } => retiring_all(gone),
+        Phase::Rollback(Undo::Unpublish { pointers }) => returning(check_pointers(row, plan, pointers)),
+        Phase::Rollback(Undo::Release) => returning(Vec::new()),
+        Phase::Rollback(Undo::Revoke { gone }) => strangers(gone, revoking).collect(),
+        Phase::Stage
+        | Phase::Apply
+        | Phase::Verify { .. }
+        | Phase::Propagate { .. }
+        | Phase::Drain { .. }
+        | Phase::Rollback(Undo::Return { .. } | Undo::Quiet { .. })
+        | Phase::Done(_) => Vec::new(),
+    }
+}
+
+fn check_pointers(row: &Row, plan: &Plan, pointers: &Pointers) -> Vec<Violation> {
+    let named: BTreeSet<StoreId> = pointers.0.keys().cloned().collect();
+    let wrong: BTreeSet<StoreId> = named.symmetric_difference(&plan.stores).cloned().collect();
+    let stores = (!wrong.is_empty()).then_some(Violation::Pointers(wrong));
+    let number = (row.publication.0 == 0).then_some(Violation::NoPublication);
+    stores.into_iter().chain(number).collect()
+}
+
+fn strangers<'a>(done: &'a BTreeSet<Generation>, all: &'a [Occupant]) -> impl Iterator<Item = Violation> + use<'a> {
+    done.iter()
+        .filter(|generation| all.iter().all(|occupant| occupant.generation != **generation))
+        .map(|generation| Violation::NotOurs(*generation))
 }

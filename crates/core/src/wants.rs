@@ -1,18 +1,70 @@
 //! What to do now, whom it waits for, and when to look again.
+//!
+//! Effects are derived from the durable row, not emitted by the transition: nothing is lost between commit and act,
+//! and a restart is the normal path.
 
-use crate::effect::Effect;
-use crate::model::Row;
-use crate::plan::Plan;
-use crate::time::Timestamp;
+use std::time::Duration;
+
+use crate::effect::{Effect, Role, Tally};
+use crate::fault::FaultKind;
+use crate::id::{ConsumerId, StoreId};
+use crate::model::{Hold, Mark, Occupant, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
+use crate::plan::{OnDeadline, Plan, Stretch};
+use crate::time::{Timestamp, Waited};
 
 /// Whom or what a phase waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Blocker {
-    /// Held.
-    Held,
+    /// It is held.
+    Held(Hold),
+    /// The last try failed with this.
+    Trouble(FaultKind),
+    /// Rounds of verification have to pass.
+    Verification {
+        /// Passed in a row.
+        passes: u32,
+        /// Needed in a row.
+        needed: u32,
+    },
+    /// This consumer has not acknowledged.
+    Consumer {
+        /// Who.
+        consumer: ConsumerId,
+        /// In which role.
+        role: Role,
+    },
+    /// The roll was not called yet, or nobody knows everybody who should be on it.
+    RollIncomplete(Role),
+    /// This store does not point to the generation yet.
+    Store(StoreId),
+    /// The generations that retire are in use.
+    InUse {
+        /// How many uses were seen.
+        uses: u32,
+    },
+    /// Nobody could look whether they are in use.
+    UseUnknown,
+    /// They must be seen unused for longer.
+    Quiet {
+        /// This much longer.
+        remaining: Duration,
+    },
+    /// Both generations must stay valid for longer.
+    Overlap {
+        /// This much longer.
+        remaining: Duration,
+    },
+    /// The target has to do this.
+    Target(&'static str),
+    /// The brake must be held for longer.
+    Brake {
+        /// This much longer.
+        remaining: Duration,
+    },
 }
 
 /// What a row wants.
+#[must_use = "an unread answer cannot be acted on, nor explained"]
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Wants {
     /// To do now, in this order.
@@ -23,7 +75,184 @@ pub struct Wants {
     pub wake_at: Option<Timestamp>,
 }
 
-/// Derives what to do from a row.
-pub fn wants(_row: &Row, _plan: &Plan, _now: Timestamp) -> Wants {
-    Wants::default()
+/// Derives from a row what to do at `now`.
+pub fn wants(row: &Row, plan: &Plan, now: Timestamp) -> Wants {
+    let Some(rotation) = row.live() else { return Wants::default() };
+    if let Some(hold) = &rotation.hold {
+        return Wants { waiting_for: vec![Blocker::Held(hold.clone())], ..Wants::default() };
+    }
+    let mark = Mark { generation: rotation.to.generation, version: row.version };
+    let mut draft = Draft { row, rotation, plan, mark, wants: Wants::default() };
+    draft.phase();
+    draft.wants.waiting_for.extend(rotation.trouble.map(Blocker::Trouble));
+    draft.wants.wake_at = Some(now.after(plan.poll));
+    draft.wants
+}
+
+struct Draft<'a> {
+    row: &'a Row,
+    rotation: &'a Rotation,
+    plan: &'a Plan,
+    mark: Mark,
+    wants: Wants,
+}
+
+impl Draft<'_> {
+    fn phase(&mut self) {
+        let (to, mark) = (self.rotation.to, self.mark);
+        match &self.rotation.phase {
+            Phase::Stage => self.act(Effect::Seal { to }),
+            Phase::Apply => self.ask_target("accept the candidate", Effect::EnsureAccepted { who: to, mark }),
+            Phase::Verify { passes, reapply, verifiers } => {
+                if *reapply {
+                    self.ask_target("accept the candidate", Effect::EnsureAccepted { who: to, mark });
+                }
+                if *passes < self.plan.passes_min {
+                    self.wait(Blocker::Verification { passes: *passes, needed: self.plan.passes_min });
+                    self.act(Effect::Login { who: to });
+                }
+                if *verifiers != Roll::All {
+                    let publication = self.row.publication.next();
+                    self.act(Effect::CountAdoption { publication, role: Role::Verifier });
+                    self.wait_for_roll(verifiers, Role::Verifier);
+                }
+            }
+            Phase::Publish { pointers } => self.point(pointers, to),
+            Phase::Propagate { presenters } => self.call_presenters(presenters),
+            Phase::Drain { quiet, tally, overlap, presenters } => {
+                self.call_presenters(presenters);
+                self.watch_use(self.rotation.retiring(), *tally, *quiet);
+                let remaining = self.plan.overlap_min.saturating_sub(overlap.total);
+                if !remaining.is_zero() {
+                    self.wait(Blocker::Overlap { remaining });
+                }
+                self.end_sessions();
+            }
+            Phase::Disable { refused, held, presenters } => {
+                self.each(self.rotation.retiring(), refused, "refuse the old generation", |who| {
+                    Effect::EnsureRefused { who, mark }
+                });
+                if self.wants.effects.is_empty() {
+                    self.call_presenters(presenters);
+                    self.act(Effect::CountUse { of: self.rotation.retiring() });
+                    self.wait(Blocker::Brake { remaining: self.plan.brake_for.saturating_sub(held.total) });
+                }
+            }
+            Phase::Destroy { gone } => {
+                self.each(self.rotation.retiring(), gone, "forget the old generation", |who| Effect::Destroy {
+                    who,
+                    mark,
+                });
+            }
+            Phase::Rollback(undo) => self.undo(undo),
+            Phase::Done(_) => {}
+        }
+    }
+
+    fn undo(&mut self, undo: &Undo) {
+        let mark = self.mark;
+        match undo {
+            Undo::Release => {
+                for who in self.rotation.from {
+                    self.ask_target("accept the old generation again", Effect::Release { who, mark });
+                }
+            }
+            Undo::Unpublish { pointers } => {
+                for from in self.rotation.from {
+                    self.point(pointers, from);
+                }
+            }
+            Undo::Return { presenters } => self.call_presenters(presenters),
+            Undo::Quiet { quiet, tally, presenters } => {
+                self.call_presenters(presenters);
+                self.watch_use(self.rotation.revoking(), *tally, *quiet);
+            }
+            Undo::Revoke { gone } => {
+                self.each(self.rotation.revoking(), gone, "forget the candidate", |who| Effect::Revoke { who, mark });
+            }
+        }
+    }
+
+    fn act(&mut self, effect: Effect) {
+        self.wants.effects.push(effect);
+    }
+
+    fn wait(&mut self, blocker: Blocker) {
+        self.wants.waiting_for.push(blocker);
+    }
+
+    fn ask_target(&mut self, what: &'static str, effect: Effect) {
+        self.act(effect);
+        self.wait(Blocker::Target(what));
+    }
+
+    fn each(
+        &mut self,
+        all: Vec<Occupant>,
+        done: &std::collections::BTreeSet<crate::id::Generation>,
+        what: &'static str,
+        effect: impl Fn(Occupant) -> Effect,
+    ) {
+        for who in all.into_iter().filter(|who| !done.contains(&who.generation)) {
+            self.ask_target(what, effect(who));
+        }
+    }
+
+    fn point(&mut self, pointers: &Pointers, value: Occupant) {
+        for (store, pointer) in pointers.missing() {
+            self.wait(Blocker::Store(store.clone()));
+            self.act(match pointer {
+                Pointer::Expect(expect) => Effect::Point {
+                    store: store.clone(),
+                    value,
+                    publication: self.row.publication,
+                    expect: expect.clone(),
+                },
+                Pointer::Unread | Pointer::Reassert | Pointer::Landed(_) => Effect::Head { store: store.clone() },
+            });
+        }
+    }
+
+    fn call_presenters(&mut self, presenters: &Roll) {
+        if self.plan.presenters {
+            self.act(Effect::CountAdoption { publication: self.row.publication, role: Role::Presenter });
+            self.wait_for_roll(presenters, Role::Presenter);
+        }
+    }
+
+    fn wait_for_roll(&mut self, roll: &Roll, role: Role) {
+        match roll {
+            Roll::All => {}
+            Roll::Uncalled => self.wait(Blocker::RollIncomplete(role)),
+            Roll::Behind { who, complete } => {
+                for consumer in who {
+                    self.wait(Blocker::Consumer { consumer: consumer.clone(), role });
+                }
+                if !complete {
+                    self.wait(Blocker::RollIncomplete(role));
+                }
+            }
+        }
+    }
+
+    fn watch_use(&mut self, of: Vec<Occupant>, tally: Tally, quiet: Waited) {
+        self.act(Effect::CountUse { of });
+        let remaining = self.plan.quiet_min.saturating_sub(quiet.total);
+        match tally {
+            Tally::Some(uses) => self.wait(Blocker::InUse { uses }),
+            Tally::Unknown => self.wait(Blocker::UseUnknown),
+            Tally::None if remaining.is_zero() => {}
+            Tally::None => self.wait(Blocker::Quiet { remaining }),
+        }
+    }
+
+    /// Sessions are ended only where the plan said so, and only once its deadline passed.
+    fn end_sessions(&mut self) {
+        let deadline = self.plan.deadlines.get(&Stretch::Drain);
+        if deadline.is_some_and(|deadline| {
+            deadline.then == OnDeadline::TerminateSessions && self.rotation.elapsed.reached(deadline.after)
+        }) {
+            self.act(Effect::EndSessions { of: self.rotation.retiring() });
+        }
+    }
 }

@@ -1,0 +1,156 @@
+//! The way back. It undoes what *may* have been touched, not what is known to have been (R3).
+
+use std::collections::BTreeSet;
+
+use super::{Draft, Refusal, tick_off};
+use crate::effect::{Fact, Role, Tally};
+use crate::id::Candidate;
+use crate::model::{Cause, Outcome, Phase, Pointer, Pointers, Roll, Undo};
+use crate::time::Waited;
+
+impl Draft<'_> {
+    /// Where the way back begins, from where the rotation stands.
+    pub(super) fn way_back(&self) -> Result<Phase, Refusal> {
+        let published = || {
+            if self.rotation.from.is_none() { Err(Refusal::NothingToReturnTo) } else { Ok(()) }
+        };
+        // An unpublished candidate needs no walking back, save where a debt is still out with consumers.
+        let unpublished = if self.rotation.owed.is_empty() {
+            Phase::Rollback(Undo::Revoke { gone: BTreeSet::new() })
+        } else {
+            Phase::Rollback(Undo::Return { presenters: self.presenters() })
+        };
+        match &self.rotation.phase {
+            Phase::Stage if self.untouched() && self.rotation.owed.is_empty() => Ok(Phase::Done(Outcome::Abandoned)),
+            Phase::Stage | Phase::Apply | Phase::Verify { .. } => Ok(unpublished),
+            Phase::Publish { pointers } => published().map(|()| self.unpublish(Some(pointers))),
+            Phase::Propagate { .. } | Phase::Drain { .. } => published().map(|()| self.unpublish(None)),
+            Phase::Disable { .. } => published().map(|()| Phase::Rollback(Undo::Release)),
+            Phase::Destroy { .. } => Err(Refusal::PastReturn),
+            Phase::Rollback(_) => Err(Refusal::AlreadyBack),
+            Phase::Done(_) => Err(Refusal::NotLive),
+        }
+    }
+
+    /// Whether nothing outside can have been touched by this rotation: its first candidate is not sealed yet.
+    pub(super) fn untouched(&self) -> bool {
+        self.rotation.phase == Phase::Stage && self.rotation.to.candidate == Candidate(1)
+    }
+
+    /// Starts on the way back; where there is none, the rotation stays.
+    pub(super) fn roll_back(&mut self, cause: Cause) {
+        if let Ok(phase) = self.way_back() {
+            self.rotation.hold = None;
+            self.rotation.cause = Some(cause);
+            self.go_back(phase);
+        }
+    }
+
+    /// Enters a phase of the way back, with the publication that it needs.
+    fn go_back(&mut self, phase: Phase) {
+        if matches!(phase, Phase::Rollback(Undo::Unpublish { .. })) {
+            self.row.publication = self.row.publication.next();
+        }
+        if let Phase::Done(outcome) = phase {
+            self.end(outcome);
+        } else {
+            self.enter(phase);
+        }
+    }
+
+    /// All stores point back, whatever is known of each: a write whose reply was lost may have landed (R3), and a
+    /// pointer that seems to be back already is written all the same, so that a late write is refused (R5).
+    fn unpublish(&self, left: Option<&Pointers>) -> Phase {
+        let pointers = self
+            .plan
+            .stores
+            .iter()
+            .map(|store| {
+                let known = || self.row.heads.get(store).cloned();
+                let pointer = match left.and_then(|pointers| pointers.0.get(store)) {
+                    Some(Pointer::Landed(version)) => Pointer::Expect(Some(version.clone())),
+                    Some(pointer) => pointer.clone(),
+                    None => known().map_or(Pointer::Unread, |version| Pointer::Expect(Some(version))),
+                };
+                (store.clone(), pointer)
+            })
+            .collect();
+        Phase::Rollback(Undo::Unpublish { pointers: Pointers(pointers) })
+    }
+
+    pub(super) fn back(&mut self, fact: &Fact, undo: Undo) -> Result<(), Refusal> {
+        match undo {
+            Undo::Release => match fact {
+                Fact::Released(generation) if self.rotation.from.is_some_and(|from| from.generation == *generation) => {
+                    self.go_back(self.unpublish(None));
+                    Ok(())
+                }
+                _ => Err(Refusal::Stale),
+            },
+            Undo::Unpublish { mut pointers } => {
+                self.point(fact, &mut pointers)?;
+                if pointers.landed() {
+                    self.enter(Phase::Rollback(Undo::Return { presenters: self.presenters() }));
+                    self.returned();
+                } else {
+                    self.rotation.phase = Phase::Rollback(Undo::Unpublish { pointers });
+                }
+                Ok(())
+            }
+            Undo::Return { .. } => {
+                let Fact::Adoption { role: Role::Presenter, call } = fact else { return Err(Refusal::Stale) };
+                let presenters = self.roll(call, self.row.publication);
+                self.rotation.phase = Phase::Rollback(Undo::Return { presenters });
+                self.returned();
+                Ok(())
+            }
+            Undo::Quiet { quiet, tally, presenters } => self.quiet_phase(fact, quiet, tally, presenters),
+            Undo::Revoke { mut gone } => {
+                let Fact::Revoked(generation) = fact else { return Err(Refusal::Stale) };
+                if tick_off(&mut gone, *generation, &self.rotation.revoking())? {
+                    self.end(Outcome::RolledBack);
+                } else {
+                    self.rotation.phase = Phase::Rollback(Undo::Revoke { gone });
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn returned(&mut self) {
+        if let Phase::Rollback(Undo::Return { presenters: Roll::All }) = self.rotation.phase {
+            self.enter_quiet(Roll::All);
+        }
+    }
+
+    pub(super) fn enter_quiet(&mut self, presenters: Roll) {
+        self.enter(Phase::Rollback(Undo::Quiet { quiet: Waited::default(), tally: Tally::Unknown, presenters }));
+    }
+
+    fn quiet_phase(
+        &mut self,
+        fact: &Fact,
+        mut quiet: Waited,
+        mut tally: Tally,
+        mut presenters: Roll,
+    ) -> Result<(), Refusal> {
+        match fact {
+            Fact::Adoption { role: Role::Presenter, call } => presenters = self.roll(call, self.row.publication),
+            Fact::Use(seen) => {
+                tally = *seen;
+                quiet = self.quiet(quiet, tally);
+            }
+            _ => return Err(Refusal::Stale),
+        }
+        if tally == Tally::None && quiet.reached(self.plan.quiet_min) && presenters == Roll::All {
+            self.enter_revoke();
+        } else {
+            self.rotation.phase = Phase::Rollback(Undo::Quiet { quiet, tally, presenters });
+        }
+        Ok(())
+    }
+
+    pub(super) fn enter_revoke(&mut self) {
+        self.enter(Phase::Rollback(Undo::Revoke { gone: BTreeSet::new() }));
+    }
+}

@@ -1,0 +1,182 @@
+//! The way forward, phase by phase.
+
+use std::collections::BTreeSet;
+
+use super::{Draft, Refusal, tick_off};
+use crate::effect::{Fact, Role, Tally};
+use crate::id::Generation;
+use crate::model::{Outcome, Phase, Pointer, Pointers, Roll};
+use crate::time::Waited;
+
+/// What Drain has seen so far.
+pub(super) struct Draining {
+    pub(super) quiet: Waited,
+    pub(super) tally: Tally,
+    pub(super) overlap: Waited,
+    pub(super) presenters: Roll,
+}
+
+impl Draft<'_> {
+    pub(super) fn stage(&mut self, fact: &Fact) -> Result<(), Refusal> {
+        let Fact::Sealed = fact else { return Err(Refusal::Stale) };
+        self.enter(Phase::Apply);
+        Ok(())
+    }
+
+    pub(super) fn apply(&mut self, fact: &Fact) -> Result<(), Refusal> {
+        match fact {
+            Fact::Accepted(generation) if *generation == self.rotation.to.generation => {
+                let verifiers = if self.plan.verifiers { Roll::Uncalled } else { Roll::All };
+                self.enter(Phase::Verify { passes: 0, reapply: false, verifiers });
+                Ok(())
+            }
+            _ => Err(Refusal::Stale),
+        }
+    }
+
+    pub(super) fn verify(&mut self, fact: &Fact, passes: u32, reapply: bool, verifiers: Roll) -> Result<(), Refusal> {
+        let to = self.rotation.to.generation;
+        let (passes, reapply, verifiers) = match fact {
+            Fact::LoggedIn(generation) if *generation == to => {
+                ((passes + 1).min(self.plan.passes_min), false, verifiers)
+            }
+            // The target lost the change, by a failover say: the same candidate again, while the deadline runs on.
+            Fact::Refused(generation) if *generation == to => (0, true, verifiers),
+            Fact::Accepted(generation) if *generation == to => (passes, false, verifiers),
+            // Verifiers acknowledge ahead: the publication under which this rotation is going to publish.
+            Fact::Adoption { role: Role::Verifier, call } => {
+                (passes, reapply, self.roll(call, self.row.publication.next()))
+            }
+            _ => return Err(Refusal::Stale),
+        };
+        if passes >= self.plan.passes_min && !reapply && verifiers == Roll::All {
+            self.enter_publish();
+        } else {
+            self.rotation.phase = Phase::Verify { passes, reapply, verifiers };
+        }
+        Ok(())
+    }
+
+    /// Pointers start from what each store held when we last wrote to it, so that a change by somebody else is
+    /// noticed as drift and never written over. Only a store that we never wrote to is read first.
+    pub(super) fn enter_publish(&mut self) {
+        self.row.publication = self.row.publication.next();
+        let pointers = self
+            .plan
+            .stores
+            .iter()
+            .map(|store| {
+                let known = self.row.heads.get(store).cloned();
+                (store.clone(), known.map_or(Pointer::Unread, |version| Pointer::Expect(Some(version))))
+            })
+            .collect();
+        self.enter(Phase::Publish { pointers: Pointers(pointers) });
+    }
+
+    pub(super) fn publish(&mut self, fact: &Fact, mut pointers: Pointers) -> Result<(), Refusal> {
+        self.point(fact, &mut pointers)?;
+        if pointers.landed() {
+            self.enter(Phase::Propagate { presenters: self.presenters() });
+            self.propagated();
+        } else {
+            self.rotation.phase = Phase::Publish { pointers };
+        }
+        Ok(())
+    }
+
+    pub(super) fn propagate(&mut self, fact: &Fact) -> Result<(), Refusal> {
+        let Fact::Adoption { role: Role::Presenter, call } = fact else { return Err(Refusal::Stale) };
+        self.rotation.phase = Phase::Propagate { presenters: self.roll(call, self.row.publication) };
+        self.propagated();
+        Ok(())
+    }
+
+    fn propagated(&mut self) {
+        if let Phase::Propagate { presenters: Roll::All } = self.rotation.phase {
+            self.enter_drain(Roll::All);
+        }
+    }
+
+    pub(super) fn enter_drain(&mut self, presenters: Roll) {
+        if self.rotation.retiring().is_empty() {
+            self.end(Outcome::Success);
+        } else {
+            let (quiet, overlap) = (Waited::default(), Waited::default());
+            self.enter(Phase::Drain { quiet, tally: Tally::Unknown, overlap, presenters });
+        }
+    }
+
+    pub(super) fn drain(&mut self, fact: &Fact, mut seen: Draining) -> Result<(), Refusal> {
+        match fact {
+            Fact::Adoption { role: Role::Presenter, call } => {
+                seen.presenters = self.roll(call, self.row.publication);
+            }
+            Fact::Use(tally) => {
+                seen.tally = *tally;
+                seen.quiet = self.quiet(seen.quiet, *tally);
+                seen.overlap = seen.overlap.observed(self.now, self.plan.poll, self.plan.overlap_min);
+            }
+            Fact::SessionsEnded => {}
+            _ => return Err(Refusal::Stale),
+        }
+        let unused = seen.tally == Tally::None && seen.quiet.reached(self.plan.quiet_min);
+        if unused && seen.overlap.reached(self.plan.overlap_min) && seen.presenters == Roll::All {
+            self.enter_disable(seen.presenters);
+        } else {
+            let Draining { quiet, tally, overlap, presenters } = seen;
+            self.rotation.phase = Phase::Drain { quiet, tally, overlap, presenters };
+        }
+        Ok(())
+    }
+
+    pub(super) fn enter_disable(&mut self, presenters: Roll) {
+        self.enter(Phase::Disable { refused: BTreeSet::new(), held: Waited::default(), presenters });
+    }
+
+    pub(super) fn disable(
+        &mut self,
+        fact: &Fact,
+        mut refused: BTreeSet<Generation>,
+        mut held: Waited,
+        mut presenters: Roll,
+    ) -> Result<(), Refusal> {
+        let retiring = self.rotation.retiring();
+        match fact {
+            Fact::Refused(generation) => {
+                tick_off(&mut refused, *generation, &retiring)?;
+            }
+            // Somebody let it in again: the brake is off until it is refused again.
+            Fact::Accepted(generation) => {
+                refused.remove(generation);
+                held = held.interrupted();
+            }
+            Fact::Adoption { role: Role::Presenter, call } => presenters = self.roll(call, self.row.publication),
+            Fact::Use(Tally::None) if self.braked(&refused) && presenters == Roll::All => {
+                held = held.observed(self.now, self.plan.poll, self.plan.brake_for);
+            }
+            Fact::Use(_) => held = held.interrupted(),
+            _ => return Err(Refusal::Stale),
+        }
+        if self.braked(&refused) && held.reached(self.plan.brake_for) && presenters == Roll::All {
+            self.enter(Phase::Destroy { gone: BTreeSet::new() });
+        } else {
+            self.rotation.phase = Phase::Disable { refused, held, presenters };
+        }
+        Ok(())
+    }
+
+    /// Whether everything that retires is proved to be refused.
+    pub(super) fn braked(&self, refused: &BTreeSet<Generation>) -> bool {
+        self.rotation.retiring().iter().all(|occupant| refused.contains(&occupant.generation))
+    }
+
+    pub(super) fn destroy(&mut self, fact: &Fact, mut gone: BTreeSet<Generation>) -> Result<(), Refusal> {
+        let Fact::Destroyed(generation) = fact else { return Err(Refusal::Stale) };
+        if tick_off(&mut gone, *generation, &self.rotation.retiring())? {
+            self.end(Outcome::Success);
+        } else {
+            self.rotation.phase = Phase::Destroy { gone };
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! What people ask of a live rotation (R9).
+
+use super::{Draft, Refusal};
+use crate::effect::Order;
+use crate::id::StoreId;
+use crate::model::{Cause, Hold, Phase, Pointer, Pointers, Roll, Undo};
+use crate::time::Waited;
+
+impl Draft<'_> {
+    pub(super) fn order(&mut self, order: Order) -> Result<(), Refusal> {
+        match order {
+            Order::Hold => {
+                self.rotation.hold.get_or_insert(Hold::Ordered);
+                Ok(())
+            }
+            Order::Resume => self.resume(),
+            Order::Rollback => {
+                self.way_back()?;
+                self.roll_back(Cause::Ordered);
+                Ok(())
+            }
+            Order::Abandon => {
+                if !self.untouched() {
+                    return Err(Refusal::Touched);
+                }
+                self.roll_back(Cause::Abandoned);
+                Ok(())
+            }
+            Order::Force => self.force(),
+        }
+    }
+
+    /// Goes on from a hold. The deadline's time starts anew, or it would hold again at once.
+    fn resume(&mut self) -> Result<(), Refusal> {
+        let hold = self.rotation.hold.take().ok_or(Refusal::NotHeld)?;
+        self.rotation.elapsed = Waited::default();
+        match hold {
+            Hold::Drift(store) => self.reassert(&store),
+            Hold::CandidatesSpent => self.next_candidate(),
+            Hold::Ordered | Hold::Unfit | Hold::Deadline | Hold::ForceWanted => {}
+        }
+        Ok(())
+    }
+
+    fn reassert(&mut self, store: &StoreId) {
+        if let Phase::Publish { pointers } | Phase::Rollback(Undo::Unpublish { pointers }) = &mut self.rotation.phase {
+            let Pointers(pointers) = pointers;
+            pointers.insert(store.clone(), Pointer::Reassert);
+        }
+    }
+
+    /// Stops waiting for people and for use. Never for a proof: what must be refused has to be refused, and what was
+    /// not verified is not published.
+    fn force(&mut self) -> Result<(), Refusal> {
+        match &self.rotation.phase {
+            Phase::Verify { passes, reapply: false, .. } if *passes >= self.plan.passes_min => self.enter_publish(),
+            Phase::Propagate { presenters } => self.enter_drain(presenters.clone()),
+            Phase::Drain { presenters, .. } => self.enter_disable(presenters.clone()),
+            Phase::Disable { refused, .. } if self.braked(refused) => {
+                self.enter(Phase::Destroy { gone: std::collections::BTreeSet::new() });
+            }
+            Phase::Rollback(Undo::Return { .. }) => self.enter_quiet(Roll::Uncalled),
+            Phase::Rollback(Undo::Quiet { .. }) => self.enter_revoke(),
+            Phase::Stage
+            | Phase::Apply
+            | Phase::Verify { .. }
+            | Phase::Publish { .. }
+            | Phase::Disable { .. }
+            | Phase::Destroy { .. }
+            | Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
+            | Phase::Done(_) => return Err(Refusal::NotForceable),
+        }
+        self.rotation.hold = None;
+        Ok(())
+    }
+}
