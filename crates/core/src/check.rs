@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::{Generation, StoreId};
-use crate::model::{Occupant, Outcome, Phase, Pointers, Row, Undo};
+use crate::model::{Occupant, Phase, Pointers, Row, Undo};
 use crate::plan::Plan;
 
 /// A broken invariant: the row cannot have come from this core. Nothing is done on it.
@@ -44,11 +44,7 @@ pub fn check(row: &Row, plan: &Plan) -> Vec<Violation> {
     if !order || rotation.to.generation > row.last_generation {
         broken.push(Violation::GenerationOrder);
     }
-    let current = match rotation.phase {
-        Phase::Done(Outcome::Success) => Some(rotation.to),
-        _ => rotation.from,
-    };
-    if row.current != current && row.live().is_some() {
+    if row.current != rotation.from && row.live().is_some() {
         broken.push(Violation::Current);
     }
     broken.extend(check_phase(row, plan, &rotation.phase, &retiring, &rotation.revoking()));

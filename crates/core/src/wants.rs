@@ -153,12 +153,12 @@ impl Draft<'_> {
         let mark = self.mark;
         match undo {
             Undo::Release => {
-                for who in self.rotation.from {
+                if let Some(who) = self.rotation.from {
                     self.ask_target("accept the old generation again", Effect::Release { who, mark });
                 }
             }
             Undo::Unpublish { pointers } => {
-                for from in self.rotation.from {
+                if let Some(from) = self.rotation.from {
                     self.point(pointers, from);
                 }
             }
