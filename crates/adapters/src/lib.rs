@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Adapters: what Handover talks to. One cargo feature each.
+//!
+//! Connectors are dumb: they do no retries, keep no timers and write no logs. A driver's error text never crosses the
+//! border of this crate; it is mapped to a [`handover_core::Fault`] in our own words.
+
+pub mod seal;
+#[cfg(feature = "sink-file")]
+pub mod sink;
+#[cfg(feature = "state-sqlite")]
+pub mod state;
+#[cfg(feature = "store-embedded")]
+pub mod store;
+#[cfg(feature = "target-postgres")]
+pub mod target;

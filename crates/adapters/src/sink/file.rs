@@ -1,0 +1,271 @@
+//! History as a file of JSON lines: one record, one line, flushed to the disk before delivery is confirmed.
+//!
+//! A line holds the record's body as a JSON *string*, so that the bytes that the hash covers survive any tool that
+//! parses and writes the line again:
+//!
+//! ```json
+//! {"position":7,"group":"orders","at_ms":1700000000000,"hash":"9f…","body":"{\"event\":\"advanced\"}"}
+//! ```
+//!
+//! Delivery is at least once; the file makes it exactly once, because positions rise and the last line tells how far
+//! the file got. A line that was torn by a crash was never confirmed: it is cut off and arrives again. A last line that
+//! is not ours is never touched. The file may be renamed or cut by a log rotator at any time: the next delivery notices.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use handover_core::port::{Answer, Record, Sink};
+use handover_core::{Fault, FaultKind};
+use rustix::fs::FlockOperation;
+use serde::{Deserialize, Serialize};
+
+/// A sink that appends to one file, and holds a lock on it so that two controllers cannot interleave their lines.
+#[derive(Debug)]
+pub struct FileSink {
+    name: String,
+    appender: Arc<Mutex<Appender>>,
+}
+
+impl FileSink {
+    /// Opens the file, or makes it with mode 0600, and finds out how far it got. Blocks: call it while starting.
+    ///
+    /// # Errors
+    /// `Busy` if another process holds the file, `Foreign` if its last line is not a record, `NotPermitted`, `Storage`.
+    pub fn open(name: impl Into<String>, path: impl Into<PathBuf>) -> Result<Self, Fault> {
+        let appender = Appender::open(path.into(), 0)?;
+        Ok(Self { name: name.into(), appender: Arc::new(Mutex::new(appender)) })
+    }
+
+    /// The position of the last record that is known to be in the file; 0 if it is empty.
+    pub fn last_position(&self) -> u64 {
+        self.appender.lock().unwrap_or_else(PoisonError::into_inner).last
+    }
+}
+
+impl Sink for FileSink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn deliver<'a>(&'a self, records: &'a [Record]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let lines = records.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+            let appender = Arc::clone(&self.appender);
+            let appended = tokio::task::spawn_blocking(move || {
+                appender.lock().unwrap_or_else(PoisonError::into_inner).append(&lines)
+            });
+            appended.await.unwrap_or_else(|_| {
+                Err(Fault::unknown(FaultKind::Bug, "appending to the history file ended without an answer"))
+            })
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Appender {
+    path: PathBuf,
+    file: File,
+    /// Length up to which every line is whole and flushed.
+    len: u64,
+    /// The highest position in the file.
+    last: u64,
+    /// A write began and was not confirmed: what stands beyond `len` is void.
+    doubtful: bool,
+}
+
+impl Appender {
+    fn open(path: PathBuf, last: u64) -> Result<Self, Fault> {
+        let existed = path.exists();
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| trouble(&path, "open", &error))?;
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let words = format!(
+                "the history file {} is held by another process: stop the other controller or give each its own file",
+                path.display()
+            );
+            return Err(Fault::untouched(FaultKind::Busy, words));
+        }
+        if !existed {
+            // The directory entry must last as long as the lines that are confirmed to be in the file.
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(parent).and_then(|dir| dir.sync_all()).map_err(|error| trouble(&path, "create", &error))?;
+        }
+        let mut appender = Self { path, file, len: 0, last, doubtful: false };
+        appender.recover()?;
+        Ok(appender)
+    }
+
+    /// Finds the last whole line, and cuts off what a crash left behind it.
+    fn recover(&mut self) -> Result<(), Fault> {
+        let end = self.file.metadata().map_err(|error| trouble(&self.path, "read", &error))?.len();
+        let tail = self.read_tail(end)?;
+        let start = end - tail.len() as u64;
+        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        if let Some(body) = tail[..whole].strip_suffix(b"\n") {
+            let last_line = body.iter().rposition(|byte| *byte == b'\n').map_or(body, |at| &body[at + 1..]);
+            match serde_json::from_slice::<Line>(last_line) {
+                Ok(line) => self.last = self.last.max(line.position),
+                Err(_) => return Err(self.foreign()),
+            }
+        } else if start > 0 {
+            return Err(self.foreign());
+        }
+        let torn = &tail[whole..];
+        if !torn.is_empty() {
+            if !torn_line_of_ours(torn) {
+                return Err(self.foreign());
+            }
+            self.cut(start + whole as u64)?;
+        }
+        self.len = start + whole as u64;
+        Ok(())
+    }
+
+    /// The last line and whatever follows it, with all that the same blocks hold before it.
+    fn read_tail(&mut self, end: u64) -> Result<Vec<u8>, Fault> {
+        let mut wanted = BLOCK_BYTES;
+        loop {
+            let start = end.saturating_sub(wanted);
+            let mut tail = Vec::new();
+            self.file
+                .seek(SeekFrom::Start(start))
+                .and_then(|_| (&self.file).take(end - start).read_to_end(&mut tail))
+                .map_err(|error| trouble(&self.path, "read", &error))?;
+            let newlines = tail.iter().filter(|byte| **byte == b'\n').count();
+            // Two newlines bound one whole line; fewer will do only if this is the start of the file.
+            if start == 0 || newlines >= 2 {
+                return Ok(tail);
+            }
+            if wanted > LINE_BYTES_MAX {
+                return Err(self.foreign());
+            }
+            wanted *= 4;
+        }
+    }
+
+    fn append(&mut self, lines: &[(u64, String)]) -> Result<(), Fault> {
+        self.settle()?;
+        let mut text = String::new();
+        let mut last = self.last;
+        for (position, line) in lines {
+            if *position > last {
+                text.push_str(line);
+                last = *position;
+            }
+        }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.doubtful = true;
+        self.file
+            .write_all(text.as_bytes())
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| trouble(&self.path, "append to", &error))?;
+        self.len += text.len() as u64;
+        self.last = last;
+        self.doubtful = false;
+        Ok(())
+    }
+
+    /// Makes the file end where the last confirmed delivery ended, whatever happened since.
+    fn settle(&mut self) -> Result<(), Fault> {
+        let ours = self.file.metadata().map_err(|error| trouble(&self.path, "read", &error))?;
+        let there = std::fs::metadata(&self.path).ok();
+        if there.is_none_or(|there| (there.dev(), there.ino()) != (ours.dev(), ours.ino())) {
+            if self.doubtful {
+                self.cut(self.len)?;
+            }
+            *self = Self::open(self.path.clone(), self.last)?;
+            return Ok(());
+        }
+        if self.doubtful && ours.len() >= self.len {
+            self.cut(self.len)?;
+        } else if ours.len() != self.len {
+            self.recover()?;
+        }
+        self.doubtful = false;
+        Ok(())
+    }
+
+    fn cut(&self, len: u64) -> Result<(), Fault> {
+        self.file
+            .set_len(len)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|error| trouble(&self.path, "repair the last line of", &error))
+    }
+
+    fn foreign(&self) -> Fault {
+        let words = format!(
+            "the last line of {} is not a record of ours, so nothing was changed: move the file away or name another",
+            self.path.display()
+        );
+        Fault::untouched(FaultKind::Foreign, words)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    position: u64,
+    group: String,
+    at_ms: i64,
+    hash: String,
+    body: String,
+}
+
+fn line(record: &Record) -> Result<(u64, String), Fault> {
+    let line = Line {
+        position: record.position,
+        group: record.group.to_string(),
+        at_ms: record.at.0,
+        hash: record.hash.clone(),
+        body: record.body.clone(),
+    };
+    let mut text = serde_json::to_string(&line)
+        .map_err(|_| Fault::untouched(FaultKind::Bug, "a record of history cannot be written as JSON"))?;
+    if text.len() as u64 >= LINE_BYTES_MAX {
+        let words = format!("the record of history at position {} is longer than 1 MiB", record.position);
+        return Err(Fault::untouched(FaultKind::Bug, words));
+    }
+    text.push('\n');
+    Ok((record.position, text))
+}
+
+/// Whether what follows the last newline can be the beginning of a line of ours. After a power loss some file systems
+/// show the rest as zeros.
+fn torn_line_of_ours(torn: &[u8]) -> bool {
+    let written = torn.iter().position(|byte| *byte == 0).map_or(torn, |at| &torn[..at]);
+    let rest = &torn[written.len()..];
+    let common = written.len().min(LINE_START.len());
+    written[..common] == LINE_START[..common] && rest.iter().all(|byte| *byte == 0)
+}
+
+fn trouble(path: &Path, doing: &str, error: &io::Error) -> Fault {
+    let path = path.display();
+    let (kind, why) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (FaultKind::NotPermitted, "the user that runs this may not: fix its owner"),
+        io::ErrorKind::NotFound => (FaultKind::Missing, "its directory is not there: create it"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            (FaultKind::Storage, "there is no space left: make some; delivery goes on where it stopped")
+        }
+        _ => (FaultKind::Storage, "the file system failed: look at the kernel's log"),
+    };
+    Fault::unknown(kind, format!("cannot {doing} the history file {path}: {why}"))
+}
+
+/// What every line begins with.
+const LINE_START: &[u8] = b"{\"position\":";
+
+/// How much is read from the end at first: several lines of usual length.
+const BLOCK_BYTES: u64 = 64 * 1024;
+
+/// The longest line. It bounds what must be read to find out how far a file got.
+const LINE_BYTES_MAX: u64 = 1024 * 1024;

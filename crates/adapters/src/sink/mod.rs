@@ -1,0 +1,3 @@
+//! Sinks: where committed history is delivered.
+
+pub mod file;

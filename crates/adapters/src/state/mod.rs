@@ -1,0 +1,1 @@
+//! State: where rows, sealed candidates and history are kept.

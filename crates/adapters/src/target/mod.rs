@@ -1,0 +1,1 @@
+//! Targets: the systems that accept a credential.
