@@ -1,1 +1,27 @@
-//! Placeholder.
+//! What crosses the wire between Handover's server, its clients and its command line.
+//!
+//! * [`path`]: where everything is served;
+//! * [`Delivered`]: a published value, the one type through which a value crosses the wire;
+//! * [`proof`]: how a consumer proves what it loaded, described so that any language can do it;
+//! * [`GroupStatus`], [`RotationView`]: where a group stands, and for whom it waits;
+//! * [`WatchEvent`]: what a watch stream carries; publications, never values;
+//! * [`Problem`]: the body of every refusal.
+//!
+//! These are wire types only. They share nothing with the core's types: conversions are written where both are known.
+
+mod delivery;
+mod order;
+pub mod path;
+mod problem;
+pub mod proof;
+mod status;
+mod watch;
+
+pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
+pub use order::{OrderRequest, REASON_CHARS_MAX, RotateRequest, Started};
+pub use problem::{MEDIA_TYPE, Problem};
+pub use status::{
+    GroupStatus, GroupSummary, Groups, Health, MemberView, OccupantView, PlanStep, PlanView, RotationView, Status,
+    WaitingFor,
+};
+pub use watch::{HEARTBEAT_S, LAST_EVENT_ID, Published, WatchEvent};

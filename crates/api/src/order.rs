@@ -1,0 +1,29 @@
+//! What a person may ask for.
+
+use serde::{Deserialize, Serialize};
+
+/// The longest reason, in characters: it is audited as it is.
+pub const REASON_CHARS_MAX: usize = 500;
+
+/// Body of a request to start a rotation.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {}
+
+/// Body of an order: roll back, hold, resume, abandon, force. Only *force* needs a reason.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRequest {
+    /// Why; audited. At most [`REASON_CHARS_MAX`] characters, on one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The answer to a started rotation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Started {
+    /// Which group.
+    pub group: String,
+    /// The generation that it leads to.
+    pub generation: u64,
+}

@@ -1,0 +1,44 @@
+//! Where everything is served. Paths with `{group}` are templates; [`group`] fills them in.
+
+/// Whether the server is up. The only path that needs no token.
+pub const HEALTH: &str = "/v1/health";
+/// All groups that the token may see.
+pub const GROUPS: &str = "/v1/groups";
+/// One group.
+pub const GROUP: &str = "/v1/groups/{group}";
+/// What a rotation of the group would do, or what stands in its way.
+pub const PLAN: &str = "/v1/groups/{group}/plan";
+/// Start a rotation.
+pub const ROTATE: &str = "/v1/groups/{group}/rotate";
+/// Go back.
+pub const ROLLBACK: &str = "/v1/groups/{group}/rollback";
+/// Stay where it is.
+pub const HOLD: &str = "/v1/groups/{group}/hold";
+/// Go on.
+pub const RESUME: &str = "/v1/groups/{group}/resume";
+/// Give up, while nothing was touched.
+pub const ABANDON: &str = "/v1/groups/{group}/abandon";
+/// Stop waiting in the present phase.
+pub const FORCE: &str = "/v1/groups/{group}/force";
+/// The published value, for a consumer. With `?after=N`: only if a publication above N stands, else *204*.
+pub const SECRET: &str = "/v1/groups/{group}/secret";
+/// Acknowledge a delivery, with proof.
+pub const ACK: &str = "/v1/groups/{group}/ack";
+/// The watch stream: server-sent events. With `?group=G`: of that group only.
+pub const WATCH: &str = "/v1/watch";
+
+/// A template with the group filled in. Group names need no escaping: they consist of `a-z 0-9 - _ .` only.
+pub fn group(template: &str, group: &str) -> String {
+    template.replace("{group}", group)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_filled_in() {
+        assert_eq!(group(SECRET, "orders-db"), "/v1/groups/orders-db/secret");
+        assert_eq!(group(HEALTH, "orders-db"), HEALTH);
+    }
+}
