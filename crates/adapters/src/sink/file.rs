@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use handover_core::port::{Answer, Record, Sink};
-use handover_core::{Fault, FaultKind};
+use handover_core::{Fault, FaultKind, Touched};
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,7 @@ impl Appender {
             .create(true)
             .mode(0o600)
             .open(&path)
-            .map_err(|error| trouble(&path, "open", &error))?;
+            .map_err(|error| trouble(&path, Act::Open, &error))?;
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let words = format!(
                 "the history file {} is held by another process: stop the other controller or give each its own file",
@@ -96,7 +96,7 @@ impl Appender {
         if !existed {
             // The directory entry must last as long as the lines that are confirmed to be in the file.
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(parent).and_then(|dir| dir.sync_all()).map_err(|error| trouble(&path, "create", &error))?;
+            File::open(parent).and_then(|dir| dir.sync_all()).map_err(|error| trouble(&path, Act::Open, &error))?;
         }
         let mut appender = Self { path, file, len: 0, last, doubtful: false };
         appender.recover()?;
@@ -105,7 +105,7 @@ impl Appender {
 
     /// Finds the last whole line, and cuts off what a crash left behind it.
     fn recover(&mut self) -> Result<(), Fault> {
-        let end = self.file.metadata().map_err(|error| trouble(&self.path, "read", &error))?.len();
+        let end = self.file.metadata().map_err(|error| trouble(&self.path, Act::Read, &error))?.len();
         let tail = self.read_tail(end)?;
         let start = end - tail.len() as u64;
         let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -138,7 +138,7 @@ impl Appender {
             self.file
                 .seek(SeekFrom::Start(start))
                 .and_then(|_| (&self.file).take(end - start).read_to_end(&mut tail))
-                .map_err(|error| trouble(&self.path, "read", &error))?;
+                .map_err(|error| trouble(&self.path, Act::Read, &error))?;
             let newlines = tail.iter().filter(|byte| **byte == b'\n').count();
             // Two newlines bound one whole line; fewer will do only if this is the start of the file.
             if start == 0 || newlines >= 2 {
@@ -168,7 +168,7 @@ impl Appender {
         self.file
             .write_all(text.as_bytes())
             .and_then(|()| self.file.sync_data())
-            .map_err(|error| trouble(&self.path, "append to", &error))?;
+            .map_err(|error| trouble(&self.path, Act::Append, &error))?;
         self.len += text.len() as u64;
         self.last = last;
         self.doubtful = false;
@@ -177,7 +177,7 @@ impl Appender {
 
     /// Makes the file end where the last confirmed delivery ended, whatever happened since.
     fn settle(&mut self) -> Result<(), Fault> {
-        let ours = self.file.metadata().map_err(|error| trouble(&self.path, "read", &error))?;
+        let ours = self.file.metadata().map_err(|error| trouble(&self.path, Act::Read, &error))?;
         let there = std::fs::metadata(&self.path).ok();
         if there.is_none_or(|there| (there.dev(), there.ino()) != (ours.dev(), ours.ino())) {
             if self.doubtful {
@@ -199,7 +199,7 @@ impl Appender {
         self.file
             .set_len(len)
             .and_then(|()| self.file.sync_data())
-            .map_err(|error| trouble(&self.path, "repair the last line of", &error))
+            .map_err(|error| trouble(&self.path, Act::Repair, &error))
     }
 
     fn foreign(&self) -> Fault {
@@ -248,8 +248,22 @@ fn torn_line_of_ours(torn: &[u8]) -> bool {
     written[..common] == LINE_START[..common] && rest.iter().all(|byte| *byte == 0)
 }
 
-fn trouble(path: &Path, doing: &str, error: &io::Error) -> Fault {
+#[derive(Clone, Copy)]
+enum Act {
+    Open,
+    Read,
+    Append,
+    Repair,
+}
+
+fn trouble(path: &Path, act: Act, error: &io::Error) -> Fault {
     let path = path.display();
+    let (doing, touched) = match act {
+        Act::Open => ("open", Touched::Nothing),
+        Act::Read => ("read", Touched::Nothing),
+        Act::Append => ("append to", Touched::Unknown),
+        Act::Repair => ("repair the last line of", Touched::Unknown),
+    };
     let (kind, why) = match error.kind() {
         io::ErrorKind::PermissionDenied => (FaultKind::NotPermitted, "the user that runs this may not: fix its owner"),
         io::ErrorKind::NotFound => (FaultKind::Missing, "its directory is not there: create it"),
@@ -258,7 +272,7 @@ fn trouble(path: &Path, doing: &str, error: &io::Error) -> Fault {
         }
         _ => (FaultKind::Storage, "the file system failed: look at the kernel's log"),
     };
-    Fault::unknown(kind, format!("cannot {doing} the history file {path}: {why}"))
+    Fault { kind, touched, detail: format!("cannot {doing} the history file {path}: {why}") }
 }
 
 /// What every line begins with.
@@ -269,3 +283,23 @@ const BLOCK_BYTES: u64 = 64 * 1024;
 
 /// The longest line. It bounds what must be read to find out how far a file got.
 const LINE_BYTES_MAX: u64 = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_unconfirmed_write_left_is_void() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.jsonl");
+        let text = |position| format!("{{\"position\":{position},\"group\":\"g\",\"at_ms\":0,\"hash\":\"\",\"body\":\"\"}}\n");
+        let mut appender = Appender::open(path.clone(), 0).unwrap();
+        appender.append(&[(1, text(1))]).unwrap();
+        // A write or flush that failed leaves the flag, and any number of bytes, whole lines included.
+        appender.doubtful = true;
+        appender.file.write_all(format!("{}{}", text(2), &text(3)[..20]).as_bytes()).unwrap();
+        appender.append(&[(2, text(2)), (3, text(3))]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text(1) + &text(2) + &text(3));
+        assert_eq!(appender.last, 3);
+    }
+}
