@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Not published: fakes, the explorer, conformance suites, real servers for tests.
+
+pub mod explorer;
+pub mod servers;

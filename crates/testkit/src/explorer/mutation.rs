@@ -1,0 +1,66 @@
+//! Rules left out, one at a time. Each must find harm, or the explorer cannot see what the rule is for.
+//!
+//! The shipped `start`, `advance`, `wants` and `check` are run as they are: a rule is left out in the world around
+//! them, or by changing what goes into or comes out of them.
+
+/// A rule that is left out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Mutation {
+    /// R1: the target is changed before the candidate is durable.
+    ActBeforeIntent,
+    /// R4: stores take a write at any version.
+    StoreDoesNotFence,
+    /// R4: a refused write is tried again, not read back.
+    NoReconcile,
+    /// R5: a pointer that is back already is not written.
+    ConfirmWithoutWrite,
+    /// R3: only stores that are known to have been written are pointed back.
+    UndoKnownOnly,
+    /// R6: the target takes a change with any mark.
+    SlotDoesNotFence,
+    /// R6: the mark is the generation (or the epoch) alone, without the row's version.
+    FenceByGenerationOnly,
+    /// R5: a probe that finds the old generation accepted concludes its release.
+    ProbeConcludesRelease,
+    /// R5: a probe that finds the candidate refused concludes its revocation.
+    ProbeConcludesRevoke,
+    /// R5: a probe concludes *disabled* or *destroyed* from a slot that bears no mark of this rotation.
+    ProbeIgnoresMark,
+    /// The old generation is disabled as soon as presenters acknowledged.
+    NoDrain,
+    /// Rollback from Disable does not release the brake.
+    NoRelease,
+    /// Consumers refuse a lower generation, not a lower publication.
+    RefuseLowerGeneration,
+    /// A consumer that has the generation counts as having adopted the publication.
+    AdoptionByGeneration,
+    /// R6: the mark goes with the principal.
+    MarkDiesWithPrincipal,
+    /// R6: the slot is computed from the generation's parity.
+    SlotFromParity,
+    /// R9: a superseding rotation does not owe the abandoned generation.
+    NoDebt,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::ActBeforeIntent,
+        Self::StoreDoesNotFence,
+        Self::NoReconcile,
+        Self::ConfirmWithoutWrite,
+        Self::UndoKnownOnly,
+        Self::SlotDoesNotFence,
+        Self::FenceByGenerationOnly,
+        Self::ProbeConcludesRelease,
+        Self::ProbeConcludesRevoke,
+        Self::ProbeIgnoresMark,
+        Self::NoDrain,
+        Self::NoRelease,
+        Self::RefuseLowerGeneration,
+        Self::AdoptionByGeneration,
+        Self::MarkDiesWithPrincipal,
+        Self::SlotFromParity,
+        Self::NoDebt,
+    ];
+}

@@ -1,0 +1,624 @@
+//! The small world that is explored: one target, some stores, some consumers, and executors that all believe they
+//! are in charge. All of it is a value that can be copied, compared and hashed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use handover_core::{
+    Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Occupant, Plan, Publication, Reach, Row,
+    RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
+};
+
+use super::mutation::Mutation;
+
+/// Who minted a value: enough to tell two values of one candidate apart.
+pub(super) type Nonce = u8;
+
+/// The size of a world: what it holds and what may happen in it.
+#[derive(Clone, Debug)]
+pub struct Size {
+    /// Its name, for reports.
+    pub name: &'static str,
+    /// Stores.
+    pub stores: usize,
+    /// Consumers; consumer *n* reads store *n mod stores*.
+    pub consumers: usize,
+    /// Executors that all believe they are in charge.
+    pub executors: usize,
+    /// The target's slots.
+    pub slots: Slots,
+    /// Rotations that may be started, one after the other.
+    pub rotations: u8,
+    /// Of these, how many may supersede a rollback that waits.
+    pub supersedes: u8,
+    /// Rollbacks that may be ordered.
+    pub rollbacks: u8,
+    /// Candidates that the target may reject.
+    pub rejections: u8,
+    /// Holds that may be ordered.
+    pub holds: u8,
+    /// Reads by a consumer that it may load late, after others.
+    pub late_loads: bool,
+    /// Old sessions stay open at a consumer after it loaded a new value.
+    pub old_sessions: bool,
+    /// The first consumer may acknowledge what it did not load.
+    pub liar: bool,
+    /// The last consumer may die, and then be excused.
+    pub deaths: bool,
+    /// Whether a consumer that died is ever excused.
+    pub excused: bool,
+    /// Waiting is accumulated, and the clock ticks and jumps.
+    pub clock: bool,
+    /// Whether forcing may be ordered, as often as it takes.
+    pub forces: bool,
+}
+
+impl Size {
+    /// The smallest world in which everything happens in turn; the others are made from it.
+    pub const fn small(name: &'static str) -> Self {
+        Self {
+            name,
+            stores: 1,
+            consumers: 1,
+            executors: 2,
+            slots: Slots::Fixed(2),
+            rotations: 1,
+            supersedes: 0,
+            rollbacks: 1,
+            rejections: 0,
+            holds: 0,
+            late_loads: false,
+            old_sessions: false,
+            liar: false,
+            deaths: false,
+            excused: true,
+            clock: false,
+            forces: false,
+        }
+    }
+
+    /// The poll interval of the world's plan.
+    pub const POLL: Duration = Duration::from_secs(1);
+
+    /// The plan that all its rotations go by.
+    pub fn plan(&self) -> Plan {
+        let wait = if self.clock { Self::POLL } else { Duration::ZERO };
+        Plan {
+            strategy: Strategy::DualWrite,
+            slots: self.slots,
+            stores: (0..self.stores).map(store_id).collect(),
+            passes_min: 1,
+            quiet_min: wait,
+            overlap_min: wait,
+            brake_for: wait,
+            poll: Self::POLL,
+            reach_min: Reach::Loaded,
+            auto_rollback: true,
+            candidates_max: 2,
+            deadlines: BTreeMap::new(),
+            verifiers: false,
+            presenters: true,
+            policy_digest: String::new(),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Place {
+    /// What logs in here: whose value, and which.
+    pub(super) value: Option<(Generation, Candidate, Nonce)>,
+    pub(super) enabled: bool,
+    pub(super) mark: Option<Mark>,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Shelf {
+    /// Grows with every write; never comes back.
+    pub(super) version: u32,
+    pub(super) publication: Publication,
+    pub(super) value: Occupant,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Consumer {
+    /// What everything new uses.
+    pub(super) held: (Publication, Occupant),
+    /// Read from the store, not loaded yet.
+    pub(super) hand: Option<(Publication, Occupant)>,
+    /// What was acknowledged.
+    pub(super) acked: (Publication, Occupant),
+    /// What an open session uses.
+    pub(super) session: Occupant,
+    pub(super) life: Life,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Life {
+    Alive,
+    Dead,
+    /// Dead, and off the roll.
+    Excused,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) enum Executor {
+    Idle,
+    /// It is about to act, for as long as it likes: a paused executor stands here.
+    Acting {
+        version: RowVersion,
+        effect: Effect,
+        nonce: Nonce,
+    },
+    /// It has an answer and has not recorded it.
+    Answered {
+        version: RowVersion,
+        fact: Learnt,
+        nonce: Nonce,
+    },
+}
+
+/// Facts that an executor may carry; a copy of the core's, so that it can be ordered and hashed.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) enum Learnt {
+    Sealed,
+    Accepted(Generation),
+    LoggedIn(Generation),
+    Refused(Generation),
+    Head {
+        store: StoreId,
+        version: Option<StoreVersion>,
+        ours: Option<Publication>,
+    },
+    Pointed {
+        store: StoreId,
+        version: StoreVersion,
+    },
+    /// Each member's acknowledged publication, by index of the consumer; those excused are left out.
+    Adoption(Vec<(usize, Publication)>),
+    Unused,
+    Used,
+    Released(Generation),
+    Destroyed(Generation),
+    Revoked(Generation),
+    Rejected,
+}
+
+/// A state of the world.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct World {
+    pub(super) row: Row,
+    /// Values that a committed row sealed.
+    pub(super) sealed: BTreeMap<(Generation, Candidate), Nonce>,
+    pub(super) places: Vec<Place>,
+    pub(super) shelves: Vec<Shelf>,
+    pub(super) consumers: Vec<Consumer>,
+    pub(super) executors: Vec<Executor>,
+    pub(super) now: Timestamp,
+    /// What may still happen.
+    pub(super) left: Left,
+    /// A person forced a wait to end: what consumers suffer from it is not held against the rules.
+    pub(super) forced: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Left {
+    pub(super) rotations: u8,
+    pub(super) supersedes: u8,
+    pub(super) rollbacks: u8,
+    pub(super) rejections: u8,
+    pub(super) holds: u8,
+}
+
+pub(super) fn store_id(index: usize) -> StoreId {
+    name(["s0", "s1", "s2"][index], StoreId::parse)
+}
+
+pub(super) fn consumer_id(index: usize) -> ConsumerId {
+    name(["c0", "c1", "c2", "c3"][index], ConsumerId::parse)
+}
+
+#[expect(clippy::expect_used, reason = "the names are constants of this file")]
+fn name<T, E: std::fmt::Debug>(text: &str, parse: impl Fn(&str) -> Result<T, E>) -> T {
+    parse(text).expect("a constant name parses")
+}
+
+pub(super) fn store_version(number: u32) -> StoreVersion {
+    StoreVersion(number.to_string().into())
+}
+
+pub(super) fn version_number(version: &StoreVersion) -> u32 {
+    version.0.parse().unwrap_or(u32::MAX)
+}
+
+impl World {
+    /// At rest: generation 1 in slot 0 is published everywhere and held by everybody.
+    pub(super) fn at_rest(size: &Size) -> Self {
+        let first = Occupant { generation: Generation(1), slot: first_slot(size.slots), candidate: Candidate(1) };
+        let publication = Publication(1);
+        let mut row = Row::new(name("g", GroupId::parse));
+        row.version = RowVersion(1);
+        row.current = Some(first);
+        row.last_generation = first.generation;
+        row.publication = publication;
+        row.heads = (0..size.stores).map(|index| (store_id(index), store_version(1))).collect();
+        let places = match size.slots {
+            Slots::Fixed(slots) => slots as usize,
+            Slots::Fresh => 2 + usize::from(size.rotations),
+        };
+        let mut world = Self {
+            row,
+            sealed: BTreeMap::from([((first.generation, first.candidate), 0)]),
+            places: vec![Place::default(); places],
+            shelves: vec![Shelf { version: 1, publication, value: first }; size.stores],
+            consumers: vec![
+                Consumer {
+                    held: (publication, first),
+                    hand: None,
+                    acked: (publication, first),
+                    session: first,
+                    life: Life::Alive,
+                };
+                size.consumers
+            ],
+            executors: vec![Executor::Idle; size.executors],
+            now: Timestamp(0),
+            left: Left {
+                rotations: size.rotations,
+                supersedes: size.supersedes,
+                rollbacks: size.rollbacks,
+                rejections: size.rejections,
+                holds: size.holds,
+            },
+            forced: false,
+        };
+        world.places[first.slot.0 as usize] = Place {
+            value: Some((first.generation, first.candidate, 0)),
+            enabled: true,
+            mark: Some(Mark { generation: first.generation, version: RowVersion(0) }),
+        };
+        world
+    }
+
+    /// Whether the target lets a generation in, with the value that we hold sealed.
+    pub(super) fn accepts(&self, who: Occupant) -> bool {
+        let sealed = self.sealed.get(&(who.generation, who.candidate));
+        let place = &self.places[who.slot.0 as usize];
+        place.enabled && place.value == sealed.map(|nonce| (who.generation, who.candidate, *nonce))
+    }
+
+    /// What those outside would be hurt by, and what must never be seen. This looks at the target, the stores and the
+    /// consumers alone; of the row it uses only what is current at rest.
+    pub(super) fn harm(&self) -> Option<Harm> {
+        for (index, shelf) in self.shelves.iter().enumerate() {
+            if !self.accepts(shelf.value) {
+                return Some(Harm::StorePublishesRefused { store: index });
+            }
+        }
+        for (index, consumer) in self.consumers.iter().enumerate() {
+            if self.forced || consumer.life != Life::Alive {
+                continue;
+            }
+            // One that says it loaded what it did not is found out by what it uses, not by what it holds unused.
+            let honest = consumer.acked.0 <= consumer.held.0;
+            if honest && !self.accepts(consumer.held.1) {
+                return Some(Harm::ConsumerRefused { consumer: index });
+            }
+            if !self.accepts(consumer.session) {
+                return Some(Harm::RefusedWhileInUse { consumer: index });
+            }
+        }
+        for place in &self.places {
+            if let Some((generation, candidate, nonce)) = place.value
+                && self.sealed.get(&(generation, candidate)) != Some(&nonce)
+            {
+                return Some(Harm::AcceptedButLost);
+            }
+        }
+        self.harm_at_rest()
+    }
+
+    fn harm_at_rest(&self) -> Option<Harm> {
+        let current = self.row.current?;
+        if self.row.live().is_some() {
+            return None;
+        }
+        if self.shelves.iter().any(|shelf| shelf.value != current) {
+            return Some(Harm::StorePublishesOther);
+        }
+        let left = |(slot, place): (usize, &Place)| slot != current.slot.0 as usize && place.value.is_some();
+        self.places.iter().enumerate().any(left).then_some(Harm::RetiredStillAccepted)
+    }
+
+    /// The same world with its counters pulled together: only their order is ever looked at.
+    pub(super) fn canonical(mut self, size: &Size, mutation: Option<Mutation>) -> Self {
+        self.forget_what_cannot_matter(mutation);
+        self.erase_values();
+        self.pull_versions();
+        self.pull_publications();
+        self.pull_store_versions();
+        if size.clock {
+            self.pull_time();
+        }
+        self.executors.sort_unstable();
+        self
+    }
+
+    /// An answer for a row that moved on will not be recorded, and a look for it teaches nothing.
+    fn forget_what_cannot_matter(&mut self, mutation: Option<Mutation>) {
+        for executor in &mut self.executors {
+            let gone = match executor {
+                Executor::Idle => false,
+                Executor::Answered { version, .. } => *version != self.row.version,
+                Executor::Acting { version, effect, .. } => {
+                    let stale = *version != self.row.version;
+                    let looks = effect.is_look() || (matches!(effect, Effect::Seal { .. }) && mutation.is_none());
+                    let fenced = mutation.is_none()
+                        && match effect {
+                            Effect::Point { store, expect, .. } => {
+                                let shelf = &self.shelves[usize::from(store.as_str() == "s1")];
+                                *expect != Some(store_version(shelf.version))
+                            }
+                            Effect::EnsureAccepted { who, mark, .. }
+                            | Effect::EnsureRefused { who, mark }
+                            | Effect::Release { who, mark }
+                            | Effect::Destroy { who, mark }
+                            | Effect::Revoke { who, mark } => {
+                                self.places[who.slot.0 as usize].mark.is_some_and(|stands| stands > *mark)
+                            }
+                            Effect::Seal { .. }
+                            | Effect::Login { .. }
+                            | Effect::Head { .. }
+                            | Effect::CountAdoption { .. }
+                            | Effect::CountUse { .. }
+                            | Effect::EndSessions { .. } => false,
+                        };
+                    stale && (looks || fenced)
+                }
+            };
+            if gone {
+                *executor = Executor::Idle;
+            }
+        }
+    }
+
+    /// What ended is history, and sealed values that serve nobody any more are erased with it.
+    fn erase_values(&mut self) {
+        if self.row.live().is_none() {
+            self.row.rotation = None;
+        }
+        let mut needed: BTreeSet<Generation> = self.row.current.iter().map(|current| current.generation).collect();
+        if let Some(rotation) = &self.row.rotation {
+            needed.extend(rotation.retiring().iter().chain([&rotation.to]).map(|occupant| occupant.generation));
+        }
+        needed.extend(self.places.iter().filter_map(|place| place.value.map(|(generation, _, _)| generation)));
+        self.sealed.retain(|(generation, _), _| needed.contains(generation));
+    }
+
+    fn pull_versions(&mut self) {
+        let mut seen = BTreeSet::from([self.row.version]);
+        self.each_version(&mut |version| {
+            seen.insert(*version);
+        });
+        let rank = ranks(seen, 1);
+        self.each_version(&mut |version| version.0 = rank(version));
+    }
+
+    fn each_version(&mut self, visit: &mut dyn FnMut(&mut RowVersion)) {
+        visit(&mut self.row.version);
+        for place in &mut self.places {
+            place.mark.iter_mut().for_each(|mark| visit(&mut mark.version));
+        }
+        for executor in &mut self.executors {
+            match executor {
+                Executor::Idle => {}
+                Executor::Acting { version, effect, .. } => {
+                    visit(version);
+                    if let Some(mark) = mark_of(effect) {
+                        visit(&mut mark.version);
+                    }
+                }
+                Executor::Answered { version, .. } => visit(version),
+            }
+        }
+    }
+
+    fn pull_publications(&mut self) {
+        let mut seen = BTreeSet::new();
+        self.each_publication(&mut |publication| {
+            seen.insert(*publication);
+        });
+        let rank = ranks(seen, 1);
+        self.each_publication(&mut |publication| publication.0 = rank(publication));
+    }
+
+    fn each_publication(&mut self, visit: &mut dyn FnMut(&mut Publication)) {
+        visit(&mut self.row.publication);
+        for shelf in &mut self.shelves {
+            visit(&mut shelf.publication);
+        }
+        for consumer in &mut self.consumers {
+            visit(&mut consumer.held.0);
+            visit(&mut consumer.acked.0);
+            consumer.hand.iter_mut().for_each(|(publication, _)| visit(publication));
+        }
+        for executor in &mut self.executors {
+            match executor {
+                Executor::Acting { effect: Effect::Point { publication, .. }, .. }
+                | Executor::Acting { effect: Effect::CountAdoption { publication, .. }, .. }
+                | Executor::Answered { fact: Learnt::Head { ours: Some(publication), .. }, .. } => visit(publication),
+                Executor::Answered { fact: Learnt::Adoption(members), .. } => {
+                    members.iter_mut().for_each(|(_, publication)| visit(publication));
+                }
+                Executor::Idle | Executor::Acting { .. } | Executor::Answered { .. } => {}
+            }
+        }
+    }
+
+    fn pull_store_versions(&mut self) {
+        for index in 0..self.shelves.len() {
+            let store = store_id(index);
+            let mut seen = BTreeSet::from([self.shelves[index].version]);
+            self.each_store_version(&store, &mut |version| {
+                seen.insert(version_number(version));
+            });
+            let rank = ranks(seen, 1);
+            let number = |old: u32| u32::try_from(rank(&old)).unwrap_or(u32::MAX);
+            self.shelves[index].version = number(self.shelves[index].version);
+            self.each_store_version(&store, &mut |version| {
+                let new = number(version_number(version));
+                if version_number(version) != new {
+                    *version = store_version(new);
+                }
+            });
+        }
+    }
+
+    fn each_store_version(&mut self, of: &StoreId, visit: &mut dyn FnMut(&mut StoreVersion)) {
+        use handover_core::{Phase, Pointer, Undo};
+        self.row.heads.iter_mut().filter(|(store, _)| *store == of).for_each(|(_, version)| visit(version));
+        if let Some(rotation) = &mut self.row.rotation
+            && let Phase::Publish { pointers } | Phase::Rollback(Undo::Unpublish { pointers }) = &mut rotation.phase
+            && let Some(Pointer::Expect(Some(version)) | Pointer::Landed(version)) = pointers.0.get_mut(of)
+        {
+            visit(version);
+        }
+        for executor in &mut self.executors {
+            match executor {
+                Executor::Acting { effect: Effect::Point { store, expect: Some(version), .. }, .. }
+                | Executor::Answered { fact: Learnt::Head { store, version: Some(version), .. }, .. }
+                | Executor::Answered { fact: Learnt::Pointed { store, version }, .. }
+                    if store == of =>
+                {
+                    visit(version);
+                }
+                Executor::Idle | Executor::Acting { .. } | Executor::Answered { .. } => {}
+            }
+        }
+    }
+
+    /// Time relative to now. What is older than two polls counts as two polls, wherever it is.
+    fn pull_time(&mut self) {
+        use handover_core::{Phase, Undo, Waited};
+        let now = self.now;
+        self.now = Timestamp(0);
+        let oldest = i64::try_from(Size::POLL.as_millis() * 2).unwrap_or(i64::MAX);
+        let pull = |waited: &mut Waited| {
+            if let Some(at) = &mut waited.seen_at {
+                *at = Timestamp((at.0 - now.0).clamp(-oldest, 1));
+            }
+        };
+        let Some(rotation) = &mut self.row.rotation else { return };
+        rotation.entered_at = Timestamp(0);
+        match &mut rotation.phase {
+            Phase::Drain { quiet, overlap, .. } => {
+                pull(quiet);
+                pull(overlap);
+            }
+            Phase::Disable { held, .. } => pull(held),
+            Phase::Rollback(Undo::Quiet { quiet, .. }) => pull(quiet),
+            Phase::Stage
+            | Phase::Apply
+            | Phase::Verify { .. }
+            | Phase::Publish { .. }
+            | Phase::Propagate { .. }
+            | Phase::Destroy { .. }
+            | Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Revoke { .. })
+            | Phase::Done(_) => {}
+        }
+    }
+}
+
+fn first_slot(slots: Slots) -> Slot {
+    match slots {
+        Slots::Fixed(_) => Slot(0),
+        Slots::Fresh => Slot(1),
+    }
+}
+
+pub(super) fn mark_of(effect: &mut Effect) -> Option<&mut Mark> {
+    match effect {
+        Effect::EnsureAccepted { mark, .. }
+        | Effect::EnsureRefused { mark, .. }
+        | Effect::Release { mark, .. }
+        | Effect::Destroy { mark, .. }
+        | Effect::Revoke { mark, .. } => Some(mark),
+        Effect::Seal { .. }
+        | Effect::Login { .. }
+        | Effect::Head { .. }
+        | Effect::Point { .. }
+        | Effect::CountAdoption { .. }
+        | Effect::CountUse { .. }
+        | Effect::EndSessions { .. } => None,
+    }
+}
+
+/// Dense ranks of what was seen, from `first`.
+fn ranks<T: Ord + Copy>(seen: BTreeSet<T>, first: u64) -> impl Fn(&T) -> u64 {
+    let order: Vec<T> = seen.into_iter().collect();
+    move |value| first + order.binary_search(value).unwrap_or_default() as u64
+}
+
+/// What those outside are hurt by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Harm {
+    /// A store publishes a generation that the target refuses.
+    StorePublishesRefused {
+        /// Which store.
+        store: usize,
+    },
+    /// What a consumer holds is refused.
+    ConsumerRefused {
+        /// Which consumer.
+        consumer: usize,
+    },
+    /// A generation was refused while a session of it was open.
+    RefusedWhileInUse {
+        /// Which consumer's.
+        consumer: usize,
+    },
+    /// The target accepts a value that nobody holds durably.
+    AcceptedButLost,
+    /// At rest, a store publishes something else than what is current.
+    StorePublishesOther,
+    /// At rest, the target still accepts or keeps a generation that is not current.
+    RetiredStillAccepted,
+    /// No end can be reached from here.
+    DeadEnd,
+    /// The core's own check found a broken invariant.
+    Violation,
+}
+
+impl Learnt {
+    /// The core's fact.
+    pub(super) fn fact(&self, size: &Size) -> Fact {
+        use handover_core::{Fault, FaultKind, Member, Role, RollCall, Tally};
+        match self.clone() {
+            Self::Sealed => Fact::Sealed,
+            Self::Accepted(generation) => Fact::Accepted(generation),
+            Self::LoggedIn(generation) => Fact::LoggedIn(generation),
+            Self::Refused(generation) => Fact::Refused(generation),
+            Self::Head { store, version, ours } => Fact::Head { store, version, ours },
+            Self::Pointed { store, version } => Fact::Pointed { store, version },
+            Self::Adoption(members) => {
+                let members = members
+                    .into_iter()
+                    .map(|(index, publication)| Member {
+                        consumer: consumer_id(index),
+                        acked: Some((publication, Reach::Loaded)),
+                    })
+                    .collect();
+                debug_assert!(size.consumers > 0, "a roll call needs somebody to call");
+                Fact::Adoption { role: Role::Presenter, call: RollCall { members, complete: true } }
+            }
+            Self::Unused => Fact::Use(Tally::None),
+            Self::Used => Fact::Use(Tally::Some(1)),
+            Self::Released(generation) => Fact::Released(generation),
+            Self::Destroyed(generation) => Fact::Destroyed(generation),
+            Self::Revoked(generation) => Fact::Revoked(generation),
+            Self::Rejected => Fact::Fault {
+                effect: "accept",
+                fault: Fault::untouched(FaultKind::Rejected, "the world's target rejects it"),
+            },
+        }
+    }
+}
