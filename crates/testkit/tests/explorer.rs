@@ -1,77 +1,90 @@
-//! The explorer's worlds: clean with all rules, harmed without any one of them.
-use handover_core::Slots;
-use handover_testkit::explorer::{Mutation, Size, explore};
+//! The explorer: clean with all rules, harm without any one of them; then long random runs.
+//!
+//! `HANDOVER_EXPLORE=long` adds the large worlds. A random run that fails is written to
+//! `target/explorer/` as a list of events.
 
-fn worlds() -> Vec<Size> {
-    let small = Size::small;
-    vec![
-        Size { rotations: 3, rollbacks: 3, late_loads: true, ..small("three in a row") },
-        Size { stores: 2, consumers: 2, rotations: 2, rollbacks: 2, ..small("two of each") },
-        Size { stores: 2, consumers: 2, rotations: 2, rollbacks: 1, late_loads: true, ..small("late loads") },
-        Size { executors: 3, rotations: 2, rollbacks: 2, ..small("three executors") },
-        Size { slots: Slots::Fresh, rotations: 3, rollbacks: 2, ..small("fresh") },
-        Size {
-            slots: Slots::Fixed(3),
-            consumers: 2,
-            rotations: 2,
-            supersedes: 1,
-            rollbacks: 2,
-            deaths: true,
-            ..small("supersede")
-        },
-        Size {
-            slots: Slots::Fresh,
-            consumers: 2,
-            rotations: 3,
-            supersedes: 2,
-            rollbacks: 3,
-            deaths: true,
-            ..small("supersede fresh")
-        },
-        Size { consumers: 2, rotations: 2, rollbacks: 2, rejections: 3, ..small("rejects") },
-        Size { consumers: 2, rotations: 2, rollbacks: 1, holds: 2, ..small("holds") },
-        Size {
-            consumers: 2,
-            rotations: 2,
-            rollbacks: 1,
-            liar: true,
-            old_sessions: true,
-            deaths: true,
-            ..small("liar")
-        },
-        Size { consumers: 1, rotations: 2, rollbacks: 1, old_sessions: true, clock: true, ..small("clock") },
-        Size { consumers: 2, rotations: 2, rollbacks: 1, deaths: true, excused: false, forces: true, ..small("forces") },
-    ]
+use std::path::Path;
+
+use handover_testkit::explorer::{Harm, Mutation, Size, explore, large_worlds, walk, worlds};
+use proptest::test_runner::{Config, TestCaseError, TestRunner};
+
+/// Every world that runs in CI has fewer; the limit only keeps a mistake from filling the memory.
+const STATES_MAX: usize = 4_000_000;
+
+fn assert_clean(size: &Size, states_max: usize) {
+    let report = explore(size, None, states_max);
+    println!("{report}");
+    if let Some((harm, trace)) = &report.found {
+        panic!("{harm:?} in {:?}:\n{}", report.world, trace.join("\n"));
+    }
+    assert!(!report.cut_short, "{:?} has more than {states_max} states: nothing was proved", report.world);
 }
 
 #[test]
-fn small() {
+fn all_worlds_are_clean_and_have_no_dead_end() {
     for size in worlds() {
-        let report = explore(&size, None, 6_000_000);
-        println!(
-            "{} states {} steps {} {:?} cut {}",
-            report.world, report.states, report.steps, report.took, report.cut_short
-        );
-        if let Some((harm, trace)) = report.found {
-            println!("{harm:?}\n{}", trace[..trace.len()-1].join("\n"));
+        assert_clean(&size, STATES_MAX);
+    }
+    if std::env::var_os("HANDOVER_EXPLORE").is_some_and(|value| value == "long") {
+        for size in large_worlds() {
+            assert_clean(&size, 60_000_000);
         }
     }
 }
+
 #[test]
-fn mutations() {
-    for mutation in Mutation::ALL {
-        print!("{mutation:?}: ");
-        let mut any = false;
-        for size in worlds() {
-            let report = explore(&size, Some(mutation), 1_500_000);
-            if let Some((harm, trace)) = report.found {
-                any = true;
-                println!(" {} {harm:?} states {} steps to it {}", report.world, report.states, trace.len());
-                break;
+fn every_rule_left_out_finds_harm() {
+    let worlds = worlds();
+    let silent: Vec<Mutation> = Mutation::ALL
+        .into_iter()
+        .filter(|mutation| {
+            let found = worlds
+                .iter()
+                .map(|size| explore(size, Some(*mutation), STATES_MAX))
+                .find(|report| report.found.as_ref().is_some_and(|(harm, _)| *harm != Harm::Violation));
+            if let Some(report) = &found {
+                println!("{report}");
             }
-        }
-        if !any {
-            println!("NOT FOUND");
-        }
+            found.is_none()
+        })
+        .collect();
+    assert!(silent.is_empty(), "these rules were left out and nobody was hurt: {silent:?}");
+}
+
+#[test]
+fn long_random_runs_hurt_nobody_and_come_to_an_end() {
+    let sizes: Vec<Size> = large_worlds().into_iter().chain(worlds()).collect();
+    let choices = proptest::collection::vec(proptest::prelude::any::<u16>(), 50..600);
+    let strategy = (0..sizes.len(), choices);
+    let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&strategy, |(index, choices)| {
+        walk(&sizes[index], None, &choices).map(drop).map_err(|failure| {
+            let events = failure.events.join("\n");
+            keep(sizes[index].name, &events);
+            TestCaseError::fail(format!("{:?} in {:?}:\n{events}", failure.harm, sizes[index].name))
+        })
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
     }
+}
+
+/// Random runs can fail: without the slot's fence one of them soon does.
+#[test]
+fn random_runs_find_harm_without_the_slots_fence() {
+    let size = &large_worlds()[0];
+    let choices = proptest::collection::vec(proptest::prelude::any::<u16>(), 400..600);
+    let mut runner = TestRunner::new(Config { cases: 3_000, failure_persistence: None, ..Config::default() });
+    let outcome = runner.run(&choices, |choices| {
+        walk(size, Some(Mutation::SlotDoesNotFence), &choices)
+            .map(drop)
+            .map_err(|failure| TestCaseError::fail(format!("{:?}", failure.harm)))
+    });
+    assert!(outcome.is_err(), "random runs must find what exhaustive search finds");
+}
+
+fn keep(world: &str, events: &str) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/explorer");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(format!("{}.events", world.replace([' ', ':', ','], "-"))), events).unwrap();
 }

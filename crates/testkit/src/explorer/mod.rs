@@ -10,7 +10,9 @@
 
 mod mutation;
 mod step;
+mod walk;
 mod world;
+mod worlds;
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -20,8 +22,10 @@ use std::time::{Duration, Instant};
 pub use mutation::Mutation;
 use rustc_hash::FxBuildHasher;
 use step::{Rules, Step};
+pub use walk::{Failure, walk};
 use world::World;
 pub use world::{Harm, Size};
+pub use worlds::{large_worlds, worlds};
 
 /// What exploring a world showed.
 #[derive(Debug)]
@@ -40,6 +44,19 @@ pub struct Report {
     pub found: Option<(Harm, Vec<String>)>,
     /// Whether the limit of states was reached before the end: then nothing was proved.
     pub cut_short: bool,
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rule = self.mutation.map_or_else(|| "all rules".to_owned(), |mutation| format!("without {mutation:?}"));
+        let found = match &self.found {
+            Some((harm, trace)) => format!("{harm:?} after {} steps", trace.len().saturating_sub(2)),
+            None if self.cut_short => "cut short: nothing proved".to_owned(),
+            None => "no harm, rest is reachable from every state".to_owned(),
+        };
+        let (states, steps, took) = (self.states, self.steps, self.took.as_secs_f64());
+        write!(f, "{:<38} {rule:<30} {states:>9} states {steps:>10} steps {took:>7.2} s  {found}", self.world)
+    }
 }
 
 /// Explores a world, with a rule left out if so asked, until harm is found or all was seen.

@@ -1,0 +1,89 @@
+//! The worlds that are explored on every run. Each is small in most ways and rich in one.
+
+use handover_core::Slots;
+
+use super::world::Size;
+
+/// Worlds that together meet every rule, from the quickest to the slowest.
+pub fn worlds() -> Vec<Size> {
+    let small = Size::small;
+    vec![
+        Size { rotations: 4, rollbacks: 3, late_loads: true, ..small("four in a row over two slots") },
+        Size { executors: 3, rotations: 2, rollbacks: 2, ..small("three executors") },
+        Size { slots: Slots::Fresh, rotations: 3, rollbacks: 2, ..small("fresh principals") },
+        Size { rotations: 2, old_sessions: true, clock: true, ..small("a clock that jumps") },
+        Size { consumers: 2, rotations: 2, holds: 2, ..small("holds") },
+        Size { stores: 2, consumers: 2, rotations: 2, rollbacks: 2, ..small("two stores") },
+        Size { stores: 2, consumers: 2, rotations: 2, late_loads: true, ..small("late loads") },
+        Size {
+            consumers: 2,
+            rotations: 2,
+            liar: true,
+            old_sessions: true,
+            deaths: true,
+            ..small("a liar and a death")
+        },
+        Size {
+            slots: Slots::Fixed(3),
+            consumers: 2,
+            rotations: 2,
+            supersedes: 1,
+            rollbacks: 2,
+            deaths: true,
+            ..small("supersede with a third slot")
+        },
+        Size { consumers: 2, rotations: 2, rollbacks: 2, rejections: 3, ..small("rejected candidates") },
+        Size {
+            consumers: 2,
+            rotations: 2,
+            deaths: true,
+            excused: false,
+            forces: true,
+            ..small("a consumer that never answers")
+        },
+        Size {
+            slots: Slots::Fresh,
+            consumers: 2,
+            rotations: 3,
+            supersedes: 2,
+            rollbacks: 3,
+            deaths: true,
+            ..small("supersede with fresh principals")
+        },
+    ]
+}
+
+/// Larger worlds, for a long run: much at once.
+pub fn large_worlds() -> Vec<Size> {
+    let small = Size::small;
+    vec![
+        Size {
+            stores: 2,
+            consumers: 2,
+            rotations: 3,
+            rollbacks: 3,
+            rejections: 1,
+            late_loads: true,
+            deaths: true,
+            ..small("large: two of each, three in a row")
+        },
+        Size {
+            executors: 3,
+            consumers: 2,
+            rotations: 3,
+            rollbacks: 2,
+            late_loads: true,
+            ..small("large: three executors")
+        },
+        Size {
+            consumers: 2,
+            rotations: 3,
+            rollbacks: 2,
+            holds: 1,
+            old_sessions: true,
+            liar: true,
+            clock: true,
+            ..small("large: clock, liar, old sessions")
+        },
+    ]
+}
