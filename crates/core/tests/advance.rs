@@ -1,0 +1,269 @@
+//! Steps of a rotation, one rule at a time. The explorer sees all of them together; these say which is which.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{POLL, adopted, at_rest, learn, learn_at, plan, rows, started, store, to_the_end, version};
+use handover_core::{
+    Blocker, Candidate, Cause, Deadline, Effect, Fact, Fault, FaultKind, Generation, Hold, OnDeadline, Order, Outcome,
+    Phase, Pointer, Publication, Refusal, Row, Stretch, Tally, Timestamp, Touched, Undo, check, start, wants,
+};
+
+fn phase(row: &Row) -> &Phase {
+    &row.rotation.as_ref().unwrap().phase
+}
+
+fn hold(row: &Row) -> Option<&Hold> {
+    row.rotation.as_ref().unwrap().hold.as_ref()
+}
+
+fn rejected() -> Fact {
+    Fact::Fault { effect: "accept", fault: Fault::untouched(FaultKind::Rejected, "too short") }
+}
+
+#[test]
+fn a_rotation_walks_through_all_phases_to_success() {
+    let plan = plan();
+    let rows = rows(&plan, to_the_end().len());
+    let last = rows.last().unwrap();
+    assert_eq!(*phase(last), Phase::Done(Outcome::Success));
+    assert_eq!(last.current.unwrap().generation, Generation(2));
+    assert_eq!(last.heads[&store()], version("v2"));
+    for (before, after) in rows.iter().zip(&rows[1..]) {
+        assert_eq!(after.version, before.version.next(), "each changed row has the next version");
+        assert_eq!(check(after, &plan), vec![]);
+    }
+}
+
+#[test]
+fn a_fact_that_changes_nothing_changes_no_version() {
+    let plan = plan();
+    let row = rows(&plan, 4).pop().unwrap();
+    let behind = learn(&row, &plan, adopted(1, true));
+    assert_eq!(learn(&behind, &plan, adopted(1, true)), behind);
+}
+
+#[test]
+fn a_fact_of_another_phase_is_stale() {
+    let plan = plan();
+    let row = started(&plan);
+    assert_eq!(learn_at(&row, &plan, 0, Fact::Destroyed(Generation(1))), Err(Refusal::Stale));
+    assert_eq!(learn_at(&row, &plan, 0, Fact::Accepted(Generation(2))), Err(Refusal::Stale));
+    assert_eq!(learn_at(&at_rest(), &plan, 0, Fact::Tick), Err(Refusal::NotLive));
+}
+
+#[test]
+fn rollback_is_legal_from_every_phase_before_destroy() {
+    let plan = plan();
+    let mut seen = Vec::new();
+    for row in rows(&plan, to_the_end().len() - 1) {
+        let back = learn_at(&row, &plan, 30, Fact::Order(Order::Rollback));
+        seen.push(match back.as_ref().map(phase) {
+            Ok(Phase::Done(Outcome::Abandoned)) => "abandoned",
+            Ok(Phase::Rollback(Undo::Revoke { .. })) => "revoke",
+            Ok(Phase::Rollback(Undo::Unpublish { .. })) => "unpublish",
+            Ok(Phase::Rollback(Undo::Release)) => "release",
+            Err(Refusal::PastReturn) => "past return",
+            other => panic!("{other:?}"),
+        });
+    }
+    seen.dedup();
+    assert_eq!(seen, ["abandoned", "revoke", "unpublish", "release", "past return"]);
+}
+
+#[test]
+fn the_way_back_points_every_store_under_a_publication_of_its_own() {
+    let plan = plan();
+    let row = rows(&plan, 3).pop().unwrap();
+    assert_eq!(row.publication, Publication(2));
+    let back = learn(&row, &plan, Fact::Order(Order::Rollback));
+    assert_eq!(back.publication, Publication(3));
+    let effects = wants(&back, &plan, Timestamp(0)).effects;
+    let expect = Some(version("v1"));
+    let value = at_rest().current.unwrap();
+    assert_eq!(effects, [Effect::Point { store: store(), value, publication: Publication(3), expect }]);
+}
+
+#[test]
+fn a_refused_write_is_read_back() {
+    let plan = plan();
+    let row = rows(&plan, 3).pop().unwrap();
+    let head = |text: &str, ours: Option<u64>| Fact::Head {
+        store: store(),
+        version: Some(version(text)),
+        ours: ours.map(Publication),
+    };
+    let ours = learn(&row, &plan, head("v2", Some(2)));
+    assert!(matches!(phase(&ours), Phase::Propagate { .. }), "it bears our publication: the reply was lost");
+    let late = learn(&row, &plan, head("v7", Some(1)));
+    let Phase::Publish { pointers } = phase(&late) else { panic!("{:?}", phase(&late)) };
+    assert_eq!(
+        pointers.0[&store()],
+        Pointer::Expect(Some(version("v7"))),
+        "an older one of ours: the next expectation"
+    );
+    let foreign = learn(&row, &plan, head("v7", None));
+    assert_eq!(hold(&foreign), Some(&Hold::Drift(store())));
+    assert_eq!(wants(&foreign, &plan, Timestamp(0)).effects, [], "a hold takes effects away");
+    let again = learn(&foreign, &plan, Fact::Order(Order::Resume));
+    let read = learn(&again, &plan, head("v7", None));
+    let effects = wants(&read, &plan, Timestamp(0)).effects;
+    assert!(matches!(&effects[..], [Effect::Point { expect: Some(at), .. }] if *at == version("v7")), "{effects:?}");
+}
+
+#[test]
+fn rejected_candidates_are_bounded_and_the_last_is_parked() {
+    let plan = plan();
+    let row = learn(&started(&plan), &plan, Fact::Sealed);
+    let second = learn(&row, &plan, rejected());
+    assert_eq!(*phase(&second), Phase::Stage);
+    assert_eq!(second.rotation.as_ref().unwrap().to.candidate, Candidate(2));
+    let refusal = learn_at(&second, &plan, 0, Fact::Order(Order::Abandon));
+    assert_eq!(refusal, Err(Refusal::Touched), "a first candidate went out: only rollback is certain");
+    let parked = learn(&learn(&second, &plan, Fact::Sealed), &plan, rejected());
+    assert_eq!(hold(&parked), Some(&Hold::CandidatesSpent));
+    let resumed = learn(&parked, &plan, Fact::Order(Order::Resume));
+    assert_eq!(resumed.rotation.as_ref().unwrap().to.candidate, Candidate(3));
+}
+
+#[test]
+fn a_lost_candidate_is_applied_again_and_a_broken_round_is_no_pass() {
+    let mut plan = plan();
+    plan.passes_min = 2;
+    let row = rows(&plan, 3).pop().unwrap();
+    assert!(matches!(phase(&row), Phase::Verify { passes: 1, reapply: false, .. }));
+    let lost = learn(&row, &plan, Fact::Refused(Generation(2)));
+    assert!(matches!(phase(&lost), Phase::Verify { passes: 0, reapply: true, .. }));
+    let effects = wants(&lost, &plan, Timestamp(0)).effects;
+    assert!(matches!(effects[0], Effect::EnsureAccepted { .. }), "{effects:?}");
+    let broken = Fault { kind: FaultKind::TimedOut, touched: Touched::Nothing, detail: String::new() };
+    let failed = learn(&row, &plan, Fact::Fault { effect: "login", fault: broken });
+    assert!(matches!(phase(&failed), Phase::Verify { passes: 0, reapply: false, .. }));
+}
+
+#[test]
+fn an_unfit_candidate_is_rolled_back_or_held() {
+    let mut plan = plan();
+    let row = rows(&plan, 2).pop().unwrap();
+    let unfit = Fact::Fault { effect: "login", fault: Fault::untouched(FaultKind::Unfit, "lacks SELECT on t") };
+    let back = learn(&row, &plan, unfit.clone());
+    assert!(matches!(phase(&back), Phase::Rollback(Undo::Revoke { .. })));
+    assert_eq!(back.rotation.as_ref().unwrap().cause, Some(Cause::Unfit));
+    plan.auto_rollback = false;
+    assert_eq!(hold(&learn(&row, &plan, unfit)), Some(&Hold::Unfit));
+}
+
+#[test]
+fn an_incomplete_roll_holds_and_a_higher_publication_counts() {
+    let plan = plan();
+    let row = rows(&plan, 4).pop().unwrap();
+    let incomplete = learn(&row, &plan, adopted(2, false));
+    assert!(matches!(phase(&incomplete), Phase::Propagate { .. }), "unknown consumers count as not done");
+    assert!(matches!(phase(&learn(&row, &plan, adopted(1, true))), Phase::Propagate { .. }));
+    assert!(matches!(phase(&learn(&row, &plan, adopted(3, true))), Phase::Drain { .. }));
+}
+
+#[test]
+fn unknown_use_is_never_zero_and_use_starts_the_quiet_time_again() {
+    let plan = plan();
+    let row = rows(&plan, 6).pop().unwrap();
+    for seen in [Tally::Unknown, Tally::Some(2)] {
+        let mut now = learn_at(&row, &plan, 5, Fact::Use(seen)).unwrap();
+        for at in [10, 15] {
+            now = learn_at(&now, &plan, at, Fact::Use(Tally::None)).unwrap();
+        }
+        assert!(matches!(phase(&now), Phase::Drain { .. }), "5 s of quiet are not 10 s, after {seen:?}");
+        now = learn_at(&now, &plan, 20, Fact::Use(Tally::None)).unwrap();
+        assert!(matches!(phase(&now), Phase::Disable { .. }));
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_ends_no_wait() {
+    let plan = plan();
+    let row = rows(&plan, 6).pop().unwrap();
+    let mut plan_longer = plan.clone();
+    plan_longer.quiet_min = Duration::from_secs(60);
+    let jumped = learn_at(&row, &plan_longer, 86_400, Fact::Use(Tally::None)).unwrap();
+    let Phase::Drain { quiet, .. } = phase(&jumped) else { panic!("a day's jump must not end Drain") };
+    assert_eq!(quiet.total, POLL * 2);
+}
+
+#[test]
+fn a_brake_that_somebody_releases_is_put_on_again() {
+    let plan = plan();
+    let row = rows(&plan, 10).pop().unwrap();
+    assert!(matches!(phase(&row), Phase::Disable { .. }));
+    let off = learn_at(&row, &plan, 16, Fact::Accepted(Generation(1))).unwrap();
+    let effects = wants(&off, &plan, Timestamp(16_000)).effects;
+    assert!(matches!(effects[..], [Effect::EnsureRefused { .. }]), "{effects:?}");
+}
+
+#[test]
+fn deadlines_hold_roll_back_end_sessions_or_ask_for_force() {
+    let at_deadline = |stretch, then, steps: usize| {
+        let mut plan = plan();
+        plan.deadlines.insert(stretch, Deadline { after: Duration::from_secs(20), then });
+        let mut row = rows(&plan, steps).pop().unwrap();
+        for now_s in [100, 105, 110, 115] {
+            row = learn_at(&row, &plan, now_s, Fact::Tick).unwrap();
+            assert_eq!(hold(&row), None, "not before the deadline");
+        }
+        let row = learn_at(&row, &plan, 120, Fact::Tick).unwrap();
+        let effects = wants(&row, &plan, Timestamp(120_000)).effects;
+        (row, effects)
+    };
+    let (held, _) = at_deadline(Stretch::Propagate, OnDeadline::Hold, 4);
+    assert_eq!(hold(&held), Some(&Hold::Deadline));
+    let (asked, _) = at_deadline(Stretch::Propagate, OnDeadline::RequestForce, 4);
+    assert_eq!(hold(&asked), Some(&Hold::ForceWanted));
+    let (back, _) = at_deadline(Stretch::Verify, OnDeadline::Rollback, 2);
+    assert_eq!(back.rotation.as_ref().unwrap().cause, Some(Cause::Deadline));
+    let (drain, effects) = at_deadline(Stretch::Drain, OnDeadline::TerminateSessions, 5);
+    assert!(matches!(phase(&drain), Phase::Drain { .. }));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::EndSessions { .. })), "{effects:?}");
+}
+
+#[test]
+fn a_group_s_first_rotation_has_nothing_to_retire_nor_to_return_to() {
+    let plan = plan();
+    let mut row = start(&Row::new(at_rest().group), &plan, Timestamp(0)).unwrap();
+    for fact in [Fact::Sealed, Fact::Accepted(Generation(1)), Fact::LoggedIn(Generation(1))] {
+        row = learn(&row, &plan, fact);
+    }
+    let refused = learn_at(&row, &plan, 0, Fact::Order(Order::Rollback));
+    assert_eq!(refused, Err(Refusal::NothingToReturnTo));
+    assert_eq!(wants(&row, &plan, Timestamp(0)).effects, [Effect::Head { store: store() }]);
+    for fact in [
+        Fact::Head { store: store(), version: None, ours: None },
+        Fact::Pointed { store: store(), version: version("v1") },
+        adopted(1, true),
+    ] {
+        row = learn(&row, &plan, fact);
+    }
+    assert_eq!(*phase(&row), Phase::Done(Outcome::Success));
+}
+
+#[test]
+fn orders_apply_while_held_and_facts_do_not() {
+    let plan = plan();
+    let row = rows(&plan, 4).pop().unwrap();
+    let held = learn(&row, &plan, Fact::Order(Order::Hold));
+    assert_eq!(wants(&held, &plan, Timestamp(0)).waiting_for, [Blocker::Held(Hold::Ordered)]);
+    assert_eq!(learn_at(&held, &plan, 0, adopted(2, true)), Err(Refusal::Held));
+    assert_eq!(phase(&learn(&held, &plan, Fact::Order(Order::Resume))), phase(&row), "a hold never changes the phase");
+    assert!(matches!(phase(&learn(&held, &plan, Fact::Order(Order::Rollback))), Phase::Rollback(_)));
+    assert_eq!(learn_at(&row, &plan, 0, Fact::Order(Order::Resume)), Err(Refusal::NotHeld));
+}
+
+#[test]
+fn force_ends_waits_and_never_replaces_a_proof() {
+    let plan = plan();
+    for (steps, forced) in [(0, false), (1, false), (2, false), (3, false), (4, true), (5, true), (8, false), (9, true)]
+    {
+        let row = rows(&plan, steps).pop().unwrap();
+        let outcome = learn_at(&row, &plan, 0, Fact::Order(Order::Force));
+        assert_eq!(outcome.is_ok(), forced, "in {:?}", phase(&row));
+    }
+}

@@ -1,0 +1,125 @@
+//! The planner refuses what cannot end well, and says all that stands in the way.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use common::{at_rest, learn, plan as fixed, rows, started, store};
+use handover_core::{
+    Census, Fact, Fault, FaultKind, Obstacle, Order, Policy, Reach, Row, SeesUse, Slots, StoreCapability, Strategy,
+    TargetCapability, Violation, check, plan,
+};
+
+fn policy() -> Policy {
+    Policy {
+        strategy: None,
+        passes_min: 1,
+        quiet_min: Duration::from_secs(10),
+        overlap_min: Duration::ZERO,
+        brake_for: Duration::ZERO,
+        poll: Duration::from_secs(5),
+        reach_min: Reach::Loaded,
+        auto_rollback: true,
+        candidates_max: 3,
+        deadlines: BTreeMap::new(),
+        verifiers: false,
+        presenters: true,
+        fetch_to_load_max: Duration::from_secs(60),
+    }
+}
+
+fn census(row: &Row) -> Census<'_> {
+    let target =
+        TargetCapability { slots: Slots::Fixed(2), sees_use: SeesUse::Sampled, fences: true, verifies_rights: true };
+    let shelf = StoreCapability { stages: true, fences: true, versions_max: None };
+    Census {
+        row,
+        target,
+        findings: Vec::new(),
+        stores: BTreeMap::from([(store(), shelf)]),
+        policy_digest: "digest".to_owned(),
+    }
+}
+
+#[test]
+fn two_slots_give_dual_write() {
+    let row = at_rest();
+    let made = plan(&policy(), &census(&row)).unwrap();
+    assert_eq!(made.strategy, Strategy::DualWrite);
+    assert_eq!(made.policy_digest, "digest");
+}
+
+#[test]
+fn every_obstacle_is_told_at_once() {
+    let row = at_rest();
+    let mut world = census(&row);
+    world.target =
+        TargetCapability { slots: Slots::Fixed(1), sees_use: SeesUse::No, fences: false, verifies_rights: false };
+    let finding = Fault::untouched(FaultKind::ReadOnly, "the endpoint is a replica");
+    world.findings.push(finding.clone());
+    world.stores.insert(store(), StoreCapability { stages: false, fences: false, versions_max: None });
+    let mut asked = policy();
+    asked.presenters = false;
+    asked.passes_min = 0;
+    let obstacles = plan(&asked, &world).unwrap_err();
+    for expected in [
+        Obstacle::NotBuilt(Strategy::Staged),
+        Obstacle::TargetDoesNotFence,
+        Obstacle::StoreDoesNotFence(store()),
+        Obstacle::NoEvidence,
+        Obstacle::QuietTooShort,
+        Obstacle::Found(finding),
+    ] {
+        assert!(obstacles.contains(&expected), "{expected:?} is missing from {obstacles:?}");
+    }
+    assert!(
+        obstacles.iter().any(|obstacle| matches!(obstacle, Obstacle::Policy(words) if words.contains("passes_min")))
+    );
+    world.stores.clear();
+    assert!(plan(&asked, &world).unwrap_err().contains(&Obstacle::NoStore));
+}
+
+#[test]
+fn strategies_that_are_not_built_are_refused_by_name() {
+    let row = at_rest();
+    for strategy in [Strategy::Immediate, Strategy::Staged, Strategy::BlueGreen] {
+        let asked = Policy { strategy: Some(strategy), ..policy() };
+        assert_eq!(plan(&asked, &census(&row)), Err(vec![Obstacle::NotBuilt(strategy)]));
+    }
+}
+
+#[test]
+fn a_live_rotation_is_in_the_way_unless_it_can_be_superseded() {
+    let fixed = fixed();
+    let live = started(&fixed);
+    assert_eq!(plan(&policy(), &census(&live)), Err(vec![Obstacle::Live]));
+    let published = rows(&fixed, 4).pop().unwrap();
+    let mut back = learn(&published, &fixed, Fact::Order(Order::Rollback));
+    let pointed = Fact::Pointed { store: store(), version: common::version("v3") };
+    back = learn(&back, &fixed, pointed);
+    assert_eq!(plan(&policy(), &census(&back)), Err(vec![Obstacle::Slots { needed: 3, there: 2 }]));
+    let mut roomy = census(&back);
+    roomy.target.slots = Slots::Fixed(3);
+    assert!(plan(&policy(), &roomy).is_ok());
+}
+
+#[test]
+fn check_names_what_a_row_breaks() {
+    let fixed = fixed();
+    let mut shared = started(&fixed);
+    shared.rotation.as_mut().unwrap().to.slot = handover_core::Slot(0);
+    assert!(matches!(check(&shared, &fixed)[..], [Violation::SlotShared(_, _)]));
+    let mut older = started(&fixed);
+    older.rotation.as_mut().unwrap().to.generation = handover_core::Generation(1);
+    assert!(check(&older, &fixed).contains(&Violation::GenerationOrder));
+    let mut unpublished = rows(&fixed, 3).pop().unwrap();
+    let mut elsewhere = fixed.clone();
+    elsewhere.stores.insert(handover_core::StoreId::parse("backup").unwrap());
+    assert!(matches!(check(&unpublished, &elsewhere)[..], [Violation::Pointers(_)]));
+    unpublished.publication = handover_core::Publication(0);
+    assert!(check(&unpublished, &fixed).contains(&Violation::NoPublication));
+    let mut other = started(&fixed);
+    other.current = None;
+    assert_eq!(check(&other, &fixed), [Violation::Current]);
+}
