@@ -1,5 +1,7 @@
 //! Steps of a rotation, one rule at a time. The explorer sees all of them together; these say which is which.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod common;
 
 use std::time::Duration;

@@ -3,6 +3,8 @@
 //! `HANDOVER_EXPLORE=long` adds the large worlds. A random run that fails is written to
 //! `target/explorer/` as a list of events.
 
+#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "reports states and time; helpers of tests")]
+
 use std::path::Path;
 
 use handover_testkit::explorer::{Harm, Mutation, Size, explore, large_worlds, walk, worlds};

@@ -276,9 +276,8 @@ impl Rules<'_> {
     }
 
     fn call_roll(&self, world: &World) -> Learnt {
-        let wanted = world.row.rotation.as_ref().and_then(|rotation| match rotation.phase {
-            Phase::Rollback(_) => rotation.from,
-            _ => Some(rotation.to),
+        let wanted = world.row.rotation.as_ref().and_then(|rotation| {
+            if matches!(rotation.phase, Phase::Rollback(_)) { rotation.from } else { Some(rotation.to) }
         });
         let members = world.consumers.iter().enumerate().filter(|(_, consumer)| consumer.life != Life::Excused);
         Learnt::Adoption(
