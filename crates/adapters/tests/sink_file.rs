@@ -1,5 +1,6 @@
 //! The file sink against real files: reopened, torn, edited, renamed, cut and locked.
 #![cfg(feature = "sink-file")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

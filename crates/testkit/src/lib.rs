@@ -1,4 +1,5 @@
 //! Not published: fakes, the explorer, conformance suites, real servers for tests.
 
+pub mod conformance;
 pub mod explorer;
 pub mod servers;

@@ -264,6 +264,7 @@ fn trouble(path: &Path, act: Act, error: &io::Error) -> Fault {
         Act::Append => ("append to", Touched::Unknown),
         Act::Repair => ("repair the last line of", Touched::Unknown),
     };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel's errors: all others are alike to us")]
     let (kind, why) = match error.kind() {
         io::ErrorKind::PermissionDenied => (FaultKind::NotPermitted, "the user that runs this may not: fix its owner"),
         io::ErrorKind::NotFound => (FaultKind::Missing, "its directory is not there: create it"),
@@ -292,7 +293,8 @@ mod tests {
     fn what_an_unconfirmed_write_left_is_void() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.jsonl");
-        let text = |position| format!("{{\"position\":{position},\"group\":\"g\",\"at_ms\":0,\"hash\":\"\",\"body\":\"\"}}\n");
+        let text =
+            |position| format!("{{\"position\":{position},\"group\":\"g\",\"at_ms\":0,\"hash\":\"\",\"body\":\"\"}}\n");
         let mut appender = Appender::open(path.clone(), 0).unwrap();
         appender.append(&[(1, text(1))]).unwrap();
         // A write or flush that failed leaves the flag, and any number of bytes, whole lines included.

@@ -1,0 +1,203 @@
+//! The embedded store: one SQLite file of sealed values and pointers, beside the state.
+//!
+//! A value is kept under its generation and candidate, sealed together with its fields. A head names the value that is
+//! current; it moves in the same transaction that compares it with what the caller expects. Heads bear a keyed checksum
+//! over everything they say and point to, so that an edit of the file is noticed, not served.
+//!
+//! One thread writes; changes that wait together are committed together. Reads use connections of their own and never
+//! wait for a write.
+
+mod fault;
+mod readers;
+mod rows;
+mod schema;
+mod wire;
+mod writer;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use handover_core::port::{Answer, Head, SecretStore, Value};
+use handover_core::{Candidate, Fault, Generation, GroupId, Publication, StoreCapability, StoreVersion};
+use handover_secret::Secret;
+
+use self::readers::Readers;
+use self::rows::{Put, Rows};
+use self::writer::Writer;
+use crate::seal::Sealer;
+
+/// A handle to the file. Handles of several processes may be open at once: their transactions exclude each other.
+#[derive(Clone)]
+pub struct Embedded {
+    rows: Arc<Rows>,
+    writer: Writer,
+    readers: Readers,
+}
+
+impl Embedded {
+    /// Opens the file, or makes it with mode 0600. Blocks: call it while starting.
+    ///
+    /// # Errors
+    /// `Corrupt` if the file is torn, edited, no file of ours, or was made with another master key; `Unsupported` if a
+    /// newer version wrote it or the file system cannot hold it; `NotPermitted`, `Missing`, `Storage`, `Busy`.
+    pub fn open(path: impl Into<PathBuf>, sealer: Arc<Sealer>) -> Result<Self, Fault> {
+        let path = path.into();
+        let (connection, integrity) = schema::open_writer(&path, &sealer)?;
+        let writer = Writer::start(path.clone(), connection)?;
+        let readers = Readers::new(path.clone());
+        Ok(Self { rows: Arc::new(Rows { path, sealer, integrity }), writer, readers })
+    }
+
+    /// What consumers get: the current value with all that belongs to it, of one moment; `None` if nothing was ever
+    /// published. Auditing the read is the caller's duty.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Busy`, `Storage`.
+    pub async fn read(&self, group: &GroupId) -> Result<Option<Current>, Fault> {
+        let (rows, group) = (Arc::clone(&self.rows), group.clone());
+        self.readers.read(move |connection| rows.current(connection, &group)).await
+    }
+
+    /// The value of a generation, whether or not it is current; `None` if it is not kept: it was discarded, or never
+    /// put. Of several candidates, the current one if there is one, else the last. Auditing the read is the caller's
+    /// duty.
+    ///
+    /// # Errors
+    /// As [`Embedded::read`].
+    pub async fn read_generation(&self, group: &GroupId, generation: Generation) -> Result<Option<Kept>, Fault> {
+        let (rows, group) = (Arc::clone(&self.rows), group.clone());
+        self.readers.read(move |connection| rows.kept(connection, &group, generation)).await
+    }
+
+    /// What is kept for a group, oldest first, without the values.
+    ///
+    /// # Errors
+    /// As [`Embedded::read`].
+    pub async fn labels(&self, group: &GroupId) -> Result<Vec<Label>, Fault> {
+        let (rows, group) = (Arc::clone(&self.rows), group.clone());
+        self.readers.read(move |connection| rows.labels(connection, &group)).await
+    }
+
+    /// The last 100 pointer moves of a group, oldest first. For people to read; nothing is decided by it.
+    ///
+    /// # Errors
+    /// As [`Embedded::read`].
+    pub async fn moves(&self, group: &GroupId) -> Result<Vec<Move>, Fault> {
+        let (rows, group) = (Arc::clone(&self.rows), group.clone());
+        self.readers.read(move |connection| rows.moves(connection, &group)).await
+    }
+}
+
+impl SecretStore for Embedded {
+    fn capability(&self) -> StoreCapability {
+        StoreCapability { stages: true, fences: true, versions_max: None }
+    }
+
+    fn head<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Option<Head>> {
+        Box::pin(async move {
+            let (rows, group) = (Arc::clone(&self.rows), group.clone());
+            let head = self.readers.read(move |connection| rows.head(connection, &group)).await?;
+            Ok(head.map(|standing| Head {
+                version: standing.version,
+                publication: Some(standing.publication),
+                generation: Some(standing.generation),
+            }))
+        })
+    }
+
+    fn put<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (rows, group, put) = (Arc::clone(&self.rows), group.clone(), Put::of(value));
+            self.writer.change(move |connection| rows.keep(connection, &group, &put).map(drop)).await
+        })
+    }
+
+    fn point<'a>(
+        &'a self,
+        group: &'a GroupId,
+        value: &'a Value<'a>,
+        publication: Publication,
+        expect: Option<&'a StoreVersion>,
+    ) -> Answer<'a, StoreVersion> {
+        Box::pin(async move {
+            let (rows, group, put) = (Arc::clone(&self.rows), group.clone(), Put::of(value));
+            let expect = expect.cloned();
+            let act = move |connection: &_| rows.point(connection, &group, &put, publication, expect.as_ref());
+            self.writer.change(act).await
+        })
+    }
+
+    fn discard<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (rows, group) = (Arc::clone(&self.rows), group.clone());
+            self.writer.change(move |connection| rows.discard(connection, &group, generation)).await
+        })
+    }
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded").field("path", &self.rows.path).finish_non_exhaustive()
+    }
+}
+
+impl Put {
+    fn of(value: &Value<'_>) -> Self {
+        let effect = value.id.as_str().to_owned();
+        let label = Label { generation: value.who.generation, candidate: value.who.candidate, effect };
+        Self { label, plain: wire::encode(value) }
+    }
+}
+
+/// The current value of a group.
+#[derive(Debug)]
+pub struct Current {
+    /// The store's version.
+    pub version: StoreVersion,
+    /// Under which number it was published.
+    pub publication: Publication,
+    /// Whose value.
+    pub generation: Generation,
+    /// What consumers need beside the value: `(field, text)`.
+    pub fields: Vec<(String, String)>,
+    /// The value.
+    pub secret: Secret,
+}
+
+/// A value that is kept, current or not.
+#[derive(Debug)]
+pub struct Kept {
+    /// Whose value.
+    pub generation: Generation,
+    /// Which of its minted values.
+    pub candidate: Candidate,
+    /// What consumers need beside the value: `(field, text)`.
+    pub fields: Vec<(String, String)>,
+    /// The value.
+    pub secret: Secret,
+}
+
+/// The label of a value that is kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Label {
+    /// Whose value.
+    pub generation: Generation,
+    /// Which of its minted values.
+    pub candidate: Candidate,
+    /// The effect that first put it there.
+    pub effect: String,
+}
+
+/// One pointer move.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Move {
+    /// The version that it led to.
+    pub version: StoreVersion,
+    /// Under which number.
+    pub publication: Publication,
+    /// To whose value.
+    pub generation: Generation,
+    /// To which of its minted values.
+    pub candidate: Candidate,
+}

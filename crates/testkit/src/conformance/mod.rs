@@ -1,0 +1,4 @@
+//! Conformance suites: one per port, run against real servers.
+
+pub mod state;
+pub mod store;
