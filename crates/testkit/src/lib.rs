@@ -2,4 +2,5 @@
 
 pub mod conformance;
 pub mod explorer;
+pub mod rig;
 pub mod servers;

@@ -13,6 +13,7 @@ use std::fmt;
 
 pub use certificates::Certificates;
 pub use postgres::Postgres;
+pub(crate) use process::{end, free_port, spawn};
 pub use proxy::Proxy;
 
 /// A server could not be started, asked or stopped; the text says what to do about it.

@@ -16,7 +16,7 @@ type Order = (Command, Sender<io::Result<Child>>);
 /// Spawns from a thread that lives as long as the process.
 ///
 /// The kernel sends the parent-death signal when the *thread* that forked ends, and tests run on short-lived threads.
-pub(super) fn spawn(command: Command) -> io::Result<Child> {
+pub(crate) fn spawn(command: Command) -> io::Result<Child> {
     static SPAWNER: OnceLock<Mutex<Sender<Order>>> = OnceLock::new();
     let spawner = SPAWNER.get_or_init(|| {
         let (orders, queue) = channel::<Order>();
@@ -36,7 +36,7 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
 }
 
 /// Sends `signal` and waits up to `patience` for the end; says whether it came.
-pub(super) fn end(child: &mut Child, signal: Signal, patience: Duration) -> bool {
+pub(crate) fn end(child: &mut Child, signal: Signal, patience: Duration) -> bool {
     if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         // An error means that it has ended already, which the wait finds.
         let _ = kill_process(pid, signal);
@@ -52,7 +52,7 @@ pub(super) fn end(child: &mut Child, signal: Signal, patience: Duration) -> bool
 }
 
 /// A port on loopback that was free a moment ago, between 20000 and 32767.
-pub(super) fn free_port() -> Result<u16, ServerError> {
+pub(crate) fn free_port() -> Result<u16, ServerError> {
     for _ in 0..200 {
         let drawn = u16::from_str_radix(&random_hex(4)?, 16)
             .map_err(|error| ServerError::because("a random number did not parse", &error))?;
