@@ -1,1 +1,78 @@
 //! Targets: the systems that accept a credential.
+
+use std::path::Path;
+
+use handover_core::port::Target;
+use handover_core::{Fault, GroupId, Slot};
+use handover_secret::Secret;
+use serde::Deserialize;
+
+pub mod postgres;
+
+/// Every kind of target. The conformance suite matches on it without a wildcard, so that a kind without a harness does
+/// not compile.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum TargetKind {
+    /// Twin users of a PostgreSQL cluster.
+    Postgres,
+}
+
+impl TargetKind {
+    /// All kinds.
+    pub const ALL: [Self; 1] = [Self::Postgres];
+
+    /// The kind as one word: the value of `kind` in a configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// A group's target as configured: `kind`, and that kind's options.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum TargetConfig {
+    /// Twin users of a PostgreSQL cluster.
+    Postgres(postgres::Config),
+}
+
+impl TargetConfig {
+    /// Which kind it is.
+    pub const fn kind(&self) -> TargetKind {
+        match self {
+            Self::Postgres(_) => TargetKind::Postgres,
+        }
+    }
+
+    /// The file that holds our own password at the target.
+    pub fn admin_password_file(&self) -> &Path {
+        match self {
+            Self::Postgres(config) => &config.admin.password_file,
+        }
+    }
+
+    /// The file that holds the CA to trust.
+    pub fn ca_file(&self) -> &Path {
+        match self {
+            Self::Postgres(config) => &config.ca_file,
+        }
+    }
+
+    /// What consumers need beside the value to use the credential in `slot`, as `(field, text)`; `None` if there is no
+    /// such slot.
+    pub fn fields(&self, slot: Slot) -> Option<Vec<(String, String)>> {
+        match self {
+            Self::Postgres(config) => config.fields(slot),
+        }
+    }
+
+    /// Makes the target of `group`. `admin_password` and `ca_pem` are the contents of the two files.
+    pub fn build(self, group: GroupId, admin_password: Secret, ca_pem: &[u8]) -> Result<Box<dyn Target>, Fault> {
+        match self {
+            Self::Postgres(config) => {
+                Ok(Box::new(postgres::Postgres::new(config, group, admin_password, ca_pem)?) as Box<dyn Target>)
+            }
+        }
+    }
+}

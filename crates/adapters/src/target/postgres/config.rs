@@ -1,0 +1,236 @@
+//! What a user configures.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handover_core::{Fault, FaultKind, Slot};
+use serde::Deserialize;
+
+/// A PostgreSQL target: one cluster, two twins, one owner.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the cluster is reached. Changes are made at the first; uses are counted at all of them.
+    pub endpoints: Vec<Endpoint>,
+    /// The database to log in to.
+    pub database: String,
+    /// The user that changes the twins.
+    pub admin: Admin,
+    /// The file with the certificates to trust, as PEM. The server's certificate and name are always checked.
+    pub ca_file: PathBuf,
+    /// The role that owns the objects and never logs in.
+    pub owner: String,
+    /// The two users that consumers log in as, in the order of their slots.
+    pub twins: [String; 2],
+    /// How long a login may take, TLS included.
+    #[serde(default = "connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// How long one statement, a wait for a lock, and an idle moment inside a transaction may take.
+    #[serde(default = "statement_timeout_ms")]
+    pub statement_timeout_ms: u64,
+}
+
+/// One address of the cluster: the primary, or a replica.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// A name for messages.
+    pub name: String,
+    /// A DNS name or an address, as it stands in the server's certificate.
+    pub host: String,
+    /// The port.
+    #[serde(default = "port")]
+    pub port: u16,
+    /// Whether a candidate must be let in here before it is published.
+    #[serde(default = "required")]
+    pub required: bool,
+}
+
+/// The user that Handover logs in as.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    /// Its name.
+    pub user: String,
+    /// The file that holds its password.
+    pub password_file: PathBuf,
+}
+
+/// The longest identifier of PostgreSQL, in bytes. The server cuts a longer one short without a word, so that two names
+/// could mean one role.
+const IDENTIFIER_BYTES_MAX: usize = 63;
+
+/// More endpoints than a cluster has; each costs a login per look.
+const ENDPOINTS_MAX: usize = 16;
+
+impl Config {
+    pub(super) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    /// The twin in `slot`.
+    pub fn twin(&self, slot: Slot) -> Option<&str> {
+        usize::try_from(slot.0).ok().and_then(|index| self.twins.get(index)).map(String::as_str)
+    }
+
+    /// What a consumer needs beside the password: `user`, `host`, `port`, `database`.
+    pub fn fields(&self, slot: Slot) -> Option<Vec<(String, String)>> {
+        let main = self.endpoints.first()?;
+        Some(vec![
+            ("user".to_owned(), self.twin(slot)?.to_owned()),
+            ("host".to_owned(), main.host.clone()),
+            ("port".to_owned(), main.port.to_string()),
+            ("database".to_owned(), self.database.clone()),
+        ])
+    }
+
+    /// The endpoint at which changes are made.
+    pub(super) fn main(&self) -> Result<&Endpoint, Fault> {
+        self.endpoints.first().ok_or_else(|| misconfigured("endpoints must name at least one endpoint"))
+    }
+
+    /// Refuses what cannot be meant.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        let main = self.main()?;
+        if !main.required {
+            return Err(misconfigured("the first endpoint is where changes are made: it must be required"));
+        }
+        if self.endpoints.len() > ENDPOINTS_MAX {
+            return Err(misconfigured("endpoints must be at most 16"));
+        }
+        let mut names = BTreeSet::new();
+        for endpoint in &self.endpoints {
+            endpoint.check()?;
+            if !names.insert(endpoint.name.as_str()) {
+                return Err(misconfigured("two endpoints have the same name"));
+            }
+        }
+        identifier("database", &self.database)?;
+        let [first, second] = &self.twins;
+        let mut roles = BTreeSet::new();
+        for (option, name) in
+            [("owner", &self.owner), ("twins", first), ("twins", second), ("admin.user", &self.admin.user)]
+        {
+            identifier(option, name)?;
+            if name.starts_with("pg_") {
+                return Err(misconfigured(format!("{option}: names that begin with pg_ belong to PostgreSQL")));
+            }
+            if !roles.insert(name) {
+                return Err(misconfigured("the owner, the twins and the admin user must be four different roles"));
+            }
+        }
+        for (option, value, least, most) in [
+            ("connect_timeout_ms", self.connect_timeout_ms, 100, 60_000),
+            ("statement_timeout_ms", self.statement_timeout_ms, 100, 600_000),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(misconfigured(format!("{option} must be between {least} and {most}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Endpoint {
+    fn check(&self) -> Result<(), Fault> {
+        if self.name.is_empty() || self.name.len() > IDENTIFIER_BYTES_MAX || self.name.chars().any(char::is_control) {
+            return Err(misconfigured("an endpoint's name has 1 to 63 bytes and no control characters"));
+        }
+        // A host that begins with a slash would be taken for the path of a socket, without TLS.
+        if self.host.is_empty() || self.host.contains(['/', '\0', ',', ' ']) {
+            return Err(misconfigured("an endpoint's host is one DNS name or address"));
+        }
+        if self.port == 0 {
+            return Err(misconfigured("an endpoint's port is at least 1"));
+        }
+        Ok(())
+    }
+}
+
+fn identifier(option: &str, name: &str) -> Result<(), Fault> {
+    if name.is_empty() || name.len() > IDENTIFIER_BYTES_MAX {
+        return Err(misconfigured(format!("{option}: a name in PostgreSQL has 1 to 63 bytes")));
+    }
+    if name.contains('\0') {
+        return Err(misconfigured(format!("{option}: a name in PostgreSQL has no NUL")));
+    }
+    Ok(())
+}
+
+fn misconfigured(why: impl Into<String>) -> Fault {
+    Fault::untouched(FaultKind::Misconfigured, why)
+}
+
+const fn connect_timeout_ms() -> u64 {
+    5_000
+}
+
+const fn statement_timeout_ms() -> u64 {
+    10_000
+}
+
+const fn port() -> u16 {
+    5_432
+}
+
+const fn required() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        serde_json::from_str(
+            r#"{
+              "endpoints": [{"name": "primary", "host": "db.internal"}],
+              "database": "orders", "admin": {"user": "handover_admin", "password_file": "admin.password"},
+              "ca_file": "ca.pem", "owner": "app_owner", "twins": ["app_a", "app_b"]
+            }"#,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn defaults_and_fields() {
+        let config = config();
+        config.check().unwrap();
+        assert!(config.endpoints[0].required);
+        let fields = config.fields(Slot(1)).unwrap();
+        assert_eq!(fields[0], ("user".to_owned(), "app_b".to_owned()));
+        assert_eq!(fields[2], ("port".to_owned(), "5432".to_owned()));
+        assert_eq!(config.fields(Slot(2)), None);
+    }
+
+    #[test]
+    fn unknown_options_are_refused() {
+        let text = r#"{"name": "a", "host": "b", "sslmode": "disable"}"#;
+        assert!(serde_json::from_str::<Endpoint>(text).is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        let changes: [fn(&mut Config); 12] = [
+            |config| config.endpoints.clear(),
+            |config| config.endpoints[0].required = false,
+            |config| config.endpoints.push(config.endpoints[0].clone()),
+            |config| config.endpoints[0].host = "/run/postgresql".to_owned(),
+            |config| config.endpoints[0].host = "a,b".to_owned(),
+            |config| config.twins[0] = "a\0b".to_owned(),
+            |config| config.twins[0] = "x".repeat(64),
+            |config| config.twins[0] = config.twins[1].clone(),
+            |config| config.twins[0] = config.owner.clone(),
+            |config| config.owner = "pg_monitor".to_owned(),
+            |config| config.database = String::new(),
+            |config| config.connect_timeout_ms = 0,
+        ];
+        for (index, change) in changes.iter().enumerate() {
+            let mut config = config();
+            change(&mut config);
+            let fault = config.check().expect_err(&format!("change {index} must be refused"));
+            assert_eq!(fault.kind, FaultKind::Misconfigured);
+        }
+    }
+}

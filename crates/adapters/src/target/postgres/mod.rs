@@ -1,0 +1,207 @@
+#![doc = include_str!("README.md")]
+
+mod config;
+mod connect;
+mod fault;
+mod fence;
+mod label;
+mod observe;
+mod preflight;
+mod verify;
+
+pub use config::{Admin, Config, Endpoint};
+
+use handover_core::port::{Answer, Intent, Probe, Standing, State, Target, Verdict};
+use handover_core::{Fault, FaultKind, GroupId, Occupant, SeesUse, Slot, Slots, Tally, TargetCapability};
+use handover_secret::Secret;
+
+use connect::{Connector, Denied, Session};
+use fence::{Change, Twin};
+
+/// The twins of one group in one cluster.
+pub struct Postgres {
+    config: Config,
+    group: GroupId,
+    admin_password: Secret,
+    connector: Connector,
+}
+
+impl Postgres {
+    /// Checks the configuration. Nothing is connected to before a method of the port is called.
+    pub fn new(config: Config, group: GroupId, admin_password: Secret, ca_pem: &[u8]) -> Result<Self, Fault> {
+        config.check()?;
+        let connector = Connector::new(ca_pem)?;
+        Ok(Self { config, group, admin_password, connector })
+    }
+
+    /// A session of our own user at `endpoint`.
+    async fn admin(&self, endpoint: &Endpoint) -> Result<Session, Fault> {
+        let user = &self.config.admin.user;
+        match self.connector.login(&self.config, endpoint, user, &self.admin_password).await {
+            Ok(session) => Ok(session),
+            Err(Denied::Refused) => {
+                let detail = format!(
+                    "endpoint {} refused our own user {user}; check admin.password_file and pg_hba.conf",
+                    endpoint.name
+                );
+                Err(Fault::untouched(FaultKind::Unauthenticated, detail))
+            }
+            Err(Denied::Fault(fault)) => Err(fault),
+        }
+    }
+
+    async fn login(&self, endpoint: &Endpoint, who: Occupant, value: &Secret) -> Result<Session, Denied> {
+        let twin = self.twin(who.slot).map_err(Denied::Fault)?;
+        self.connector.login(&self.config, endpoint, twin.role, value).await
+    }
+
+    fn twin(&self, slot: Slot) -> Result<Twin<'_>, Fault> {
+        match self.config.twin(slot) {
+            Some(role) => Ok(Twin { admin: &self.config.admin.user, group: self.group.as_str(), slot, role }),
+            None => {
+                let detail = format!("there is no slot {slot}: a PostgreSQL target has two twins");
+                Err(Fault::untouched(FaultKind::Misconfigured, detail))
+            }
+        }
+    }
+
+    fn twins(&self) -> impl Iterator<Item = Twin<'_>> {
+        [Slot(0), Slot(1)].into_iter().filter_map(|slot| self.twin(slot).ok())
+    }
+
+    async fn change(&self, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
+        let twin = self.twin(intent.who.slot)?;
+        let session = self.admin(self.config.main()?).await?;
+        fence::change(&session, twin, intent, change).await
+    }
+
+    async fn try_login(
+        &self,
+        who: Occupant,
+        value: &Secret,
+        control: Option<(Occupant, &Secret)>,
+    ) -> Result<Probe, Fault> {
+        let main = self.config.main()?;
+        match self.login(main, who, value).await {
+            Ok(_) => return Ok(Probe::Accepted),
+            Err(Denied::Fault(_)) => return Ok(Probe::Unknown),
+            Err(Denied::Refused) => {}
+        }
+        let Some((who, value)) = control else {
+            return Ok(Probe::Unknown);
+        };
+        match self.login(main, who, value).await {
+            Ok(_) => Ok(Probe::Refused),
+            Err(Denied::Refused | Denied::Fault(_)) => Ok(Probe::Unknown),
+        }
+    }
+
+    async fn read_labels(&self) -> Result<Vec<Standing>, Fault> {
+        let session = self.admin(self.config.main()?).await?;
+        let mut standings = Vec::new();
+        for twin in self.twins() {
+            standings.push(match twin.read(&session).await? {
+                Some(found) => standing(twin, &found)?,
+                None => Standing { slot: twin.slot, generation: None, mark: None, state: State::Absent },
+            });
+        }
+        Ok(standings)
+    }
+}
+
+impl Target for Postgres {
+    fn capability(&self) -> TargetCapability {
+        TargetCapability { slots: Slots::Fixed(2), sees_use: SeesUse::Sampled, fences: true, verifies_rights: true }
+    }
+
+    fn preflight(&self) -> Answer<'_, Vec<Fault>> {
+        Box::pin(preflight::look(self))
+    }
+
+    fn create<'a>(&'a self, intent: &'a Intent, value: &'a Secret) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let verifier = verifier(value)?;
+            self.change(intent, Change::Accept { verifier: &verifier }).await
+        })
+    }
+
+    fn probe<'a>(
+        &'a self,
+        who: Occupant,
+        value: &'a Secret,
+        control: Option<(Occupant, &'a Secret)>,
+    ) -> Answer<'a, Probe> {
+        Box::pin(self.try_login(who, value, control))
+    }
+
+    fn verify<'a>(
+        &'a self,
+        who: Occupant,
+        value: &'a Secret,
+        control: Option<(Occupant, &'a Secret)>,
+    ) -> Answer<'a, Verdict> {
+        Box::pin(verify::round(self, who, value, control))
+    }
+
+    fn observe<'a>(&'a self, of: &'a [Occupant]) -> Answer<'a, Tally> {
+        Box::pin(observe::count(self, of))
+    }
+
+    fn end_sessions<'a>(&'a self, of: &'a [Occupant]) -> Answer<'a, ()> {
+        Box::pin(observe::end(self, of))
+    }
+
+    fn disable<'a>(&'a self, intent: &'a Intent) -> Answer<'a, ()> {
+        Box::pin(self.change(intent, Change::Disable))
+    }
+
+    fn enable<'a>(&'a self, intent: &'a Intent) -> Answer<'a, ()> {
+        Box::pin(self.change(intent, Change::Enable))
+    }
+
+    fn destroy<'a>(&'a self, intent: &'a Intent) -> Answer<'a, ()> {
+        Box::pin(self.change(intent, Change::Forget))
+    }
+
+    fn census(&self) -> Answer<'_, Vec<Standing>> {
+        Box::pin(self.read_labels())
+    }
+}
+
+/// What the role does counts, not what the label says it should do: somebody may have changed it since.
+fn standing(twin: Twin<'_>, found: &fence::Standing) -> Result<Standing, Fault> {
+    let label = found.comment.label.as_ref();
+    if let Some(label) = label {
+        twin.owns(label)?;
+    }
+    let state = match (found.may_log_in, label.map(|label| label.state)) {
+        (true, _) => State::Accepting,
+        (false, Some(State::Forgotten)) => State::Forgotten,
+        (false, Some(State::Accepting | State::Disabled | State::Absent) | None) => State::Disabled,
+    };
+    Ok(Standing {
+        slot: twin.slot,
+        generation: label.map(|label| label.generation),
+        mark: label.map(|label| label.mark),
+        state,
+    })
+}
+
+/// The longest password. Clients exist that cut or refuse longer ones.
+const VALUE_BYTES_MAX: usize = 256;
+
+/// What the server is given instead of the value: a SCRAM-SHA-256 verifier with a fresh salt.
+fn verifier(value: &Secret) -> Result<String, Fault> {
+    let rejected = |why| Err(Fault::untouched(FaultKind::Rejected, why));
+    #[expect(clippy::disallowed_methods, reason = "the verifier is computed from it, so that the server never sees it")]
+    let Some(text) = value.expose_text() else {
+        return rejected("a password for PostgreSQL must be UTF-8");
+    };
+    if text.is_empty() || text.len() > VALUE_BYTES_MAX {
+        return rejected("a password for PostgreSQL has 1 to 256 bytes");
+    }
+    if text.chars().any(char::is_control) {
+        return rejected("a password for PostgreSQL has no control characters");
+    }
+    Ok(postgres_protocol::password::scram_sha_256(text.as_bytes()))
+}

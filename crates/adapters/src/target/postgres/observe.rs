@@ -1,0 +1,86 @@
+//! Sessions of the twins, at every endpoint.
+
+use handover_core::{Fault, FaultKind, Occupant, Tally, Touched};
+use postgres_protocol::escape::escape_identifier;
+use tokio_postgres::types::Type;
+
+use super::Postgres;
+use super::config::Endpoint;
+use super::connect::Session;
+use super::fault::fault;
+use super::fence::Twin;
+
+/// Who is logged in is visible to everybody; what they do, from where and since when needs `pg_read_all_stats`, and is
+/// not asked. Parallel workers bear their leader's name, so there may be more rows than sessions, never fewer.
+pub(super) const COUNT: &str = "SELECT count(*) FROM pg_stat_activity WHERE usename = ANY ($1)";
+
+/// The function stands in the select list. In the condition, the planner may call it for rows that the rest of the
+/// condition excludes, and so end every session there is. The label is compared in the same statement: a role that
+/// serves another generation by now is left alone.
+const END: &str = "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a \
+                   WHERE a.usename = $1 AND strpos(shobj_description(a.usesysid, 'pg_authid'), $2) > 0";
+
+/// Counts sessions. An endpoint that cannot be asked makes *none* unknown; what was seen elsewhere was seen.
+pub(super) async fn count(target: &Postgres, of: &[Occupant]) -> Result<Tally, Fault> {
+    let roles = of.iter().map(|who| target.twin(who.slot).map(|twin| twin.role)).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = 0_i64;
+    let mut blind = false;
+    for endpoint in &target.config.endpoints {
+        match count_at(target, endpoint, &roles).await {
+            Some(sessions) => seen = seen.saturating_add(sessions),
+            None => blind = true,
+        }
+    }
+    Ok(match (u32::try_from(seen), blind) {
+        (Ok(0), false) => Tally::None,
+        (Ok(0), true) => Tally::Unknown,
+        (Ok(sessions), _) => Tally::Some(sessions),
+        (Err(_), _) => Tally::Some(u32::MAX),
+    })
+}
+
+/// Ends sessions, at every endpoint.
+pub(super) async fn end(target: &Postgres, of: &[Occupant]) -> Result<(), Fault> {
+    for endpoint in &target.config.endpoints {
+        let session = target.admin(endpoint).await?;
+        for who in of {
+            end_at(&session, endpoint, target.twin(who.slot)?, *who).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn count_at(target: &Postgres, endpoint: &Endpoint, roles: &[&str]) -> Option<i64> {
+    let session = target.admin(endpoint).await.ok()?;
+    let rows = session.query_typed(COUNT, &[(&roles, Type::TEXT_ARRAY)]).await.ok()?;
+    rows.first()?.try_get(0).ok()
+}
+
+async fn end_at(session: &Session, endpoint: &Endpoint, twin: Twin<'_>, who: Occupant) -> Result<(), Fault> {
+    let Some(standing) = twin.read(session).await? else {
+        return Ok(());
+    };
+    let Some(label) = &standing.comment.label else {
+        return Err(twin.unlabelled());
+    };
+    twin.owns(label)?;
+    if label.generation != who.generation {
+        return Ok(());
+    }
+    let ended = session.query_typed(END, &[(&twin.role, Type::TEXT), (&label.render(), Type::TEXT)]).await;
+    match ended {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let doing = format!("ending sessions of {} at endpoint {}", twin.role, endpoint.name);
+            let mut fault = fault(&error, Touched::Unknown, &doing);
+            if fault.kind == FaultKind::NotPermitted {
+                fault.detail = format!(
+                    "our user may not end sessions of {}. Run as a superuser: GRANT pg_signal_backend TO {};",
+                    twin.role,
+                    escape_identifier(twin.admin)
+                );
+            }
+            Err(fault)
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What would make a rotation fail, with the next step for each.
+
+use handover_core::port::State;
+use handover_core::{Fault, FaultKind, Touched};
+use postgres_protocol::escape::escape_identifier;
+use tokio_postgres::types::Type;
+
+use super::config::Endpoint;
+use super::connect::Session;
+use super::fault::fault;
+use super::fence::{BEGIN, Change, Twin, writable};
+use super::{Postgres, observe};
+
+/// Catalogs that the comparison of rights reads exist from this version on.
+const VERSION_MIN: i32 = 150_000;
+
+/// A verifier of nothing: no password has this stored key. It is only offered in transactions that are rolled back.
+const VERIFIER_OF_NOTHING: &str = "SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$\
+    AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+
+/// Looks at everything and changes nothing. What it could not look at is an error.
+pub(super) async fn look(target: &Postgres) -> Result<Vec<Fault>, Fault> {
+    let main = target.config.main()?;
+    let session = target.admin(main).await?;
+    if let Err(fault) = writable(&session).await {
+        // Nothing else that is found at a replica would help.
+        return Ok(vec![fault]);
+    }
+    let mut findings = Vec::new();
+    findings.extend(version(&session).await?);
+    if !findings.is_empty() {
+        return Ok(findings);
+    }
+    findings.extend(owner(target, &session).await?);
+    for twin in target.twins() {
+        look_at_twin(target, &session, twin, &mut findings).await?;
+    }
+    findings.extend(blind(target, main, &session).await);
+    drop(session);
+    for twin in target.twins() {
+        findings.extend(rehearse(target, main, twin).await?);
+    }
+    for endpoint in target.config.endpoints.iter().skip(1).filter(|endpoint| endpoint.required) {
+        match target.admin(endpoint).await {
+            Ok(session) => findings.extend(blind(target, endpoint, &session).await),
+            Err(fault) => findings.push(fault),
+        }
+    }
+    Ok(findings)
+}
+
+async fn version(session: &Session) -> Result<Option<Fault>, Fault> {
+    let version: i32 = ask(session, "SELECT current_setting('server_version_num')::int", &[]).await?.unwrap_or(0);
+    Ok((version < VERSION_MIN).then(|| {
+        Fault::untouched(
+            FaultKind::Unsupported,
+            "the server is older than PostgreSQL 15, which is the oldest supported",
+        )
+    }))
+}
+
+async fn owner(target: &Postgres, session: &Session) -> Result<Option<Fault>, Fault> {
+    let owner = &target.config.owner;
+    let quoted = escape_identifier(owner);
+    let may_log_in: Option<bool> =
+        ask(session, "SELECT rolcanlogin FROM pg_roles WHERE rolname = $1", &[owner.as_str()]).await?;
+    Ok(match may_log_in {
+        Some(false) => None,
+        Some(true) => Some(Fault::untouched(
+            FaultKind::Misconfigured,
+            format!("the owner {owner} may log in. Run as a superuser: ALTER ROLE {quoted} NOLOGIN;"),
+        )),
+        None => Some(Fault::untouched(
+            FaultKind::Missing,
+            format!("the owner {owner} does not exist. Run as a superuser: CREATE ROLE {quoted} NOLOGIN;"),
+        )),
+    })
+}
+
+async fn look_at_twin(
+    target: &Postgres,
+    session: &Session,
+    twin: Twin<'_>,
+    findings: &mut Vec<Fault>,
+) -> Result<(), Fault> {
+    let standing = match twin.read(session).await {
+        Ok(Some(standing)) => standing,
+        Ok(None) => {
+            findings.push(twin.absent());
+            return Ok(());
+        }
+        Err(fault) if fault.kind == FaultKind::Corrupt => {
+            findings.push(fault);
+            return Ok(());
+        }
+        Err(fault) => return Err(fault),
+    };
+    match &standing.comment.label {
+        Some(label) => {
+            findings.extend(twin.owns(label).err());
+            if standing.may_log_in && label.state != State::Accepting {
+                let detail = format!(
+                    "the role {} may log in, though it was disabled here: somebody else enabled it. Run: ALTER ROLE {} \
+                     NOLOGIN;",
+                    twin.role,
+                    escape_identifier(twin.role)
+                );
+                findings.push(Fault::untouched(FaultKind::Foreign, detail));
+            }
+        }
+        None if standing.may_log_in => findings.push(twin.unlabelled()),
+        None => {}
+    }
+    look_at_role(target, session, twin, findings).await
+}
+
+async fn look_at_role(
+    target: &Postgres,
+    session: &Session,
+    twin: Twin<'_>,
+    findings: &mut Vec<Fault>,
+) -> Result<(), Fault> {
+    let owner = &target.config.owner;
+    let (quoted_owner, quoted) = (escape_identifier(owner), escape_identifier(twin.role));
+    let names = [twin.role, owner.as_str()];
+    let mut find = |detail| findings.push(Fault::untouched(FaultKind::Misconfigured, detail));
+    // If the owner is missing, that is a finding of its own.
+    if ask::<bool>(session, MAY_TAKE_ON_OWNER, &names).await? == Some(false) {
+        find(format!(
+            "{} may not take on the role {owner}. Run as a superuser: GRANT {quoted_owner} TO {quoted};",
+            twin.role
+        ));
+    }
+    if ask::<bool>(session, STARTS_AS_OWNER, &names).await? == Some(false) {
+        find(format!(
+            "sessions of {} do not start as {owner}, so that what they create would belong to one twin alone. Run as a \
+             superuser: ALTER ROLE {quoted} SET role = {quoted_owner};",
+            twin.role
+        ));
+    }
+    if ask::<bool>(session, WILL_EXPIRE, &[twin.role]).await? == Some(true) {
+        find(format!(
+            "the role {} has an end of validity, after which it is refused. Run as a superuser: ALTER ROLE {quoted} VALID \
+             UNTIL 'infinity';",
+            twin.role
+        ));
+    }
+    if ask::<bool>(session, "SELECT rolsuper FROM pg_roles WHERE rolname = $1", &[twin.role]).await? == Some(true) {
+        find(format!("the role {} is a superuser; a twin has no rights but its owner's", twin.role));
+    }
+    Ok(())
+}
+
+const MAY_TAKE_ON_OWNER: &str = "
+    SELECT pg_has_role(a.oid, o.oid,
+        CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)
+    FROM pg_roles a, pg_roles o WHERE a.rolname = $1 AND o.rolname = $2";
+
+/// The setting holds the name as it was written, quoted or not.
+const STARTS_AS_OWNER: &str = "
+    SELECT coalesce(bool_or(c.setting IN ('role=' || $2, 'role=' || quote_ident($2))), false)
+    FROM pg_roles r LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid
+        LEFT JOIN pg_database d ON d.oid = s.setdatabase
+        LEFT JOIN LATERAL unnest(s.setconfig) AS c (setting) ON s.setdatabase = 0 OR d.datname = current_database()
+    WHERE r.rolname = $1";
+
+const WILL_EXPIRE: &str = "SELECT coalesce(rolvaliduntil, 'infinity') < 'infinity' FROM pg_roles WHERE rolname = $1";
+
+/// Whether sessions can be counted here: without it no old generation is ever known to be out of use.
+async fn blind(target: &Postgres, endpoint: &Endpoint, session: &Session) -> Option<Fault> {
+    let nobody: Vec<&str> = Vec::new();
+    let error = session.query_typed(observe::COUNT, &[(&nobody, Type::TEXT_ARRAY)]).await.err()?;
+    let mut found = fault(&error, Touched::Nothing, &format!("counting sessions at endpoint {}", endpoint.name));
+    if found.kind == FaultKind::NotPermitted {
+        found.detail = format!(
+            "our user may not read pg_stat_activity at endpoint {}. Run as a superuser in database {}: GRANT SELECT ON \
+             pg_stat_activity TO {};",
+            endpoint.name,
+            target.config.database,
+            escape_identifier(&target.config.admin.user)
+        );
+    }
+    Some(found)
+}
+
+/// Makes the change and rolls it back. No reading of catalogs knows all that may refuse it: versions differ in who may
+/// change a role, and hooks judge passwords.
+async fn rehearse(target: &Postgres, main: &Endpoint, twin: Twin<'_>) -> Result<Option<Fault>, Fault> {
+    let session = target.admin(main).await?;
+    let Some(standing) = twin.read(&session).await.or_else(skip_corrupt)? else {
+        return Ok(None);
+    };
+    let foreign = standing.comment.label.as_ref().is_none_or(|label| twin.owns(label).is_err());
+    if standing.may_log_in && foreign {
+        return Ok(None);
+    }
+    let change = Change::Accept { verifier: VERIFIER_OF_NOTHING };
+    let role = escape_identifier(twin.role);
+    let statements =
+        format!("{BEGIN}; {}; COMMENT ON ROLE {role} IS NULL; ROLLBACK", change.statements(twin.role, true));
+    Ok(match session.batch_execute(&statements).await {
+        Ok(()) => None,
+        Err(error) => {
+            let found = twin.denied(&error, change);
+            Some(if found.kind == FaultKind::Rejected {
+                let detail = "the server refuses ready-made SCRAM verifiers; Handover never sends a password in clear";
+                Fault::untouched(FaultKind::Unsupported, detail)
+            } else {
+                found
+            })
+        }
+    })
+}
+
+/// A label that cannot be read has been found before.
+fn skip_corrupt<T>(fault: Fault) -> Result<Option<T>, Fault> {
+    if fault.kind == FaultKind::Corrupt { Ok(None) } else { Err(fault) }
+}
+
+/// The first column of the first row; `None` if there is no row, or nothing in it.
+async fn ask<T>(session: &Session, statement: &str, names: &[&str]) -> Result<Option<T>, Fault>
+where
+    T: for<'a> tokio_postgres::types::FromSql<'a>,
+{
+    let failed = |error| fault(&error, Touched::Nothing, "looking at roles");
+    let parameters: Vec<_> =
+        names.iter().map(|name| (name as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT)).collect();
+    let rows = session.query_typed(statement, &parameters).await.map_err(failed)?;
+    rows.first().map_or(Ok(None), |row| row.try_get(0)).map_err(failed)
+}

@@ -1,0 +1,19 @@
+//! Every kind of target against the suite that all targets pass, on real servers.
+
+mod support;
+
+use handover_adapters::target::TargetKind;
+use handover_testkit::conformance::target::Case;
+
+handover_testkit::target_conformance!(run);
+
+fn run(case: Case) {
+    for kind in TargetKind::ALL {
+        // No wildcard: a kind without a harness does not compile.
+        match kind {
+            TargetKind::Postgres => {
+                support::with_server(|harness| async move { case(&harness).await });
+            }
+        }
+    }
+}
