@@ -1,1 +1,37 @@
-//! Placeholder.
+//! The engine of Handover: the only caller of ports.
+//!
+//! It takes the lease, keeps a queue of groups by the time when they are due, derives from each committed row what to
+//! do, does it once for all connectors (act, or probe first where the last outcome is in doubt), folds what was learnt
+//! into the next row, and commits that with its history. Whatever the core decides, it decides here for nobody else.
+//!
+//! * [`Service::new`] takes the lease; [`Service::run`] works until it is told to drain;
+//! * [`Handle`] starts rotations, passes on orders, shows a group, and wakes it;
+//! * [`Generate`] mints values, [`Random`] is the one that is built in;
+//! * [`environment`] names the variables that the fault points read;
+//! * [`telemetry`] names spans, fields and events.
+
+mod call;
+mod clock;
+mod drive;
+pub mod environment;
+mod execute;
+pub mod fault;
+mod generate;
+mod handle;
+pub mod history;
+mod memory;
+mod options;
+mod outbox;
+mod queue;
+mod service;
+mod shared;
+pub mod telemetry;
+
+pub use clock::{Clock, SystemClock};
+pub use generate::{
+    ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Generate, LENGTH_MAX, LENGTH_MIN, Random, RandomRule,
+};
+pub use handle::{FaultSeen, Handle, OrderRefused, REASON_CHARS_MAX, StartRefused, View};
+pub use options::Options;
+pub use service::{Binding, Ports, PublishFields, Service};
+pub use shared::{Event, Happening};

@@ -1,0 +1,364 @@
+//! What people and consumers ask of a running engine.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use handover_core::port::{Commit, Delivery, Loaded};
+use handover_core::{
+    Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Obstacle, Order, Plan, Publication, Reach,
+    Refusal, Role, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
+};
+use tokio::sync::broadcast;
+
+use crate::call::{Call, Whom};
+use crate::drive;
+use crate::history;
+use crate::queue::Wake;
+use crate::service::Binding;
+use crate::shared::{Event, Shared};
+
+/// The longest reason of an order, in characters.
+pub const REASON_CHARS_MAX: usize = 1_000;
+
+/// How often a change is tried again because somebody else changed the row at the same time.
+const TRIES_MAX: u32 = 8;
+
+/// A fault, and when it happened.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FaultSeen {
+    /// When, by the engine's clock.
+    pub at: Timestamp,
+    /// The kind of effect that failed, or the name of the port's method.
+    pub effect: &'static str,
+    /// What went wrong.
+    pub fault: Fault,
+}
+
+/// A group as it stands.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Its row; version 0 if nothing was ever committed.
+    pub row: Row,
+    /// The plan of its rotation, live or last.
+    pub plan: Option<Plan>,
+    /// What it wants, and whom it waits for.
+    pub wants: Wants,
+    /// The last faults since this process started, the latest last.
+    pub faults: Vec<FaultSeen>,
+}
+
+/// Why no rotation was started.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StartRefused {
+    /// The configuration names no such group.
+    UnknownGroup(GroupId),
+    /// The plan is refused: everything that stands in its way.
+    Obstacles(Vec<Obstacle>),
+    /// The core refuses the start.
+    Refused(Refusal),
+    /// The state store, or the world, could not be asked.
+    Fault(Fault),
+}
+
+/// Why an order was not taken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OrderRefused {
+    /// The configuration names no such group.
+    UnknownGroup(GroupId),
+    /// This order wants a reason.
+    ReasonMissing,
+    /// The reason has more than [`REASON_CHARS_MAX`] characters.
+    ReasonTooLong,
+    /// The order does not apply to the rotation as it stands.
+    Refused(Refusal),
+    /// The state store could not take it.
+    Fault(Fault),
+}
+
+impl fmt::Display for StartRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownGroup(group) => write!(f, "group {group} is not configured"),
+            Self::Obstacles(obstacles) => write!(f, "{} obstacles stand in the way of a rotation", obstacles.len()),
+            Self::Refused(refusal) => write!(f, "a rotation cannot start now ({refusal:?})"),
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartRefused {}
+
+impl fmt::Display for OrderRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownGroup(group) => write!(f, "group {group} is not configured"),
+            Self::ReasonMissing => f.write_str("this order wants a reason, which is written to the history"),
+            Self::ReasonTooLong => write!(f, "a reason has at most {REASON_CHARS_MAX} characters"),
+            Self::Refused(refusal) => write!(f, "the order does not apply now ({refusal:?})"),
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OrderRefused {}
+
+/// Talks to a running engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("groups", &self.shared.bindings.len()).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Starts a rotation, if nothing stands in its way. It is durable when this returns, and goes on by itself.
+    pub async fn rotate(&self, group: &GroupId, actor: &str) -> Result<Generation, StartRefused> {
+        let binding = self.binding(group).ok_or_else(|| StartRefused::UnknownGroup(group.clone()))?;
+        for _ in 0..TRIES_MAX {
+            let before = self.shared.load(group).await.map_err(StartRefused::Fault)?;
+            let row = before.as_ref().map_or_else(|| Row::new(group.clone()), |loaded| Row::clone(&loaded.row));
+            let plan = self.planned(&binding, &row).await.map_err(StartRefused::Fault)?;
+            let plan = plan.map_err(StartRefused::Obstacles)?;
+            let now = self.shared.now();
+            let next = start(&row, &plan, now).map_err(StartRefused::Refused)?;
+            let broken = check(&next, &plan);
+            if !broken.is_empty() {
+                self.shared.violated(group, broken);
+                return Err(StartRefused::Fault(drive::bug(group)));
+            }
+            let generation = next.last_generation;
+            let commit = Commit {
+                entries: history::started(&next, row.live().is_some(), actor, now),
+                expect: before.is_some().then_some(row.version),
+                epoch: self.shared.epoch(),
+                candidate: None,
+                erase: Vec::new(),
+                due_at: Some(now),
+                plan: Some(plan),
+                row: next,
+            };
+            match self.shared.commit(Some(&row), commit).await {
+                Ok(_) => {
+                    self.shared.wake(group, Wake::Changed);
+                    return Ok(generation);
+                }
+                // Somebody else was faster: what they did decides whether a rotation may still start.
+                Err(fault) if fault.kind == FaultKind::Fenced => {}
+                Err(fault) => return Err(StartRefused::Fault(fault)),
+            }
+        }
+        Err(StartRefused::Fault(contended(group)))
+    }
+
+    /// Passes on what a person asks of a live rotation. The order and its reason are durable when this returns.
+    pub async fn order(
+        &self,
+        group: &GroupId,
+        order: Order,
+        actor: &str,
+        reason: Option<String>,
+    ) -> Result<(), OrderRefused> {
+        if self.binding(group).is_none() {
+            return Err(OrderRefused::UnknownGroup(group.clone()));
+        }
+        let reason = reason.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        match &reason {
+            None if order == Order::Force => return Err(OrderRefused::ReasonMissing),
+            Some(text) if text.chars().count() > REASON_CHARS_MAX => return Err(OrderRefused::ReasonTooLong),
+            Some(_) | None => {}
+        }
+        for _ in 0..TRIES_MAX {
+            let loaded = self.shared.load(group).await.map_err(OrderRefused::Fault)?;
+            let Some(Loaded { row, plan: Some(plan) }) = loaded else {
+                return Err(OrderRefused::Refused(Refusal::NotLive));
+            };
+            match self.order_once(&row, &plan, order, actor, reason.as_deref()).await {
+                Err(OrderRefused::Fault(fault)) if fault.kind == FaultKind::Fenced => {}
+                answer => return answer,
+            }
+        }
+        Err(OrderRefused::Fault(contended(group)))
+    }
+
+    async fn order_once(
+        &self,
+        row: &Row,
+        plan: &Plan,
+        order: Order,
+        actor: &str,
+        reason: Option<&str>,
+    ) -> Result<(), OrderRefused> {
+        let (group, now) = (&row.group, self.shared.now());
+        let seen = Seen { now, fact: Fact::Order(order) };
+        let mut next = match advance(row, plan, &seen) {
+            Ok(next) => next,
+            Err(refusal) => {
+                self.shared.append(group, history::denied(order, refusal, actor, now)).await;
+                return Err(OrderRefused::Refused(refusal));
+            }
+        };
+        let broken = check(&next, plan);
+        if !broken.is_empty() {
+            self.shared.violated(group, broken);
+            return Err(OrderRefused::Fault(drive::bug(group)));
+        }
+        if next.version == row.version {
+            // It stands like that already. The order is committed all the same: history says who asked.
+            next.version = row.version.next();
+        }
+        let ordered = next.rotation.as_ref().map(|rotation| history::ordered(rotation, order, actor, reason, now));
+        let mut entries: Vec<_> = ordered.into_iter().collect();
+        entries.extend(history::step(row, &next, &seen.fact, now));
+        let commit = Commit {
+            expect: Some(row.version),
+            epoch: self.shared.epoch(),
+            candidate: None,
+            erase: drive::to_erase(&next),
+            due_at: wants(&next, plan, now).wake_at.map(|_| now),
+            plan: None,
+            entries,
+            row: next,
+        };
+        self.shared.commit(Some(row), commit).await.map_err(OrderRefused::Fault)?;
+        self.shared.wake(group, Wake::Changed);
+        Ok(())
+    }
+
+    /// What a rotation would go by if it started now, or what stands in its way. Looks at the world, changes nothing.
+    pub async fn plan(&self, group: &GroupId) -> Result<Result<Plan, Vec<Obstacle>>, Fault> {
+        let binding = self.binding(group).ok_or_else(|| unknown(group))?;
+        let row =
+            self.shared.load(group).await?.map_or_else(|| Row::new(group.clone()), |found| found.row.into_inner());
+        self.planned(&binding, &row).await
+    }
+
+    /// The group as it stands.
+    pub async fn view(&self, group: &GroupId) -> Result<View, Fault> {
+        if self.binding(group).is_none() {
+            return Err(unknown(group));
+        }
+        let (row, plan) = match self.shared.load(group).await? {
+            Some(Loaded { row, plan }) => (row.into_inner(), plan),
+            None => (Row::new(group.clone()), None),
+        };
+        let wants = plan.as_ref().map(|plan| wants(&row, plan, self.shared.now())).unwrap_or_default();
+        Ok(View { row, plan, wants, faults: self.shared.faults_of(group) })
+    }
+
+    /// The configured groups, by name.
+    pub fn groups(&self) -> Vec<GroupId> {
+        let mut groups: Vec<_> = self.shared.bindings.keys().cloned().collect();
+        groups.sort();
+        groups
+    }
+
+    /// What happens from now on. A receiver that falls behind misses some: read the row then.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.shared.events.subscribe()
+    }
+
+    /// Records a delivery before its value leaves, and wakes the group. See
+    /// [`handover_core::port::Consumers::delivered`].
+    pub async fn delivered(
+        &self,
+        group: &GroupId,
+        consumer: &ConsumerId,
+        role: Role,
+        delivery: &Delivery,
+    ) -> Result<(), Fault> {
+        let consumers = &self.shared.ports.consumers;
+        let call = Call::act(Whom::Consumers, "delivered");
+        self.shared.calls.make(call, || consumers.delivered(group, consumer, role, delivery)).await?;
+        self.wake(group);
+        Ok(())
+    }
+
+    /// Records an acknowledgement whose proof was verified, and wakes the group. See
+    /// [`handover_core::port::Consumers::acknowledged`].
+    pub async fn acknowledged(
+        &self,
+        group: &GroupId,
+        consumer: &ConsumerId,
+        role: Role,
+        publication: Publication,
+        reach: Reach,
+    ) -> Result<(), Fault> {
+        let consumers = &self.shared.ports.consumers;
+        let call = Call::act(Whom::Consumers, "acknowledged");
+        self.shared.calls.make(call, || consumers.acknowledged(group, consumer, role, publication, reach)).await?;
+        self.wake(group);
+        Ok(())
+    }
+
+    /// Has the group's row looked at soon. Decides nothing, and hurries neither logins nor waits after a failure.
+    pub fn wake(&self, group: &GroupId) {
+        if self.shared.bindings.contains_key(group) {
+            self.shared.wake(group, Wake::Hint);
+        }
+    }
+
+    fn binding(&self, group: &GroupId) -> Option<Arc<Binding>> {
+        self.shared.bindings.get(group).cloned()
+    }
+
+    /// Looks at the world and plans.
+    async fn planned(&self, binding: &Binding, row: &Row) -> Result<Result<Plan, Vec<Obstacle>>, Fault> {
+        let mut findings = self
+            .shared
+            .calls
+            .make(Call::look(Whom::Target(&binding.target_name), "preflight"), || binding.target.preflight())
+            .await?;
+        let mut stores = BTreeMap::new();
+        for (store, port) in &binding.stores {
+            stores.insert(store.clone(), port.capability());
+            findings.extend(self.store_finding(binding, row, store).await);
+        }
+        let census = Census {
+            row,
+            target: binding.target.capability(),
+            findings,
+            stores,
+            policy_digest: binding.policy_digest.clone(),
+        };
+        Ok(plan(&binding.policy, &census))
+    }
+
+    /// What is wrong with a store. A store that we wrote to before is compared when its pointer moves: drift is held
+    /// there, with a way on. One that we never wrote to must be empty, or hold what we may have written.
+    async fn store_finding(&self, binding: &Binding, row: &Row, store: &StoreId) -> Option<Fault> {
+        let port = binding.stores.get(store)?;
+        let call = Call::look(Whom::Store(store), "head");
+        match self.shared.calls.make(call, || port.head(&binding.group)).await {
+            Err(fault) => Some(fault),
+            Ok(Some(head)) if !row.heads.contains_key(store) && head.publication.is_none() => Some(Fault::untouched(
+                FaultKind::Foreign,
+                format!(
+                    "store {store} holds a value for {} that somebody else wrote: move it away, or leave the store \
+                     out of the group",
+                    binding.group
+                ),
+            )),
+            Ok(Some(_) | None) => None,
+        }
+    }
+}
+
+fn contended(group: &GroupId) -> Fault {
+    Fault::untouched(
+        FaultKind::Fenced,
+        format!("the row of {group} was changed by others each time, or the lease is not held here: look again"),
+    )
+}
+
+fn unknown(group: &GroupId) -> Fault {
+    Fault::untouched(FaultKind::Misconfigured, format!("group {group} is not configured"))
+}

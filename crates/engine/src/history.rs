@@ -1,0 +1,224 @@
+//! History: which lines a step leaves. One constant word for each event, details in fields, nothing secret.
+
+use handover_core::port::Entry;
+use handover_core::{
+    Cause, Fact, Fault, Hold, Order, Outcome, Phase, Refusal, Rotation, Row, Tally, Timestamp, Undo, Violation,
+};
+
+use crate::memory::same_phase;
+
+/// Event: a rotation started.
+pub const STARTED: &str = "started";
+/// Event: a rotation entered another phase.
+pub const ADVANCED: &str = "advanced";
+/// Event: something was learnt within a phase.
+pub const LEARNT: &str = "learnt";
+/// Event: a rotation ended.
+pub const ENDED: &str = "ended";
+/// Event: a rotation is held by the core's own decision.
+pub const HELD: &str = "held";
+/// Event: an effect failed, for another reason than the last time.
+pub const FAULTED: &str = "faulted";
+/// Event: a person gave an order, and it was taken.
+pub const ORDERED: &str = "ordered";
+/// Event: a person gave an order, and it was refused.
+pub const DENIED: &str = "denied";
+/// Event: something retired could not be cleaned away; nothing depends on it.
+pub const LITTER: &str = "litter";
+/// Event: the row breaks an invariant; nothing is done on it.
+pub const VIOLATED: &str = "violated";
+
+/// Who causes what nobody ordered.
+pub const ENGINE: &str = "engine";
+
+/// A phase as one word, for history, logs and fault points.
+pub const fn phase_word(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Stage => "stage",
+        Phase::Apply => "apply",
+        Phase::Verify { .. } => "verify",
+        Phase::Publish { .. } => "publish",
+        Phase::Propagate { .. } => "propagate",
+        Phase::Drain { .. } => "drain",
+        Phase::Disable { .. } => "disable",
+        Phase::Destroy { .. } => "destroy",
+        Phase::Rollback(Undo::Release) => "release",
+        Phase::Rollback(Undo::Unpublish { .. }) => "unpublish",
+        Phase::Rollback(Undo::Return { .. }) => "return",
+        Phase::Rollback(Undo::Quiet { .. }) => "quiet",
+        Phase::Rollback(Undo::Revoke { .. }) => "revoke",
+        Phase::Done(_) => "done",
+    }
+}
+
+/// An outcome as one word.
+pub const fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success => "success",
+        Outcome::RolledBack => "rolled_back",
+        Outcome::Abandoned => "abandoned",
+    }
+}
+
+/// An order as one word.
+pub const fn order_word(order: Order) -> &'static str {
+    match order {
+        Order::Hold => "hold",
+        Order::Resume => "resume",
+        Order::Rollback => "rollback",
+        Order::Abandon => "abandon",
+        Order::Force => "force",
+    }
+}
+
+/// A hold in words.
+pub fn hold_words(hold: &Hold) -> String {
+    match hold {
+        Hold::Ordered => "ordered".to_owned(),
+        Hold::Drift(store) => format!("drift at {store}"),
+        Hold::CandidatesSpent => "candidates spent".to_owned(),
+        Hold::Unfit => "unfit".to_owned(),
+        Hold::Deadline => "deadline".to_owned(),
+        Hold::ForceWanted => "force wanted".to_owned(),
+    }
+}
+
+/// The phase of a row as one word; `rest` where there is no rotation.
+pub fn row_word(row: &Row) -> &'static str {
+    row.rotation.as_ref().map_or("rest", |rotation| phase_word(&rotation.phase))
+}
+
+/// What a step leaves: nothing where it only accumulated waiting.
+pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Vec<Entry> {
+    let (Some(old), Some(new)) = (&before.rotation, &after.rotation) else { return Vec::new() };
+    let mut entries = Vec::new();
+    if let (Some(kind), Fact::Fault { effect, fault }) = (new.trouble.or(old.trouble), fact)
+        && (old.trouble != Some(kind) || !same_phase(before, after))
+    {
+        entries.push(faulted(new, effect, fault, now));
+    }
+    if let Phase::Done(outcome) = new.phase {
+        entries.push(entry(new, ENDED, now, vec![("outcome", outcome_word(outcome).to_owned()), evidence(fact)]));
+    } else if !same_phase(before, after) {
+        let mut fields = vec![
+            ("from", phase_word(&old.phase).to_owned()),
+            ("phase", phase_word(&new.phase).to_owned()),
+            ("publication", after.publication.to_string()),
+            evidence(fact),
+        ];
+        fields.extend(new.cause.filter(|_| old.cause.is_none()).map(|cause| ("cause", cause_word(cause).to_owned())));
+        entries.push(entry(new, ADVANCED, now, fields));
+    } else if before != after && is_evidence(fact) {
+        entries.push(entry(new, LEARNT, now, vec![("phase", phase_word(&new.phase).to_owned()), evidence(fact)]));
+    }
+    if let Some(hold) = &new.hold
+        && old.hold.is_none()
+        && !matches!(fact, Fact::Order(_))
+    {
+        entries.push(entry(new, HELD, now, vec![("hold", hold_words(hold))]));
+    }
+    entries
+}
+
+/// The first line of a rotation.
+pub(crate) fn started(row: &Row, superseded: bool, actor: &str, now: Timestamp) -> Vec<Entry> {
+    row.rotation
+        .iter()
+        .map(|rotation| {
+            let from = rotation.from.map_or_else(|| "none".to_owned(), |from| from.generation.to_string());
+            let fields = vec![("from", from), ("superseding", superseded.to_string())];
+            Entry { actor: actor.to_owned(), ..entry(rotation, STARTED, now, fields) }
+        })
+        .collect()
+}
+
+/// A taken order.
+pub(crate) fn ordered(rotation: &Rotation, order: Order, actor: &str, reason: Option<&str>, now: Timestamp) -> Entry {
+    let mut fields = vec![("order", order_word(order).to_owned())];
+    fields.extend(reason.map(|reason| ("reason", reason.to_owned())));
+    Entry { actor: actor.to_owned(), ..entry(rotation, ORDERED, now, fields) }
+}
+
+/// A refused order.
+pub(crate) fn denied(order: Order, refusal: Refusal, actor: &str, now: Timestamp) -> Entry {
+    let fields = vec![("order", order_word(order).to_owned()), ("refusal", format!("{refusal:?}"))];
+    Entry { at: now, event: DENIED, actor: actor.to_owned(), fields }
+}
+
+/// What could not be cleaned away.
+pub(crate) fn litter(rotation: &Rotation, place: &str, fault: &Fault, now: Timestamp) -> Entry {
+    let fields =
+        vec![("at", place.to_owned()), ("code", fault.kind.code().to_owned()), ("detail", fault.detail.clone())];
+    entry(rotation, LITTER, now, fields)
+}
+
+/// Broken invariants.
+pub(crate) fn violated(broken: &[Violation], now: Timestamp) -> Entry {
+    let fields = vec![("violations", format!("{broken:?}"))];
+    Entry { at: now, event: VIOLATED, actor: ENGINE.to_owned(), fields }
+}
+
+fn faulted(rotation: &Rotation, effect: &'static str, fault: &Fault, now: Timestamp) -> Entry {
+    let fields =
+        vec![("effect", effect.to_owned()), ("code", fault.kind.code().to_owned()), ("detail", fault.detail.clone())];
+    entry(rotation, FAULTED, now, fields)
+}
+
+fn entry(rotation: &Rotation, event: &'static str, now: Timestamp, fields: Vec<(&'static str, String)>) -> Entry {
+    let mut all = vec![("generation", rotation.to.generation.to_string())];
+    all.extend(fields);
+    Entry { at: now, event, actor: ENGINE.to_owned(), fields: all }
+}
+
+const fn cause_word(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Ordered => "ordered",
+        Cause::Unfit => "unfit",
+        Cause::Deadline => "deadline",
+        Cause::Abandoned => "abandoned",
+    }
+}
+
+/// Whether a fact that changed something within a phase is worth a line of its own. Looks that are repeated at every
+/// poll are not: what they came to is in the line that ends the phase.
+const fn is_evidence(fact: &Fact) -> bool {
+    match fact {
+        Fact::Sealed
+        | Fact::Accepted(_)
+        | Fact::LoggedIn(_)
+        | Fact::Refused(_)
+        | Fact::Head { .. }
+        | Fact::Pointed { .. }
+        | Fact::Released(_)
+        | Fact::Destroyed(_)
+        | Fact::Revoked(_)
+        | Fact::SessionsEnded => true,
+        Fact::Adoption { .. } | Fact::Use(_) | Fact::Fault { .. } | Fact::Tick | Fact::Order(_) => false,
+    }
+}
+
+fn evidence(fact: &Fact) -> (&'static str, String) {
+    let text = match fact {
+        Fact::Sealed => "candidate sealed".to_owned(),
+        Fact::Accepted(generation) => format!("target accepts generation {generation}"),
+        Fact::LoggedIn(generation) => format!("a round of logins passed with generation {generation}"),
+        Fact::Refused(generation) => format!("target refuses generation {generation}"),
+        Fact::Head { store, version, .. } => match version {
+            Some(version) => format!("{store} is at {version}"),
+            None => format!("{store} holds nothing"),
+        },
+        Fact::Pointed { store, version } => format!("{store} points, at {version}"),
+        Fact::Adoption { call, .. } => format!("roll of {} called, complete: {}", call.members.len(), call.complete),
+        Fact::Use(Tally::None) => "no use seen".to_owned(),
+        Fact::Use(Tally::Some(uses)) => format!("{uses} uses seen"),
+        Fact::Use(Tally::Unknown) => "use unknown".to_owned(),
+        Fact::Released(generation) => format!("generation {generation} released"),
+        Fact::Destroyed(generation) => format!("generation {generation} destroyed"),
+        Fact::Revoked(generation) => format!("generation {generation} revoked"),
+        Fact::SessionsEnded => "sessions ended".to_owned(),
+        Fact::Fault { effect, fault } => format!("{effect} failed with {}", fault.kind.code()),
+        Fact::Tick => "time passed".to_owned(),
+        Fact::Order(order) => format!("order to {}", order_word(*order)),
+    };
+    ("evidence", text)
+}

@@ -1,0 +1,185 @@
+//! What the loops and the handles of one engine have in common: ports, bindings, lease, queue, news.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use handover_core::port::{Commit, Committed, Entry, Loaded};
+use handover_core::{Epoch, Fault, GroupId, Row, Timestamp, Violation};
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+
+use crate::call::{Call, Calls, Whom};
+use crate::fault;
+use crate::handle::FaultSeen;
+use crate::history;
+use crate::options::Options;
+use crate::queue::{Queue, Wake};
+use crate::service::{Binding, Ports};
+use crate::telemetry;
+
+/// Something happened. A hint for those who watch: what is true is in the row.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When, by the engine's clock.
+    pub at: Timestamp,
+    /// Which group.
+    pub group: GroupId,
+    /// What.
+    pub happening: Happening,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+pub enum Happening {
+    /// This row is durable.
+    Committed {
+        /// The row.
+        row: Arc<Row>,
+        /// Whether the phase is another than before.
+        advanced: bool,
+    },
+    /// An effect failed.
+    Faulted {
+        /// Its kind, or the name of the port's method.
+        effect: &'static str,
+        /// What went wrong.
+        fault: Fault,
+    },
+    /// The row breaks invariants: nothing is done on it.
+    Violated {
+        /// Which.
+        violations: Vec<Violation>,
+    },
+}
+
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) ports: Ports,
+    pub(crate) bindings: HashMap<GroupId, Arc<Binding>>,
+    pub(crate) calls: Calls,
+    pub(crate) queue: Queue,
+    pub(crate) events: broadcast::Sender<Event>,
+    /// Counts commits, so that the outbox wakes.
+    pub(crate) committed: watch::Sender<u64>,
+    faults: Mutex<HashMap<GroupId, VecDeque<FaultSeen>>>,
+    epoch: AtomicU64,
+    /// A commit was refused though nobody had moved the row: our epoch is not the latest.
+    lease_doubted: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(options: Options, ports: Ports, bindings: HashMap<GroupId, Arc<Binding>>, epoch: Epoch) -> Self {
+        Self {
+            calls: Calls::new(&options),
+            queue: Queue::default(),
+            events: broadcast::Sender::new(options.events_max.max(1)),
+            committed: watch::Sender::new(0),
+            faults: Mutex::default(),
+            epoch: AtomicU64::new(epoch.0),
+            lease_doubted: AtomicBool::new(false),
+            options,
+            ports,
+            bindings,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.epoch.load(Ordering::SeqCst))
+    }
+
+    pub(crate) async fn load(&self, group: &GroupId) -> Result<Option<Loaded>, Fault> {
+        self.calls.make(Call::look(Whom::State, "load"), || self.ports.state.load(group)).await
+    }
+
+    /// Commits a row and tells everybody. `before` is the row that it follows.
+    pub(crate) async fn commit(&self, before: Option<&Row>, commit: Commit) -> Result<Committed<Row>, Fault> {
+        let point = format!("commit:{}", history::row_word(&commit.row));
+        fault::point(fault::BEFORE, &point);
+        let row = self.calls.make(Call::act(Whom::State, "commit"), || self.ports.state.commit(commit)).await?;
+        fault::point(fault::AFTER, &point);
+        let word = history::row_word(&row);
+        tracing::info!(group = %row.group, version = %row.version, phase = word, "{}", telemetry::COMMITTED);
+        self.committed.send_modify(|count| *count = count.wrapping_add(1));
+        let advanced = before.is_none_or(|before| history::row_word(before) != word);
+        self.tell(&row.group, Happening::Committed { row: Arc::new(Row::clone(&row)), advanced });
+        Ok(row)
+    }
+
+    /// Appends history that changes no row. It is lost if the state store is: there is nobody else to tell.
+    pub(crate) async fn append(&self, group: &GroupId, entry: Entry) {
+        let epoch = self.epoch();
+        let call = Call::act(Whom::State, "append");
+        match self.calls.make(call, || self.ports.state.append(group, epoch, entry)).await {
+            Ok(()) => self.committed.send_modify(|count| *count = count.wrapping_add(1)),
+            Err(fault) => self.note(group, "append", &fault),
+        }
+    }
+
+    /// Remembers a fault for people to read, and tells those who watch.
+    pub(crate) fn note(&self, group: &GroupId, effect: &'static str, fault: &Fault) {
+        tracing::warn!(
+            %group,
+            effect,
+            code = fault.kind.code(),
+            detail = %fault.detail,
+            touched = ?fault.touched,
+            "{}",
+            telemetry::EFFECT_FAILED
+        );
+        let at = self.now();
+        let mut faults = self.faults();
+        let seen = faults.entry(group.clone()).or_default();
+        while seen.len() >= self.options.faults_kept_max.max(1) {
+            seen.pop_front();
+        }
+        seen.push_back(FaultSeen { at, effect, fault: fault.clone() });
+        drop(faults);
+        self.tell(group, Happening::Faulted { effect, fault: fault.clone() });
+    }
+
+    /// The faults that are remembered of a group, the latest last.
+    pub(crate) fn faults_of(&self, group: &GroupId) -> Vec<FaultSeen> {
+        self.faults().get(group).map(|seen| seen.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Says loudly that a row breaks invariants.
+    pub(crate) fn violated(&self, group: &GroupId, violations: Vec<Violation>) {
+        tracing::error!(%group, ?violations, "{}", telemetry::INVARIANT_BROKEN);
+        self.tell(group, Happening::Violated { violations });
+    }
+
+    pub(crate) fn tell(&self, group: &GroupId, happening: Happening) {
+        // Nobody listening is fine: events are hints.
+        drop(self.events.send(Event { at: self.now(), group: group.clone(), happening }));
+    }
+
+    pub(crate) fn wake(&self, group: &GroupId, wake: Wake) {
+        self.queue.wake(group, wake, Instant::now());
+    }
+
+    pub(crate) fn doubt_lease(&self) {
+        if !self.lease_doubted.swap(true, Ordering::SeqCst) {
+            tracing::warn!(epoch = %self.epoch(), "{}", telemetry::FENCED);
+        }
+        self.queue.news.notify_one();
+    }
+
+    pub(crate) fn lease_doubted(&self) -> bool {
+        self.lease_doubted.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn lease_taken(&self, epoch: Epoch) {
+        self.epoch.store(epoch.0, Ordering::SeqCst);
+        self.lease_doubted.store(false, Ordering::SeqCst);
+        tracing::info!(%epoch, "{}", telemetry::LEASE_TAKEN);
+    }
+
+    fn faults(&self) -> MutexGuard<'_, HashMap<GroupId, VecDeque<FaultSeen>>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
