@@ -143,7 +143,8 @@ fn create_fault(error: &io::Error, path: &Path) -> Fault {
         let words = format!("this user may not write the master key {shown}; change the folder's owner");
         Fault::untouched(FaultKind::NotPermitted, words)
     } else {
-        let words = format!("the master key {shown} could not be made durable; look whether it is there before going on");
+        let words =
+            format!("the master key {shown} could not be made durable; look whether it is there before going on");
         Fault::unknown(FaultKind::Storage, words)
     }
 }

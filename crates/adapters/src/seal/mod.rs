@@ -39,3 +39,5 @@ mod master;
 pub use integrity::{Integrity, MAC_BYTES};
 pub use key::{DataKey, Place, Purpose, Sealer};
 pub use master::MasterKey;
+#[cfg(feature = "state-sqlite")]
+pub(crate) use master::{beside, sync_folder};

@@ -1,0 +1,187 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use handover_core::{Deadline, OnDeadline, Plan, Reach, Slots, StoreId, Strategy, Stretch};
+use serde::{Deserialize, Serialize};
+
+use super::{Unreadable, VERSION};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoredPlan {
+    v: u32,
+    strategy: StoredStrategy,
+    slots: StoredSlots,
+    stores: BTreeSet<String>,
+    passes_min: u32,
+    quiet_min: Duration,
+    overlap_min: Duration,
+    brake_for: Duration,
+    poll: Duration,
+    reach_min: StoredReach,
+    auto_rollback: bool,
+    candidates_max: u32,
+    deadlines: BTreeMap<StoredStretch, StoredDeadline>,
+    verifiers: bool,
+    presenters: bool,
+    policy_digest: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredStrategy {
+    Immediate,
+    Staged,
+    DualWrite,
+    BlueGreen,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredSlots {
+    Fixed(u32),
+    Fresh,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredReach {
+    Expected,
+    Delivered,
+    Loaded,
+    Used,
+}
+
+#[derive(Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+enum StoredStretch {
+    Apply,
+    Verify,
+    Publish,
+    Propagate,
+    Drain,
+    Disable,
+    Rollback,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredDeadline {
+    after: Duration,
+    then: StoredOnDeadline,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredOnDeadline {
+    Hold,
+    Rollback,
+    TerminateSessions,
+    RequestForce,
+}
+
+impl From<&Plan> for StoredPlan {
+    fn from(plan: &Plan) -> Self {
+        let Plan {
+            strategy,
+            slots,
+            stores,
+            passes_min,
+            quiet_min,
+            overlap_min,
+            brake_for,
+            poll,
+            reach_min,
+            auto_rollback,
+            candidates_max,
+            deadlines,
+            verifiers,
+            presenters,
+            policy_digest,
+        } = plan;
+        Self {
+            v: VERSION,
+            strategy: (*strategy).into(),
+            slots: (*slots).into(),
+            stores: stores.iter().map(ToString::to_string).collect(),
+            passes_min: *passes_min,
+            quiet_min: *quiet_min,
+            overlap_min: *overlap_min,
+            brake_for: *brake_for,
+            poll: *poll,
+            reach_min: (*reach_min).into(),
+            auto_rollback: *auto_rollback,
+            candidates_max: *candidates_max,
+            deadlines: deadlines.iter().map(|(stretch, deadline)| ((*stretch).into(), deadline.into())).collect(),
+            verifiers: *verifiers,
+            presenters: *presenters,
+            policy_digest: policy_digest.clone(),
+        }
+    }
+}
+
+impl StoredPlan {
+    pub(super) fn into_core(self) -> Result<Plan, Unreadable> {
+        Ok(Plan {
+            strategy: self.strategy.into(),
+            slots: self.slots.into(),
+            stores: self.stores.iter().map(|store| StoreId::parse(store)).collect::<Result<_, _>>()?,
+            passes_min: self.passes_min,
+            quiet_min: self.quiet_min,
+            overlap_min: self.overlap_min,
+            brake_for: self.brake_for,
+            poll: self.poll,
+            reach_min: self.reach_min.into(),
+            auto_rollback: self.auto_rollback,
+            candidates_max: self.candidates_max,
+            deadlines: self
+                .deadlines
+                .into_iter()
+                .map(|(stretch, deadline)| (stretch.into(), deadline.into()))
+                .collect(),
+            verifiers: self.verifiers,
+            presenters: self.presenters,
+            policy_digest: self.policy_digest,
+        })
+    }
+}
+
+/// Writes both conversions of an enum whose stored variants are named as the core's.
+macro_rules! same_variants {
+    ($stored:ident, $core:ident: $($variant:ident $(($field:ident))?),+) => {
+        impl From<$core> for $stored {
+            fn from(value: $core) -> Self {
+                match value {
+                    $($core::$variant $(($field))? => Self::$variant $(($field))?,)+
+                }
+            }
+        }
+
+        impl From<$stored> for $core {
+            fn from(value: $stored) -> Self {
+                match value {
+                    $($stored::$variant $(($field))? => Self::$variant $(($field))?,)+
+                }
+            }
+        }
+    };
+}
+
+same_variants!(StoredStrategy, Strategy: Immediate, Staged, DualWrite, BlueGreen);
+same_variants!(StoredSlots, Slots: Fixed(slots), Fresh);
+same_variants!(StoredReach, Reach: Expected, Delivered, Loaded, Used);
+same_variants!(StoredStretch, Stretch: Apply, Verify, Publish, Propagate, Drain, Disable, Rollback);
+same_variants!(StoredOnDeadline, OnDeadline: Hold, Rollback, TerminateSessions, RequestForce);
+
+impl From<&Deadline> for StoredDeadline {
+    fn from(deadline: &Deadline) -> Self {
+        let Deadline { after, then } = deadline;
+        Self { after: *after, then: (*then).into() }
+    }
+}
+
+impl From<StoredDeadline> for Deadline {
+    fn from(deadline: StoredDeadline) -> Self {
+        Self { after: deadline.after, then: deadline.then.into() }
+    }
+}

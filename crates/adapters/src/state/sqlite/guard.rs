@@ -1,0 +1,181 @@
+//! Which columns each row's checksum covers.
+
+use handover_core::{Candidate, Fault, Generation};
+
+use super::trouble::{corrupt, stored_int};
+use crate::seal::{Integrity, MAC_BYTES};
+
+pub(super) type Mac = [u8; MAC_BYTES];
+
+/// A table whose rows are guarded: each by its checksum, all together by the sealed sum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Table {
+    Groups,
+    Keys,
+    Candidates,
+    Cursors,
+    Rolls,
+    Members,
+    Deliveries,
+}
+
+impl Table {
+    pub(super) const ALL: [Self; 7] =
+        [Self::Groups, Self::Keys, Self::Candidates, Self::Cursors, Self::Rolls, Self::Members, Self::Deliveries];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Groups => "groups",
+            Self::Keys => "keys",
+            Self::Candidates => "candidates",
+            Self::Cursors => "cursors",
+            Self::Rolls => "rolls",
+            Self::Members => "members",
+            Self::Deliveries => "deliveries",
+        }
+    }
+}
+
+/// The sum of all guarded rows: what each adds is combined by exclusive or, so that a change costs the same however
+/// many rows there are. It is secret, or else somebody could look for rows that cancel out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sum(Mac);
+
+impl Sum {
+    pub(super) const EMPTY: Self = Self([0; MAC_BYTES]);
+
+    /// Adds a row that is not in the sum, or takes away one that is.
+    pub(super) fn toggle(&mut self, integrity: &Integrity, table: Table, mac: &[u8]) {
+        for (byte, other) in self.0.iter_mut().zip(integrity.member(table.name(), mac)) {
+            *byte ^= other;
+        }
+    }
+}
+
+/// The head: what the one row of `state` says.
+#[derive(Clone)]
+pub(super) struct Head {
+    pub(super) epoch: i64,
+    pub(super) position: i64,
+    pub(super) hash: [u8; 32],
+    pub(super) sum: Sum,
+}
+
+impl Head {
+    pub(super) const SELECT: &'static str = "SELECT epoch, position, hash, sum FROM state WHERE id = 1";
+
+    pub(super) fn read(row: &rusqlite::Row<'_>, integrity: &Integrity) -> rusqlite::Result<Result<Self, Fault>> {
+        let (epoch, position): (i64, i64) = (row.get(0)?, row.get(1)?);
+        let (hash, sealed): (Vec<u8>, Vec<u8>) = (row.get(2)?, row.get(3)?);
+        let edited = |_| corrupt("the head of the state was edited".to_owned());
+        Ok((|| {
+            let hash: [u8; 32] = hash.try_into().map_err(|_| corrupt("the head of the chain is torn".to_owned()))?;
+            let sum = integrity
+                .open(&[&epoch.to_be_bytes(), &position.to_be_bytes(), &hash], &sealed)
+                .map_err(edited)?
+                .try_into()
+                .map_err(|_| corrupt("the head of the state is torn".to_owned()))?;
+            Ok(Self { epoch, position, hash, sum: Sum(sum) })
+        })())
+    }
+
+    pub(super) fn sealed(&self, integrity: &Integrity) -> Result<Vec<u8>, Fault> {
+        integrity.seal(&[&self.epoch.to_be_bytes(), &self.position.to_be_bytes(), &self.hash], &self.sum.0)
+    }
+}
+
+pub(super) struct GroupColumns<'a> {
+    pub(super) name: &'a str,
+    pub(super) version: i64,
+    pub(super) due_at: Option<i64>,
+    pub(super) body: &'a str,
+    pub(super) plan: Option<&'a str>,
+}
+
+impl GroupColumns<'_> {
+    pub(super) fn mac(&self, integrity: &Integrity) -> Mac {
+        integrity.mac(&[
+            b"groups",
+            self.name.as_bytes(),
+            &self.version.to_be_bytes(),
+            there(self.due_at.is_some()),
+            &self.due_at.unwrap_or_default().to_be_bytes(),
+            self.body.as_bytes(),
+            there(self.plan.is_some()),
+            self.plan.unwrap_or_default().as_bytes(),
+        ])
+    }
+}
+
+/// Tells a missing column from an empty one.
+const fn there(there: bool) -> &'static [u8] {
+    if there { &[1] } else { &[0] }
+}
+
+pub(super) fn key_mac(integrity: &Integrity, group: &str, wrapped: &[u8]) -> Mac {
+    integrity.mac(&[b"keys", group.as_bytes(), wrapped])
+}
+
+pub(super) fn candidate_mac(integrity: &Integrity, group: &str, generation: i64, candidate: i64, sealed: &[u8]) -> Mac {
+    integrity.mac(&[b"candidates", group.as_bytes(), &generation.to_be_bytes(), &candidate.to_be_bytes(), sealed])
+}
+
+/// Both numbers of a candidate as stored.
+pub(super) fn candidate_key(generation: Generation, candidate: Candidate) -> Result<(i64, i64), Fault> {
+    Ok((stored_int(generation.0)?, i64::from(candidate.0)))
+}
+
+pub(super) fn cursor_mac(integrity: &Integrity, sink: &str, position: i64) -> Mac {
+    integrity.mac(&[b"cursors", sink.as_bytes(), &position.to_be_bytes()])
+}
+
+pub(super) fn roll_mac(integrity: &Integrity, group: &str, complete: bool) -> Mac {
+    integrity.mac(&[b"rolls", group.as_bytes(), &[u8::from(complete)]])
+}
+
+pub(super) struct MemberColumns {
+    pub(super) group: String,
+    pub(super) role: String,
+    pub(super) consumer: String,
+    pub(super) declared: bool,
+    pub(super) acked: Option<(i64, String)>,
+}
+
+impl MemberColumns {
+    pub(super) fn mac(&self, integrity: &Integrity) -> Mac {
+        let (publication, reach) = match &self.acked {
+            Some((publication, reach)) => (publication.to_be_bytes().to_vec(), reach.as_bytes()),
+            None => (Vec::new(), &b""[..]),
+        };
+        integrity.mac(&[
+            b"members",
+            self.group.as_bytes(),
+            self.role.as_bytes(),
+            self.consumer.as_bytes(),
+            &[u8::from(self.declared)],
+            &publication,
+            reach,
+        ])
+    }
+}
+
+pub(super) struct DeliveryColumns {
+    pub(super) group: String,
+    pub(super) consumer: String,
+    pub(super) nonce: Vec<u8>,
+    pub(super) publication: i64,
+    pub(super) generation: i64,
+}
+
+impl DeliveryColumns {
+    pub(super) fn mac(&self, integrity: &Integrity) -> Mac {
+        integrity.mac(&[
+            b"deliveries",
+            self.group.as_bytes(),
+            self.consumer.as_bytes(),
+            &self.nonce,
+            &self.publication.to_be_bytes(),
+            &self.generation.to_be_bytes(),
+        ])
+    }
+}

@@ -1,0 +1,167 @@
+//! Threads that read, each on a connection of its own that cannot write.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use handover_core::port::{Committed, Loaded, Record};
+use handover_core::{Candidate, Fault, Generation, GroupId, Timestamp, Touched};
+use handover_secret::Secret;
+use rusqlite::{Connection, OptionalExtension, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::guard::{GroupColumns, candidate_key, cursor_mac};
+use super::trouble::{Stop, corrupt, read_int};
+use super::writer::lost;
+use crate::seal::{Integrity, Place, Purpose, Sealer};
+use crate::state::rows;
+
+/// The most that one call lists, whatever it asks for.
+const LIST_MAX: usize = 100_000;
+
+/// What a tick reads: the index alone, and of it no more than is due and one.
+pub(super) const DUE: &str = "SELECT name, due_at FROM groups WHERE due_at IS NOT NULL ORDER BY due_at, name LIMIT ?1";
+
+/// One piece of reading.
+pub(super) type Look = Box<dyn FnOnce(&Reader) + Send>;
+
+/// Makes a look of a piece of reading, and what its answer arrives by.
+pub(super) fn look<T, W>(work: W) -> (Look, oneshot::Receiver<Result<T, Fault>>)
+where
+    T: Send + 'static,
+    W: FnOnce(&Reader) -> Result<T, Stop> + Send + 'static,
+{
+    let (reply, answer) = oneshot::channel();
+    let look = Box::new(move |reader: &Reader| {
+        let found = if reader.lost.load(Ordering::Acquire) {
+            Err(Fault { touched: Touched::Nothing, ..lost(&reader.path) })
+        } else {
+            work(reader).map_err(|stop| stop.fault(&reader.path))
+        };
+        // Whoever asked may be gone; nothing was changed.
+        let _ = reply.send(found);
+    });
+    (look, answer)
+}
+
+/// What such a thread owns.
+pub(super) struct Reader {
+    pub(super) connection: Connection,
+    pub(super) integrity: Arc<Integrity>,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) path: PathBuf,
+    pub(super) lost: Arc<AtomicBool>,
+}
+
+impl Reader {
+    /// Works until every sender is gone.
+    pub(super) fn run(self, looks: &Mutex<mpsc::Receiver<Look>>) {
+        loop {
+            let next = looks.lock().unwrap_or_else(PoisonError::into_inner).blocking_recv();
+            let Some(look) = next else { return };
+            look(&self);
+        }
+    }
+
+    pub(super) fn due(&self, now: Timestamp, limit: usize) -> Result<(Vec<GroupId>, Option<Timestamp>), Stop> {
+        let limit = limit.min(LIST_MAX);
+        let mut statement = self.connection.prepare_cached(DUE)?;
+        let mut rows = statement.query([limit + 1])?;
+        let mut due = Vec::new();
+        while let Some(row) = rows.next()? {
+            let at: i64 = row.get(1)?;
+            if at > now.0 || due.len() == limit {
+                return Ok((due, Some(Timestamp(at))));
+            }
+            due.push(group(&row.get::<_, String>(0)?)?);
+        }
+        Ok((due, None))
+    }
+
+    pub(super) fn load(&self, group: &GroupId) -> Result<Option<Loaded>, Stop> {
+        type Columns = (i64, Option<i64>, String, Option<String>, Vec<u8>);
+        let found: Option<Columns> = self
+            .connection
+            .prepare_cached("SELECT version, due_at, body, plan, mac FROM groups WHERE name = ?1")?
+            .query_row([group.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+            .optional()?;
+        let Some((version, due_at, body, plan, mac)) = found else { return Ok(None) };
+        let columns = GroupColumns { name: group.as_str(), version, due_at, body: &body, plan: plan.as_deref() };
+        if mac != columns.mac(&self.integrity) {
+            return Err(corrupt(format!("the row of {group} was edited")).into());
+        }
+        let row = rows::read_row(&body)?;
+        let plan = plan.as_deref().map(rows::read_plan).transpose()?;
+        Ok(Some(Loaded { row: Committed::vouch(row), plan }))
+    }
+
+    pub(super) fn groups(&self) -> Result<Vec<GroupId>, Stop> {
+        let mut statement = self.connection.prepare_cached("SELECT name FROM groups ORDER BY name")?;
+        let mut rows = statement.query([])?;
+        let mut groups = Vec::new();
+        while let Some(row) = rows.next()? {
+            groups.push(group(&row.get::<_, String>(0)?)?);
+        }
+        Ok(groups)
+    }
+
+    pub(super) fn candidate(
+        &self,
+        group: &GroupId,
+        generation: Generation,
+        candidate: Candidate,
+    ) -> Result<Option<Secret>, Stop> {
+        let (stored_generation, stored_candidate) = candidate_key(generation, candidate)?;
+        let found: Option<(Vec<u8>, Option<Vec<u8>>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT sealed, wrapped FROM candidates LEFT JOIN keys USING (group_name)
+                 WHERE group_name = ?1 AND generation = ?2 AND candidate = ?3",
+            )?
+            .query_row(params![group.as_str(), stored_generation, stored_candidate], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .optional()?;
+        let Some((sealed, wrapped)) = found else { return Ok(None) };
+        let wrapped = wrapped.ok_or_else(|| corrupt(format!("the data key of {group} is gone")))?;
+        let place = Place { group, generation, candidate, purpose: Purpose::Candidate };
+        Ok(Some(self.sealer.open_key(group, &wrapped)?.open(place, &sealed)?))
+    }
+
+    pub(super) fn records(&self, after: u64, limit: usize) -> Result<Vec<Record>, Stop> {
+        // A position that no record can have: there is nothing after it.
+        let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+        let mut statement = self.connection.prepare_cached(
+            "SELECT position, group_name, at, body, hash FROM records WHERE position > ?1 ORDER BY position LIMIT ?2",
+        )?;
+        let mut rows = statement.query(params![after, limit.min(LIST_MAX)])?;
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            records.push(Record {
+                position: read_int(row.get(0)?)?,
+                group: group(&row.get::<_, String>(1)?)?,
+                at: Timestamp(row.get(2)?),
+                body: row.get(3)?,
+                hash: hex::encode(row.get::<_, Vec<u8>>(4)?),
+            });
+        }
+        Ok(records)
+    }
+
+    pub(super) fn cursor(&self, sink: &str) -> Result<u64, Stop> {
+        let found: Option<(i64, Vec<u8>)> = self
+            .connection
+            .prepare_cached("SELECT position, mac FROM cursors WHERE sink = ?1")?
+            .query_row([sink], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((position, mac)) = found else { return Ok(0) };
+        if mac != cursor_mac(&self.integrity, sink, position) {
+            return Err(corrupt(format!("the cursor of the sink {sink} was edited")).into());
+        }
+        Ok(read_int(position)?)
+    }
+}
+
+fn group(name: &str) -> Result<GroupId, Fault> {
+    GroupId::parse(name).map_err(|_| corrupt("a stored group has no valid name".to_owned()))
+}
