@@ -1,4 +1,5 @@
 //! Every kind of target against the suite that all targets pass, on real servers.
+#![cfg(feature = "target-postgres")]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! How the PostgreSQL target gets on with its server: replicas, outages, crowds, hostile names and hostile servers.
+#![cfg(feature = "target-postgres")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be prepared fails")]
 
 mod support;
 
