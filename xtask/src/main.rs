@@ -4,6 +4,7 @@
 //! can install, 2 an error of this program.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to the person who started it")]
 
+mod demo;
 mod deps;
 mod documents;
 mod setup;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Task::Deps => deps::check(&root).map(|found| tell(&found)),
         Task::Documents => documents::check(&root).map(|found| tell(&found)),
         Task::Setup => setup::run(),
+        Task::Demo(options) => demo::run(&root, &options),
     };
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
@@ -47,6 +49,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Rotate a real PostgreSQL password under load, three times, with a failure and a crash; exit 0 if nobody noticed.
+    Demo(demo::Options),
     /// Run what CI runs: format, lints, rules, documents, tests.
     Test {
         /// Say which steps there are, and run nothing.
