@@ -304,7 +304,7 @@ impl Drive<'_> {
         }
         match self.commit(current, fold, None).await {
             Round::Again(current) if !advanced && current.is_some() => Round::Wait(next),
-            round => round,
+            round @ (Round::Again(_) | Round::Wait(_)) => round,
         }
     }
 

@@ -2,5 +2,6 @@
 
 pub mod conformance;
 pub mod explorer;
+pub mod fake;
 pub mod rig;
 pub mod servers;

@@ -1,0 +1,21 @@
+//! In-memory ports with named points at which they fail, hang, lose replies, act late, or end with their process.
+
+mod consumers;
+mod script;
+mod sink;
+mod state;
+mod store;
+mod target;
+
+pub use consumers::FakeConsumers;
+pub use script::{Injection, Script};
+pub use sink::FakeSink;
+pub use state::FakeState;
+pub use store::FakeStore;
+pub use target::FakeTarget;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,230 @@
+//! A state store in memory. What it holds survives the processes that use it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use handover_core::port::{Answer, Commit, Committed, Entry, Loaded, Record, StateStore};
+use handover_core::{Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Plan, Row, Timestamp};
+use handover_secret::Secret;
+
+use super::{Script, locked};
+
+/// A state store in memory, as one process sees it.
+#[derive(Clone, Debug)]
+pub struct FakeState {
+    inner: Arc<Mutex<Inner>>,
+    script: Script,
+    process: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    rows: BTreeMap<GroupId, Stored>,
+    values: BTreeMap<(GroupId, Generation, Candidate), Secret>,
+    records: Vec<Record>,
+    cursors: BTreeMap<String, u64>,
+    commits: Vec<(GroupId, Row)>,
+    epoch: u64,
+    holder: Option<u64>,
+    processes: u64,
+}
+
+#[derive(Debug)]
+struct Stored {
+    row: Row,
+    plan: Option<Plan>,
+    due_at: Option<Timestamp>,
+}
+
+impl FakeState {
+    /// An empty state store, and its first process.
+    pub fn new(script: &Script) -> Self {
+        Self { inner: Arc::default(), script: script.clone(), process: 0 }
+    }
+
+    /// The same state store, as another process sees it.
+    #[must_use]
+    pub fn seen_by(&self, script: &Script) -> Self {
+        let mut inner = locked(&self.inner);
+        inner.processes += 1;
+        Self { inner: Arc::clone(&self.inner), script: script.clone(), process: inner.processes }
+    }
+
+    /// The lease is free: its holder died, or was not heard of for too long.
+    pub fn free_lease(&self) {
+        locked(&self.inner).holder = None;
+    }
+
+    /// The stored row.
+    pub fn row(&self, group: &GroupId) -> Option<Row> {
+        locked(&self.inner).rows.get(group).map(|stored| stored.row.clone())
+    }
+
+    /// All rows ever committed, in order.
+    pub fn commits(&self, group: &GroupId) -> Vec<Row> {
+        locked(&self.inner).commits.iter().filter(|(of, _)| of == group).map(|(_, row)| row.clone()).collect()
+    }
+
+    /// Stores a row as nobody should: by hand.
+    pub fn tamper(&self, group: &GroupId, change: impl FnOnce(&mut Row)) {
+        if let Some(stored) = locked(&self.inner).rows.get_mut(group) {
+            change(&mut stored.row);
+        }
+    }
+
+    /// Generations and candidates of which a sealed value is kept.
+    pub fn sealed(&self, group: &GroupId) -> Vec<(Generation, Candidate)> {
+        let inner = locked(&self.inner);
+        inner.values.keys().filter(|(of, ..)| of == group).map(|(_, generation, value)| (*generation, *value)).collect()
+    }
+
+    /// A sealed value.
+    pub fn value(&self, group: &GroupId, generation: Generation, candidate: Candidate) -> Option<Secret> {
+        locked(&self.inner).values.get(&(group.clone(), generation, candidate)).map(Secret::duplicate)
+    }
+
+    /// All history.
+    pub fn history(&self) -> Vec<Record> {
+        locked(&self.inner).records.clone()
+    }
+
+    /// How far a sink got.
+    pub fn cursor_of(&self, sink: &str) -> u64 {
+        locked(&self.inner).cursors.get(sink).copied().unwrap_or(0)
+    }
+}
+
+impl Inner {
+    fn commit(&mut self, commit: Commit) -> Result<Committed<Row>, Fault> {
+        let group = commit.row.group.clone();
+        let fenced = |why: &str| Err(Fault::untouched(FaultKind::Fenced, why));
+        if commit.epoch.0 != self.epoch {
+            return fenced("the epoch is not the latest");
+        }
+        if self.rows.get(&group).map(|stored| stored.row.version) != commit.expect {
+            return fenced("the row moved on");
+        }
+        if commit.expect.is_some_and(|expect| commit.row.version <= expect) {
+            return Err(Fault::untouched(FaultKind::Bug, "the version does not grow"));
+        }
+        if let Some((generation, candidate, value)) = commit.candidate {
+            let key = (group.clone(), generation, candidate);
+            if self.values.contains_key(&key) {
+                return Err(Fault::untouched(FaultKind::Bug, "a second value for one candidate"));
+            }
+            self.values.insert(key, value);
+        }
+        self.values.retain(|(of, generation, _), _| of != &group || !commit.erase.contains(generation));
+        for entry in commit.entries {
+            self.append(&group, entry);
+        }
+        let plan = commit.plan.or_else(|| self.rows.get(&group).and_then(|stored| stored.plan.clone()));
+        self.commits.push((group.clone(), commit.row.clone()));
+        self.rows.insert(group, Stored { row: commit.row.clone(), plan, due_at: commit.due_at });
+        Ok(Committed::vouch(commit.row))
+    }
+
+    fn append(&mut self, group: &GroupId, entry: Entry) {
+        let position = self.records.len() as u64 + 1;
+        let body = format!("{} by {}: {:?}", entry.event, entry.actor, entry.fields);
+        self.records.push(Record { position, group: group.clone(), at: entry.at, body, hash: String::new() });
+    }
+}
+
+impl StateStore for FakeState {
+    fn lease(&self) -> Answer<'_, Epoch> {
+        let (inner, process) = (Arc::clone(&self.inner), self.process);
+        Box::pin(self.script.pass("state.lease", move || {
+            let mut inner = locked(&inner);
+            match inner.holder {
+                Some(holder) if holder != process => {
+                    return Err(Fault::untouched(FaultKind::Fenced, "another process holds the lease"));
+                }
+                Some(_) => {}
+                None => {
+                    inner.holder = Some(process);
+                    inner.epoch += 1;
+                }
+            }
+            Ok(Epoch(inner.epoch))
+        }))
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> Answer<'_, (Vec<GroupId>, Option<Timestamp>)> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.script.pass("state.due", move || {
+            let inner = locked(&inner);
+            let mut due: Vec<_> =
+                inner.rows.iter().filter_map(|(group, stored)| stored.due_at.map(|at| (at, group.clone()))).collect();
+            due.sort();
+            let next = due.iter().map(|(at, _)| *at).find(|at| *at > now);
+            Ok((due.into_iter().filter(|(at, _)| *at <= now).take(limit).map(|(_, group)| group).collect(), next))
+        }))
+    }
+
+    fn load<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Option<Loaded>> {
+        let (inner, group) = (Arc::clone(&self.inner), group.clone());
+        Box::pin(self.script.pass("state.load", move || {
+            let inner = locked(&inner);
+            let stored = inner.rows.get(&group);
+            Ok(stored.map(|stored| Loaded { row: Committed::vouch(stored.row.clone()), plan: stored.plan.clone() }))
+        }))
+    }
+
+    fn groups(&self) -> Answer<'_, Vec<GroupId>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.script.pass("state.groups", move || Ok(locked(&inner).rows.keys().cloned().collect())))
+    }
+
+    fn commit(&self, commit: Commit) -> Answer<'_, Committed<Row>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.script.pass("state.commit", move || locked(&inner).commit(commit)))
+    }
+
+    fn candidate<'a>(
+        &'a self,
+        group: &'a GroupId,
+        generation: Generation,
+        candidate: Candidate,
+    ) -> Answer<'a, Option<Secret>> {
+        let (inner, key) = (Arc::clone(&self.inner), (group.clone(), generation, candidate));
+        let act = move || Ok(locked(&inner).values.get(&key).map(Secret::duplicate));
+        Box::pin(self.script.pass("state.candidate", act))
+    }
+
+    fn records(&self, after: u64, limit: usize) -> Answer<'_, Vec<Record>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.script.pass("state.records", move || {
+            let inner = locked(&inner);
+            Ok(inner.records.iter().filter(|record| record.position > after).take(limit).cloned().collect())
+        }))
+    }
+
+    fn append<'a>(&'a self, group: &'a GroupId, epoch: Epoch, entry: Entry) -> Answer<'a, ()> {
+        let (inner, group) = (Arc::clone(&self.inner), group.clone());
+        Box::pin(self.script.pass("state.append", move || {
+            let mut inner = locked(&inner);
+            if epoch.0 != inner.epoch {
+                return Err(Fault::untouched(FaultKind::Fenced, "the epoch is not the latest"));
+            }
+            inner.append(&group, entry);
+            Ok(())
+        }))
+    }
+
+    fn cursor<'a>(&'a self, sink: &'a str) -> Answer<'a, u64> {
+        let (inner, sink) = (Arc::clone(&self.inner), sink.to_owned());
+        let act = move || Ok(locked(&inner).cursors.get(&sink).copied().unwrap_or(0));
+        Box::pin(self.script.pass("state.cursor", act))
+    }
+
+    fn move_cursor<'a>(&'a self, sink: &'a str, position: u64) -> Answer<'a, ()> {
+        let (inner, sink) = (Arc::clone(&self.inner), sink.to_owned());
+        Box::pin(self.script.pass("state.move_cursor", move || {
+            let mut inner = locked(&inner);
+            let cursor = inner.cursors.entry(sink).or_default();
+            *cursor = position.max(*cursor);
+            Ok(())
+        }))
+    }
+}

@@ -1,0 +1,142 @@
+//! A store in memory: versions that never recur, compared with every pointer move.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use handover_core::port::{Answer, Head, SecretStore, Value};
+use handover_core::{Fault, FaultKind, Generation, GroupId, Occupant, Publication, StoreCapability, StoreVersion};
+use handover_secret::Secret;
+
+use super::{Script, locked};
+
+/// A store in memory.
+#[derive(Clone, Debug)]
+pub struct FakeStore {
+    inner: Arc<Mutex<Inner>>,
+    script: Script,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    shelves: BTreeMap<GroupId, Shelf>,
+    staged: BTreeMap<(GroupId, String), (Generation, Secret)>,
+    versions: u64,
+    points: u64,
+}
+
+#[derive(Debug)]
+struct Shelf {
+    version: StoreVersion,
+    label: Option<(Publication, Occupant)>,
+    value: Secret,
+}
+
+impl FakeStore {
+    /// An empty store.
+    pub fn new(script: &Script) -> Self {
+        Self { inner: Arc::default(), script: script.clone() }
+    }
+
+    /// The same store, as another process sees it.
+    #[must_use]
+    pub fn seen_by(&self, script: &Script) -> Self {
+        Self { script: script.clone(), ..self.clone() }
+    }
+
+    /// What a consumer would fetch.
+    pub fn published(&self, group: &GroupId) -> Option<(Publication, Occupant, Secret)> {
+        let inner = locked(&self.inner);
+        let shelf = inner.shelves.get(group)?;
+        shelf.label.map(|(publication, who)| (publication, who, shelf.value.duplicate()))
+    }
+
+    /// Somebody else writes a value.
+    pub fn write_by_other(&self, group: &GroupId, value: Secret) {
+        let mut inner = locked(&self.inner);
+        let version = inner.next_version();
+        inner.shelves.insert(group.clone(), Shelf { version, label: None, value });
+    }
+
+    /// How often a pointer moved.
+    pub fn points(&self) -> u64 {
+        locked(&self.inner).points
+    }
+
+    /// Generations of which a value is kept, current or not.
+    pub fn kept(&self, group: &GroupId) -> Vec<Generation> {
+        let inner = locked(&self.inner);
+        let staged = inner.staged.iter().filter(|((owner, _), _)| owner == group).map(|(_, (kept, _))| *kept);
+        let mut kept: Vec<_> = staged.collect();
+        kept.extend(inner.shelves.get(group).and_then(|shelf| shelf.label).map(|(_, who)| who.generation));
+        kept.sort();
+        kept.dedup();
+        kept
+    }
+}
+
+impl Inner {
+    fn next_version(&mut self) -> StoreVersion {
+        self.versions += 1;
+        StoreVersion(format!("v{}", self.versions).into())
+    }
+}
+
+impl SecretStore for FakeStore {
+    fn capability(&self) -> StoreCapability {
+        StoreCapability { stages: true, fences: true, versions_max: None }
+    }
+
+    fn head<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Option<Head>> {
+        let (inner, group) = (Arc::clone(&self.inner), group.clone());
+        Box::pin(self.script.pass("store.head", move || {
+            Ok(locked(&inner).shelves.get(&group).map(|shelf| Head {
+                version: shelf.version.clone(),
+                publication: shelf.label.map(|(publication, _)| publication),
+                generation: shelf.label.map(|(_, who)| who.generation),
+            }))
+        }))
+    }
+
+    fn put<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
+        let (inner, key) = (Arc::clone(&self.inner), (group.clone(), value.id.to_string()));
+        let kept = (value.who.generation, value.secret.duplicate());
+        Box::pin(self.script.pass("store.put", move || {
+            locked(&inner).staged.insert(key, kept);
+            Ok(())
+        }))
+    }
+
+    fn point<'a>(
+        &'a self,
+        group: &'a GroupId,
+        value: &'a Value<'a>,
+        publication: Publication,
+        expect: Option<&'a StoreVersion>,
+    ) -> Answer<'a, StoreVersion> {
+        let (inner, group, expect) = (Arc::clone(&self.inner), group.clone(), expect.cloned());
+        let (label, value) = (Some((publication, value.who)), value.secret.duplicate());
+        Box::pin(self.script.pass("store.point", move || {
+            let mut inner = locked(&inner);
+            if inner.shelves.get(&group).map(|shelf| &shelf.version) != expect.as_ref() {
+                return Err(Fault::untouched(FaultKind::Conflict, "the head is at another version"));
+            }
+            let version = inner.next_version();
+            inner.points += 1;
+            inner.shelves.insert(group, Shelf { version: version.clone(), label, value });
+            Ok(version)
+        }))
+    }
+
+    fn discard<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
+        let (inner, group) = (Arc::clone(&self.inner), group.clone());
+        Box::pin(self.script.pass("store.discard", move || {
+            let mut inner = locked(&inner);
+            let current = inner.shelves.get(&group).and_then(|shelf| shelf.label);
+            if current.is_some_and(|(_, who)| who.generation == generation) {
+                return Err(Fault::untouched(FaultKind::Conflict, "the generation is current"));
+            }
+            inner.staged.retain(|(owner, _), (kept, _)| owner != &group || *kept != generation);
+            Ok(())
+        }))
+    }
+}
