@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The longest reason, in characters: it is audited as it is.
-pub const REASON_CHARS_MAX: usize = 500;
+pub const REASON_CHARS_MAX: usize = 1_000;
 
 /// Body of a request to start a rotation.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]

@@ -1,2 +1,35 @@
-//! The Handover server and command line.
-fn main() {}
+//! The Handover server and the operator's command line.
+//!
+//! Data goes to standard output, all else to standard error. Exit codes: 0 done, 1 refused by the state of the world,
+//! 2 error.
+
+mod assembly;
+mod cli;
+mod command;
+mod config;
+mod environment;
+mod failure;
+mod file;
+mod printer;
+mod process;
+mod remote;
+mod server;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let printer = printer::Printer::new(cli.global.output);
+    process::log_to_stderr(cli.global.log_format);
+    let done = process::harden().and_then(|()| command::run(cli.verb, &printer));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            printer.say(&failure.message());
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! From the configuration to a running engine: what is wired to what.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use handover_adapters::seal::{MasterKey, Sealer};
+use handover_adapters::sink::file::FileSink;
+use handover_adapters::state::sqlite::Sqlite;
+use handover_adapters::store::embedded::Embedded;
+use handover_adapters::target::TargetConfig;
+use handover_core::port::{SecretStore, Sink, Target};
+use handover_core::{Fault, FaultKind, StoreId};
+use handover_engine::{Binding, Handle, Options, Ports, Service, SystemClock};
+
+use crate::config::{Config, Group, STORE_EMBEDDED};
+use crate::failure::Failure;
+use crate::file;
+
+/// An engine that holds the lease, and what it is wired to.
+pub(crate) struct Assembly {
+    /// The loop, to be run.
+    pub(crate) service: Service,
+    /// The engine's handle.
+    pub(crate) engine: Handle,
+    /// The state, which is also the roll of consumers.
+    pub(crate) state: Arc<Sqlite>,
+    /// The embedded store.
+    pub(crate) store: Embedded,
+}
+
+/// Opens everything and takes the lease. Nothing is acted on yet. Blocks while files are opened and checked.
+pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
+    let sealer = sealer(config)?;
+    let state = Arc::new(state(config, sealer.clone())?);
+    let store = Embedded::open(&config.store, sealer)?;
+    let bindings = config.groups.iter().map(|group| binding(group, &store)).collect::<Result<Vec<_>, _>>()?;
+    let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+    if let Some(file) = &config.audit_file {
+        sinks.push(Arc::new(FileSink::open("audit-file", file)?));
+    }
+    let ports = Ports { state: state.clone(), consumers: state.clone(), sinks, clock: Arc::new(SystemClock) };
+    let (service, engine) = Service::new(Options::default(), ports, bindings).await?;
+    for group in &config.groups {
+        for consumer in &group.consumers {
+            state.declare(&group.name, &consumer.name, consumer.role.role()).await?;
+        }
+        state.set_complete(&group.name, true).await?;
+    }
+    Ok(Assembly { service, engine, state, store })
+}
+
+/// Reads the master key and derives what is needed.
+pub(crate) fn sealer(config: &Config) -> Result<Arc<Sealer>, Failure> {
+    let key = MasterKey::read(&config.master_key).map_err(|fault| {
+        if fault.kind == FaultKind::Missing {
+            return Failure::error(fault.to_string())
+                .hint("restore it from its backup; only for a new installation, make one with `handover init`");
+        }
+        Failure::from(fault)
+    })?;
+    Ok(Arc::new(Sealer::new(key)))
+}
+
+/// Opens the state.
+pub(crate) fn state(config: &Config, sealer: Arc<Sealer>) -> Result<Sqlite, Failure> {
+    Sqlite::open(&config.state, sealer).map_err(|fault| {
+        if fault.kind == FaultKind::Fenced {
+            return Failure::refused(fault.to_string()).hint("another server uses this state; stop it first");
+        }
+        Failure::from(fault)
+    })
+}
+
+/// The group's target, with our own password read from its file.
+pub(crate) fn target(group: &Group) -> Result<Arc<dyn Target>, Failure> {
+    let password = file::secret(group.target.admin_password_file(), "the password file")?;
+    let ca_pem = file::public(group.target.ca_file(), "the CA file")?;
+    let target = group.target.clone().build(group.name.clone(), password, &ca_pem).map_err(|fault: Fault| {
+        Failure::error(format!("group {}: {fault}", group.name)).hint("see the target's options in docs/connectors/")
+    })?;
+    Ok(Arc::from(target))
+}
+
+fn binding(group: &Group, store: &Embedded) -> Result<Binding, Failure> {
+    #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
+    let embedded = StoreId::parse(STORE_EMBEDDED).expect("`embedded` is a name");
+    let generator = group.generate.random().map_err(|rule| Failure::error(format!("group {}: {rule}", group.name)))?;
+    let (called, fields) = (group.called(), group.target.clone());
+    Ok(Binding {
+        group: group.name.clone(),
+        policy: group.policy.policy(called),
+        policy_digest: group.policy.digest(called),
+        target_name: target_name(&group.target),
+        target: target(group)?,
+        stores: BTreeMap::from([(embedded, Arc::new(store.clone()) as Arc<dyn SecretStore>)]),
+        generator: Arc::new(generator),
+        publish_fields: Arc::new(move |slot| fields.fields(slot).unwrap_or_default()),
+    })
+}
+
+/// Groups on one cluster share its name, so that the limit on concurrent calls is the cluster's.
+fn target_name(target: &TargetConfig) -> String {
+    match target {
+        TargetConfig::Postgres(config) => {
+            let main = config.endpoints.first();
+            main.map_or_else(|| "postgres".to_owned(), |main| format!("postgres {}:{}", main.host, main.port))
+        }
+    }
+}

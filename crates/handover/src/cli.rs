@@ -1,0 +1,221 @@
+//! The command line: arguments only. What they do is in [`crate::command`], one file per verb.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config;
+use crate::config::duration::Span;
+use crate::tokens::Grant;
+
+/// Rotates credentials without anybody noticing.
+#[derive(Debug, Parser)]
+#[command(name = "handover", version, about, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of all verbs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// How data on standard output is written.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// How the log on standard error is written.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+/// How data is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For machines: the types of the API.
+    Json,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Write a commented configuration and a master key into a directory.
+    Init(Init),
+    /// Check the configuration and the files that it names.
+    Check(ConfigFile),
+    /// Run the server.
+    Serve(ConfigFile),
+    /// Make tokens for consumers and operators.
+    #[command(subcommand)]
+    Token(Token),
+    /// Show what a rotation would do, or what stands in its way.
+    Plan(OneGroup),
+    /// Start a rotation.
+    Rotate(Rotate),
+    /// Show where groups stand, and for whom they wait.
+    Status(Status),
+    /// Take a rotation back.
+    Rollback(Ordered),
+    /// Keep a rotation where it is.
+    Hold(Ordered),
+    /// Let a held rotation go on. After drift: write over what somebody else wrote.
+    Resume(Ordered),
+    /// Give up a rotation that has touched nothing yet.
+    Abandon(Ordered),
+    /// Stop waiting in the present phase. Irreversible.
+    Force(Forced),
+    /// Look at the audit chain.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Run a scenario on the core, without a server.
+    Sim(Sim),
+    /// Print a completion script for a shell.
+    Completions(Completions),
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigFile {
+    /// The configuration.
+    #[arg(long, value_name = "FILE", default_value = config::FILE)]
+    pub(crate) config: PathBuf,
+}
+
+/// How to reach the server.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Server {
+    /// The server: `https://…`, or `http://` on loopback only.
+    #[arg(long, env = crate::environment::URL, default_value = "http://127.0.0.1:8300")]
+    pub(crate) url: String,
+    /// A file with an operator's token.
+    #[arg(long, value_name = "FILE", env = crate::environment::TOKEN_FILE)]
+    pub(crate) token_file: Option<PathBuf>,
+    /// CA certificates, PEM, that the server's certificate must chain to.
+    #[arg(long, value_name = "FILE", env = crate::environment::CA_FILE)]
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Where to write. It is made if it is not there; files in it are never overwritten.
+    #[arg(default_value = ".")]
+    pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Make a token. It is printed once, on standard output, and kept nowhere.
+    Create(TokenCreate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenCreate {
+    /// Whose token it is. For a consumer: the name under which it acknowledges.
+    pub(crate) identity: String,
+    /// A group that it covers; may be repeated. `*`, for operators only: every group.
+    #[arg(long = "group", value_name = "GROUP", required = true)]
+    pub(crate) groups: Vec<String>,
+    /// What it may do.
+    #[arg(long, value_enum)]
+    pub(crate) role: Grant,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneGroup {
+    /// Which group.
+    pub(crate) group: String,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rotate {
+    /// Which group.
+    pub(crate) group: String,
+    /// Wait until the rotation has ended, and show each phase. Exit code 0 only for a success.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// With --wait: how long at the most.
+    #[arg(long, value_name = "DURATION", value_parser = span, requires = "wait")]
+    pub(crate) wait_max: Option<Span>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Which group; all of them if absent.
+    pub(crate) group: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ordered {
+    /// Which group.
+    pub(crate) group: String,
+    /// Why; audited.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forced {
+    /// Which group.
+    pub(crate) group: String,
+    /// Why; audited.
+    #[arg(long, required = true)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Check every record of the state against the hash chain.
+    Verify(ConfigFile),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sim {
+    /// The scenario.
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// For which shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    Span::parse(text).ok_or_else(|| "a duration is a whole number with a unit: 500ms, 10s, 5m, 2h, 1d".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_make_sense() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,55 @@
+//! What the verbs do: one file for each, the five orders in one.
+
+mod audit;
+mod check;
+mod completions;
+mod init;
+mod order;
+mod plan;
+mod rotate;
+mod serve;
+mod sim;
+mod status;
+mod token;
+
+use std::future::Future;
+
+use handover_core::{GroupId, Order};
+
+use crate::cli::Verb;
+use crate::failure::Failure;
+use crate::printer::Printer;
+
+/// Does what was asked for.
+pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
+    match verb {
+        Verb::Init(arguments) => init::run(&arguments, printer),
+        Verb::Check(arguments) => check::run(&arguments, printer),
+        Verb::Serve(arguments) => wait(serve::run(&arguments)),
+        Verb::Token(arguments) => token::run(&arguments, printer),
+        Verb::Plan(arguments) => wait(plan::run(&arguments, printer)),
+        Verb::Rotate(arguments) => wait(rotate::run(&arguments, printer)),
+        Verb::Status(arguments) => wait(status::run(&arguments, printer)),
+        Verb::Rollback(arguments) => wait(order::run(Order::Rollback, arguments.into(), printer)),
+        Verb::Hold(arguments) => wait(order::run(Order::Hold, arguments.into(), printer)),
+        Verb::Resume(arguments) => wait(order::run(Order::Resume, arguments.into(), printer)),
+        Verb::Abandon(arguments) => wait(order::run(Order::Abandon, arguments.into(), printer)),
+        Verb::Force(arguments) => wait(order::run(Order::Force, arguments.into(), printer)),
+        Verb::Audit(arguments) => wait(audit::run(&arguments, printer)),
+        Verb::Sim(arguments) => sim::run(&arguments, printer),
+        Verb::Completions(arguments) => completions::run(&arguments, printer),
+    }
+}
+
+fn wait(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|_| Failure::error("the operating system gave no threads"))?;
+    runtime.block_on(work)
+}
+
+/// A group's name, before it becomes part of a path.
+fn group(text: &str) -> Result<GroupId, Failure> {
+    GroupId::parse(text).map_err(|bad| Failure::error(format!("this is no group's name: {bad}")))
+}

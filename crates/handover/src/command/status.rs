@@ -1,0 +1,66 @@
+//! `handover status`: where groups stand, and for whom they wait.
+
+use std::time::Duration;
+
+use handover_api::{GroupStatus, GroupSummary, Groups, MemberView, OccupantView, path};
+
+use super::group;
+use crate::cli::Status;
+use crate::config::duration::Span;
+use crate::failure::Failure;
+use crate::printer::Printer;
+use crate::remote::Remote;
+
+pub(crate) async fn run(arguments: &Status, printer: &Printer) -> Result<(), Failure> {
+    let remote = Remote::new(&arguments.server)?;
+    if let Some(name) = &arguments.group {
+        let found: GroupStatus = remote.get(&path::group(path::GROUP, group(name)?.as_str())).await?;
+        return printer.data(&found, text);
+    }
+    let groups: Groups = remote.get(path::GROUPS).await?;
+    printer.data(&groups, |groups| {
+        if groups.groups.is_empty() {
+            return "no group".to_owned();
+        }
+        groups.groups.iter().map(summary).collect::<Vec<_>>().join("\n")
+    })
+}
+
+fn summary(group: &GroupSummary) -> String {
+    let generation =
+        group.generation.map_or_else(|| "no generation".to_owned(), |number| format!("generation {number}"));
+    let status = group.status.map_or("never rotated", handover_api::Status::word);
+    let phase = group.phase.as_ref().map(|phase| format!(" ({phase})")).unwrap_or_default();
+    format!("{:<32} {generation:<16} {status}{phase}", group.group)
+}
+
+/// One group, for people.
+pub(crate) fn text(found: &GroupStatus) -> String {
+    let current = found.current.as_ref().map_or_else(|| "none yet".to_owned(), occupant);
+    let mut lines = vec![
+        format!("{} on {}", found.group, found.target),
+        format!("  in force     {current}, publication {}", found.publication),
+    ];
+    if let Some(rotation) = &found.rotation {
+        let from = rotation.from.as_ref().map_or_else(|| "none".to_owned(), |from| from.generation.to_string());
+        lines.push(format!("  rotation     {from} -> {}, {}", rotation.to.generation, rotation.status.word()));
+        let observed = Span(Duration::from_secs(rotation.elapsed_ms / 1_000));
+        lines.push(format!("  phase        {} since {}, observed for {observed}", rotation.phase, rotation.entered_at));
+        let details = [("held", &rotation.hold), ("trouble", &rotation.trouble), ("rolled back", &rotation.cause)];
+        for (name, detail) in details {
+            lines.extend(detail.as_ref().map(|detail| format!("  {name:<12} {detail}")));
+        }
+        lines.extend(rotation.waiting_for.iter().map(|waiting| format!("  waiting      {}", waiting.text)));
+    }
+    lines.extend(found.consumers.iter().map(consumer));
+    lines.join("\n")
+}
+
+fn occupant(occupant: &OccupantView) -> String {
+    format!("generation {} in slot {}", occupant.generation, occupant.slot)
+}
+
+fn consumer(member: &MemberView) -> String {
+    let got = member.publication.map_or_else(String::new, |publication| format!(" publication {publication}"));
+    format!("  {:<12} {} {}{got}", member.role.word(), member.consumer, member.reach.word())
+}

@@ -1,0 +1,370 @@
+//! The configuration: one file, typed, unknown keys refused. It names secrets by file and never holds them.
+
+pub(crate) mod duration;
+mod policy;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use handover_adapters::target::TargetConfig;
+use handover_core::{ConsumerId, GroupId, Role};
+use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
+use serde::{Deserialize, Deserializer};
+
+use crate::failure::Failure;
+pub(crate) use policy::{Called, PolicyConfig};
+
+/// The file's name where none is given.
+pub(crate) const FILE: &str = "handover.toml";
+
+/// The one store that there is.
+pub(crate) const STORE_EMBEDDED: &str = "embedded";
+
+/// The most groups in one file. Each costs a row and a timer; the bound is there to catch a generated file gone wrong.
+const GROUPS_MAX: usize = 10_000;
+
+/// The whole configuration. Relative paths start at the file's own directory.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Address and port to listen on. Loopback only.
+    #[serde(default = "listen")]
+    pub(crate) listen: SocketAddr,
+    /// The state: rows, sealed candidates, history.
+    #[serde(default = "state")]
+    pub(crate) state: PathBuf,
+    /// The embedded store: published values, sealed.
+    #[serde(default = "store")]
+    pub(crate) store: PathBuf,
+    /// The master key, mode 0600. Without it neither the state nor the store can be opened.
+    #[serde(default = "master_key")]
+    pub(crate) master_key: PathBuf,
+    /// The tokens, as hashes, mode 0600.
+    #[serde(default = "tokens")]
+    pub(crate) tokens: PathBuf,
+    /// A file to which the audit records are appended, beside the state. Absent: none.
+    pub(crate) audit_file: Option<PathBuf>,
+    /// The groups.
+    #[serde(default, rename = "group")]
+    pub(crate) groups: Vec<Group>,
+}
+
+/// One group.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Group {
+    /// Its name: 1 to 63 of `a-z 0-9 - _ .`.
+    #[serde(deserialize_with = "group_name")]
+    pub(crate) name: GroupId,
+    /// How it rotates.
+    #[serde(default)]
+    pub(crate) policy: PolicyConfig,
+    /// What accepts its credential: `kind`, and that kind's options.
+    pub(crate) target: TargetConfig,
+    /// Where it is published. There is one store so far: `embedded`.
+    #[serde(default = "stores")]
+    pub(crate) stores: Vec<String>,
+    /// Who presents or verifies it. The list counts as complete: whoever is not on it is not waited for, until it
+    /// fetches the value.
+    #[serde(default)]
+    pub(crate) consumers: Vec<Consumer>,
+    /// How its values are made.
+    #[serde(default)]
+    pub(crate) generate: GenerateConfig,
+}
+
+/// A declared consumer.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Consumer {
+    /// Its identity: the name that its token is made for.
+    #[serde(deserialize_with = "consumer_name")]
+    pub(crate) name: ConsumerId,
+    /// `presenter` or `verifier`.
+    #[serde(default)]
+    pub(crate) role: RoleName,
+}
+
+/// [`Role`] by name.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RoleName {
+    /// See [`Role::Presenter`].
+    #[default]
+    Presenter,
+    /// See [`Role::Verifier`].
+    Verifier,
+}
+
+impl RoleName {
+    pub(crate) const fn role(self) -> Role {
+        match self {
+            Self::Presenter => Role::Presenter,
+            Self::Verifier => Role::Verifier,
+        }
+    }
+}
+
+/// How values are made.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct GenerateConfig {
+    /// Length in characters.
+    pub(crate) length: usize,
+    /// Characters to draw from.
+    pub(crate) alphabet: String,
+    /// Classes of which at least one character must occur: `lower`, `upper`, `digit`, `symbol`.
+    pub(crate) required: Vec<ClassName>,
+}
+
+impl Default for GenerateConfig {
+    fn default() -> Self {
+        Self { length: 40, alphabet: ALPHABET_SAFE.to_owned(), required: Vec::new() }
+    }
+}
+
+/// [`Class`] by name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ClassName {
+    /// See [`Class::Lower`].
+    Lower,
+    /// See [`Class::Upper`].
+    Upper,
+    /// See [`Class::Digit`].
+    Digit,
+    /// See [`Class::Symbol`].
+    Symbol,
+}
+
+impl GenerateConfig {
+    pub(crate) fn random(&self) -> Result<Random, handover_engine::BadRule> {
+        let class = |name: &ClassName| match name {
+            ClassName::Lower => Class::Lower,
+            ClassName::Upper => Class::Upper,
+            ClassName::Digit => Class::Digit,
+            ClassName::Symbol => Class::Symbol,
+        };
+        let required = self.required.iter().map(class).collect();
+        Random::new(&RandomRule { length: self.length, alphabet: self.alphabet.clone(), required })
+    }
+}
+
+impl Group {
+    /// Who is called in a rotation of this group.
+    pub(crate) fn called(&self) -> Called {
+        let declared = |role| self.consumers.iter().any(|consumer| consumer.role == role);
+        Called { verifiers: declared(RoleName::Verifier), presenters: declared(RoleName::Presenter) }
+    }
+
+    /// The declared roles of a consumer. One that nobody declared presents what it fetches.
+    pub(crate) fn roles(&self, consumer: &ConsumerId) -> Vec<Role> {
+        let declared: BTreeSet<RoleName> =
+            self.consumers.iter().filter(|declared| declared.name == *consumer).map(|declared| declared.role).collect();
+        if declared.is_empty() {
+            return vec![Role::Presenter];
+        }
+        declared.into_iter().map(RoleName::role).collect()
+    }
+}
+
+impl Config {
+    /// Reads and checks a file. Nothing else is opened.
+    pub(crate) fn load(file: &Path) -> Result<Self, Failure> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            Failure::error(format!("the configuration {} cannot be read: {}", file.display(), error.kind()))
+                .hint("make one with `handover init`, or name it with --config")
+        })?;
+        let directory = file.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, directory).map_err(|why| {
+            Failure::error(format!("the configuration {} is not usable: {why}", file.display()))
+                .hint("`handover init` in an empty directory writes one with every option explained")
+        })
+    }
+
+    fn parse(text: &str, directory: &Path) -> Result<Self, Why> {
+        let mut config: Self = toml::from_str(text).map_err(|error| Why::of_parser(text, &error))?;
+        config.check()?;
+        for path in [&mut config.state, &mut config.store, &mut config.master_key, &mut config.tokens] {
+            *path = directory.join(&*path);
+        }
+        config.audit_file = config.audit_file.map(|path| directory.join(path));
+        for group in &mut config.groups {
+            match &mut group.target {
+                TargetConfig::Postgres(postgres) => {
+                    postgres.ca_file = directory.join(&postgres.ca_file);
+                    postgres.admin.password_file = directory.join(&postgres.admin.password_file);
+                }
+            }
+        }
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Why> {
+        if !self.listen.ip().is_loopback() {
+            return Err(Why(format!(
+                "listen = \"{}\" is not a loopback address: there is no TLS on this port, so tokens and values would \
+                 cross the network in clear; use 127.0.0.1 or [::1]",
+                self.listen
+            )));
+        }
+        if self.groups.len() > GROUPS_MAX {
+            return Err(Why(format!("there are {} groups; the limit is {GROUPS_MAX}", self.groups.len())));
+        }
+        let mut names = BTreeSet::new();
+        for group in &self.groups {
+            if !names.insert(&group.name) {
+                return Err(Why(format!("group {} is there twice", group.name)));
+            }
+            group.check()?;
+        }
+        Ok(())
+    }
+}
+
+impl Group {
+    fn check(&self) -> Result<(), Why> {
+        let bad = |why: String| Err(Why(format!("group {}: {why}", self.name)));
+        if self.stores != [STORE_EMBEDDED] {
+            return bad("stores must be [\"embedded\"]: there is no other store yet".to_owned());
+        }
+        let mut seen = BTreeSet::new();
+        for consumer in &self.consumers {
+            if !seen.insert(consumer) {
+                return bad(format!("consumer {} is there twice in one role", consumer.name));
+            }
+        }
+        match self.generate.random() {
+            Ok(_) => Ok(()),
+            Err(rule) => bad(format!("generate: {rule}")),
+        }
+    }
+}
+
+/// What is wrong with a configuration. It never repeats a value: somebody may have put a password there.
+#[derive(PartialEq, Eq, Debug)]
+struct Why(String);
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Why {
+    /// The parser's message, with the line, but without the line's text and without quoted values.
+    fn of_parser(text: &str, error: &toml::de::Error) -> Self {
+        let mut words = String::new();
+        for (index, part) in error.message().split('"').enumerate() {
+            words.push_str(if index % 2 == 0 { part } else { "(a value)" });
+        }
+        let words = words.replace('\n', " ");
+        match error.span().and_then(|span| text.get(..span.start)) {
+            Some(before) => Self(format!("line {}: {words}", before.matches('\n').count() + 1)),
+            None => Self(words),
+        }
+    }
+}
+
+fn group_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupId, D::Error> {
+    GroupId::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn consumer_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ConsumerId, D::Error> {
+    ConsumerId::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8300))
+}
+
+fn state() -> PathBuf {
+    "state.db".into()
+}
+
+fn store() -> PathBuf {
+    "store.db".into()
+}
+
+fn master_key() -> PathBuf {
+    "master.key".into()
+}
+
+fn tokens() -> PathBuf {
+    "tokens.json".into()
+}
+
+fn stores() -> Vec<String> {
+    vec![STORE_EMBEDDED.to_owned()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUP: &str = r#"
+        [[group]]
+        name = "orders-db"
+        consumers = [{ name = "pool" }, { name = "checker", role = "verifier" }]
+        [group.target]
+        kind = "postgres"
+        endpoints = [{ name = "primary", host = "db.internal" }]
+        database = "orders"
+        ca_file = "ca.pem"
+        owner = "orders"
+        twins = ["orders_a", "orders_b"]
+        admin = { user = "handover_admin", password_file = "admin.password" }
+    "#;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, Path::new("/etc/handover")).map_err(|why| why.to_string())
+    }
+
+    #[test]
+    fn an_empty_file_has_the_defaults() {
+        let config = parse("").unwrap();
+        assert_eq!(config.listen, "127.0.0.1:8300".parse().unwrap());
+        assert_eq!(config.state, Path::new("/etc/handover/state.db"), "paths start at the file's directory");
+    }
+
+    #[test]
+    fn a_group_is_read() {
+        let config = parse(GROUP).unwrap();
+        let group = &config.groups[0];
+        assert_eq!(group.called(), Called { verifiers: true, presenters: true });
+        assert_eq!(group.roles(&ConsumerId::parse("checker").unwrap()), [Role::Verifier]);
+        assert_eq!(group.roles(&ConsumerId::parse("stranger").unwrap()), [Role::Presenter]);
+        let files = (group.target.ca_file(), group.target.admin_password_file());
+        assert_eq!(files, (Path::new("/etc/handover/ca.pem"), Path::new("/etc/handover/admin.password")));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_with_words() {
+        let cases = [
+            ("listen = \"0.0.0.0:8300\"", "loopback"),
+            ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
+            (&format!("{GROUP}{GROUP}"), "orders-db is there twice"),
+            (&GROUP.replace("checker\", role = \"verifier", "pool"), "twice in one role"),
+            (&GROUP.replace("orders-db", "Orders DB"), "lower-case"),
+            (&GROUP.replace("consumers =", "stores = [\"vault\"]\nconsumers ="), "no other store"),
+            (&GROUP.replace("consumers =", "generate.length = 4\nconsumers ="), "length must be"),
+            (&GROUP.replace("consumers =", "policy.poll = \"soon\"\nconsumers ="), "a duration is"),
+        ];
+        for (text, words) in cases {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_the_value() {
+        for text in
+            ["master_key = 1\npassword = \"canary-4711\"", "listen = \"canary-4711\"", "state = [\"canary-4711\"]"]
+        {
+            let error = parse(text).unwrap_err();
+            assert!(!error.contains("canary") && error.starts_with("line "), "{error}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The one place that writes to standard output and, outside of the log, to standard error.
+
+use std::io::Write as _;
+
+use handover_secret::Secret;
+use serde::Serialize;
+
+use crate::cli::Output;
+use crate::failure::Failure;
+
+/// Writes data to standard output and words to standard error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    output: Output,
+}
+
+impl Printer {
+    pub(crate) const fn new(output: Output) -> Self {
+        Self { output }
+    }
+
+    /// Data: as it is for machines, or in the words of `text` for people.
+    pub(crate) fn data<T: Serialize>(&self, data: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
+        let text = match self.output {
+            Output::Text => text(data),
+            Output::Json => {
+                serde_json::to_string(data).map_err(|_| Failure::error("the answer could not be written as JSON"))?
+            }
+        };
+        self.raw(text.as_bytes())
+    }
+
+    /// A secret that is shown this once.
+    pub(crate) fn secret(&self, secret: &Secret) -> Result<(), Failure> {
+        #[expect(clippy::disallowed_methods, reason = "the user asked for a token, which is printed once")]
+        self.raw(secret.expose())
+    }
+
+    /// Bytes and a line feed.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        let written =
+            out.write_all(bytes).and_then(|()| if bytes.ends_with(b"\n") { Ok(()) } else { out.write_all(b"\n") });
+        match written.and_then(|()| out.flush()) {
+            // Whoever read it has seen enough, as `head` does.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Err(_) => Err(Failure::error("standard output cannot be written")),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Words for people, on standard error.
+    pub(crate) fn say(&self, words: &str) {
+        // There is nobody left to tell if standard error cannot be written.
+        drop(writeln!(std::io::stderr().lock(), "{words}"));
+    }
+}

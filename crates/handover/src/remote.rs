@@ -1,0 +1,181 @@
+//! Talks to a server, for the verbs that need one.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_api::Problem;
+use handover_secret::Secret;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Method, Url};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::cli::Server;
+use crate::environment;
+use crate::failure::Failure;
+use crate::file;
+
+/// How long a request may take. A plan looks at the target and the stores first.
+const REQUEST_MAX: Duration = Duration::from_secs(70);
+
+/// A server, and an operator's token.
+pub(crate) struct Remote {
+    http: reqwest::Client,
+    base: String,
+    bearer: HeaderValue,
+}
+
+impl Remote {
+    pub(crate) fn new(server: &Server) -> Result<Self, Failure> {
+        let https = check_url(&server.url)?;
+        let file = server.token_file.as_deref().ok_or_else(|| {
+            Failure::error("this needs an operator's token").hint(format!(
+                "make one with `handover token create NAME --role operator --group '*' > FILE`, then name the file \
+                 with --token-file or {}",
+                environment::TOKEN_FILE
+            ))
+        })?;
+        let token = file::secret(file, "the token file")?;
+        let bearer = bearer(&token)
+            .ok_or_else(|| Failure::error(format!("the token file {} holds no token", file.display())))?;
+        let http = reqwest::Client::builder()
+            .use_preconfigured_tls(roots(https, server.ca_file.as_deref())?)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(REQUEST_MAX)
+            .build()
+            .map_err(|_| Failure::error("the HTTP client could not be built"))?;
+        Ok(Self { http, base: server.url.trim_end_matches('/').to_owned(), bearer })
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let answer = self.send(self.request(Method::GET, path)).await?;
+        serde_json::from_slice(&answer).map_err(|_| not_this_api())
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let answer = self.send(self.request(Method::POST, path).json(body)).await?;
+        serde_json::from_slice(&answer).map_err(|_| not_this_api())
+    }
+
+    /// A request whose answer has no body.
+    pub(crate) async fn order(&self, path: &str, body: &impl Serialize) -> Result<(), Failure> {
+        self.send(self.request(Method::POST, path).json(body)).await.map(drop)
+    }
+
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base)).header(AUTHORIZATION, self.bearer.clone())
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
+        let unreachable = |why: &str| {
+            Failure::error(format!("the server at {} cannot be reached: {why}", self.base))
+                .hint("start it with `handover serve`, or name another one with --url")
+        };
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| unreachable(if error.is_timeout() { "no answer in time" } else { "no connection" }))?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(|_| unreachable("the answer broke off"))?;
+        if status.is_success() {
+            return Ok(body.to_vec());
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Err(refused(problem)),
+            Err(_) => Err(not_this_api()),
+        }
+    }
+}
+
+/// A state of the world that the user can change is exit code 1, everything else is 2.
+fn refused(problem: Problem) -> Failure {
+    let text = format!("{} [{}]", problem.detail, problem.code);
+    let failure = match problem.status {
+        404 | 409 | 422 => Failure::refused(text),
+        _ => Failure::error(text),
+    };
+    match problem.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn not_this_api() -> Failure {
+    Failure::error("the answer is not one of this API").hint("is --url a Handover server of this version?")
+}
+
+/// Whether it is `https`. Plain `http` is for loopback only.
+fn check_url(text: &str) -> Result<bool, Failure> {
+    // The text is not repeated: somebody may have put a password into it.
+    let url = Url::parse(text).map_err(|_| Failure::error("--url is not a URL"))?;
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    match url.scheme() {
+        "https" => Ok(true),
+        "http" if loopback => Ok(false),
+        _ => Err(Failure::error("--url must be https://…, or http:// on loopback: the token would cross in clear")),
+    }
+}
+
+fn roots(https: bool, ca_file: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
+    let mut roots = rustls::RootCertStore::empty();
+    match ca_file {
+        Some(file) => {
+            let bad = || Failure::error(format!("the CA file {} holds no usable certificate", file.display()));
+            for certificate in CertificateDer::pem_slice_iter(&file::public(file, "the CA file")?) {
+                roots.add(certificate.map_err(|_| bad())?).map_err(|_| bad())?;
+            }
+            if roots.is_empty() {
+                return Err(bad());
+            }
+        }
+        None if https => {
+            return Err(
+                Failure::error("https needs a CA to check the server's certificate").hint("name it with --ca-file")
+            );
+        }
+        None => {}
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| Failure::error("TLS cannot be set up"))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn bearer(token: &Secret) -> Option<HeaderValue> {
+    #[expect(clippy::disallowed_methods, reason = "the token goes into the request's header, marked as sensitive")]
+    let text = token.expose_text()?.trim();
+    let mut header = HeaderValue::from_str(&format!("Bearer {text}")).ok().filter(|_| !text.is_empty())?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_never_crosses_a_network_in_clear() {
+        assert_eq!(check_url("https://handover.example"), Ok(true));
+        assert_eq!(check_url("http://127.0.0.1:8300"), Ok(false));
+        for bad in ["http://handover.example", "ftp://127.0.0.1", "x"] {
+            assert!(check_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn exit_codes_follow_who_can_change_it() {
+        use std::process::ExitCode;
+        let problem = |status| Problem::new(status, "c", "t", "d");
+        for (status, code) in [(404, 1), (409, 1), (422, 1), (400, 2), (401, 2), (403, 2), (500, 2), (503, 2)] {
+            assert_eq!(refused(problem(status)).exit_code(), ExitCode::from(code), "{status}");
+        }
+    }
+}

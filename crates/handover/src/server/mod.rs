@@ -1,0 +1,120 @@
+//! The HTTP server: one table of routes, each with its rule.
+
+mod auth;
+mod body;
+mod groups;
+mod orders;
+mod refusal;
+mod secret;
+mod serve;
+mod view;
+mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::Method;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use handover_adapters::store::embedded::Embedded;
+use handover_api::path;
+use handover_core::GroupId;
+use handover_core::port::Consumers;
+use handover_engine::Handle;
+use tokio::sync::watch::Receiver;
+
+use crate::config;
+use crate::tokens::Tokens;
+use auth::{Rule, guard};
+use refusal::Refused;
+pub(crate) use serve::serve;
+pub(crate) use watch::{Announcer, News};
+
+/// The longest body of a request, in bytes. The longest sensible one is an order with its reason.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a request may take, its body included, until its answer begins. Longer than any deadline of the engine's
+/// own calls, so that it strikes only where those fail.
+const REQUEST_MAX: Duration = Duration::from_secs(60);
+
+/// What the routes need.
+pub(crate) struct App {
+    /// The engine.
+    pub(crate) engine: Handle,
+    /// What consumers fetch from.
+    pub(crate) store: Embedded,
+    /// Who is expected, and what was delivered.
+    pub(crate) consumers: Arc<dyn Consumers>,
+    /// Who may ask.
+    pub(crate) tokens: Tokens,
+    /// The configured groups.
+    pub(crate) groups: BTreeMap<GroupId, config::Group>,
+    /// What watch streams are told.
+    pub(crate) news: News,
+    /// True once the server drains: streams end then.
+    pub(crate) drain: Receiver<bool>,
+}
+
+/// A route: what is served where, and to whom.
+pub(crate) struct Route {
+    method: Method,
+    path: &'static str,
+    rule: Rule,
+    handler: MethodRouter<Arc<App>>,
+}
+
+/// All routes. There is no other place where one can be added, and none without a rule.
+pub(crate) fn table() -> Vec<Route> {
+    let look = |path, rule, handler| Route { method: Method::GET, path, rule, handler };
+    let act = |path, rule, handler| Route { method: Method::POST, path, rule, handler };
+    vec![
+        look(path::HEALTH, Rule::Public, get(groups::health)),
+        look(path::GROUPS, Rule::Operator, get(groups::list)),
+        look(path::GROUP, Rule::Operator, get(groups::show)),
+        look(path::PLAN, Rule::Operator, get(groups::plan)),
+        act(path::ROTATE, Rule::Operator, post(orders::rotate)),
+        act(path::ROLLBACK, Rule::Operator, post(orders::rollback)),
+        act(path::HOLD, Rule::Operator, post(orders::hold)),
+        act(path::RESUME, Rule::Operator, post(orders::resume)),
+        act(path::ABANDON, Rule::Operator, post(orders::abandon)),
+        act(path::FORCE, Rule::Operator, post(orders::force)),
+        look(path::SECRET, Rule::Consumer, get(secret::fetch)),
+        act(path::ACK, Rule::Consumer, post(secret::acknowledge)),
+        look(path::WATCH, Rule::Anyone, get(watch::stream)),
+    ]
+}
+
+/// The table as a service.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    let mut by_path: BTreeMap<&str, MethodRouter<Arc<App>>> = BTreeMap::new();
+    for Route { method, path, rule, handler } in table() {
+        tracing::debug!(%method, path, ?rule, "route");
+        let guarded = handler.layer(middleware::from_fn_with_state((app.clone(), rule), guard));
+        let merged = match by_path.remove(path) {
+            Some(others) => others.merge(guarded),
+            None => guarded,
+        };
+        by_path.insert(path, merged);
+    }
+    for (path, handler) in by_path {
+        router = router.route(path, handler.fallback(|| async { Refused::wrong_method() }));
+    }
+    router
+        .fallback(|| async { Refused::no_such_path() })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(limited))
+        .with_state(app.clone())
+}
+
+/// Gives up on a request whose answer does not begin in time.
+async fn limited(request: Request, next: Next) -> Response {
+    tokio::time::timeout(REQUEST_MAX, next.run(request)).await.unwrap_or_else(|_| Refused::too_slow().into_response())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Refusals: one problem body for each, with a stable code and a next step.
+
+use axum::Json;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use handover_api::{MEDIA_TYPE, Problem};
+use handover_core::{Fault, FaultKind, GroupId, Refusal};
+use handover_engine::{OrderRefused, StartRefused};
+
+use super::view;
+use crate::tokens::Grant;
+
+/// A refusal on its way to the client.
+#[derive(Debug)]
+pub(crate) struct Refused(Problem);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut answer = (status, Json(self.0)).into_response();
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        answer
+    }
+}
+
+impl Refused {
+    pub(crate) fn new(status: u16, code: &str, title: &str, detail: impl Into<String>, hint: &str) -> Self {
+        Self(Problem::new(status, code, title, detail).hint(hint))
+    }
+
+    pub(crate) fn unauthenticated() -> Self {
+        Self::new(
+            401,
+            "unauthenticated",
+            "No valid token",
+            "this needs a token that the server knows",
+            "make one with `handover token create`, and send it as a bearer token",
+        )
+    }
+
+    pub(crate) fn not_permitted(grant: Grant) -> Self {
+        let (is, needs) = match grant {
+            Grant::Consumer => ("a consumer's", "an operator's"),
+            Grant::Operator => ("an operator's", "a consumer's"),
+        };
+        let hint = format!("use {needs} token; see `handover token create --help`");
+        Self::new(403, "not_permitted", "Not permitted", format!("this is not for {is} token"), &hint)
+    }
+
+    pub(crate) fn no_such_group() -> Self {
+        Self::new(
+            404,
+            "no_such_group",
+            "No such group",
+            "there is no such group, or the token does not cover it",
+            "`handover status` lists the groups that a token covers",
+        )
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(404, "no_such_path", "No such path", "nothing is served here", "see the paths in the API's reference")
+    }
+
+    pub(crate) fn wrong_method() -> Self {
+        Self::new(405, "wrong_method", "Wrong method", "this path takes another method", "see the API's reference")
+    }
+
+    pub(crate) fn not_published(group: &GroupId) -> Self {
+        Self::new(
+            409,
+            "not_published",
+            "Nothing is published",
+            format!("group {group} has no value yet"),
+            "start its first rotation with `handover rotate`",
+        )
+    }
+
+    pub(crate) fn unknown_delivery() -> Self {
+        Self::new(
+            409,
+            "unknown_delivery",
+            "Unknown delivery",
+            "no such delivery was made to this consumer, or its value is gone",
+            "fetch the value again and acknowledge that delivery",
+        )
+    }
+
+    pub(crate) fn proof_does_not_fit() -> Self {
+        Self::new(
+            422,
+            "proof",
+            "The proof does not fit",
+            "the proof is not that of a holder of the delivered value",
+            "acknowledge what was delivered, under the identity that the delivery names",
+        )
+    }
+
+    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(400, "bad_request", "Bad request", detail, "see the API's reference")
+    }
+
+    pub(crate) fn too_slow() -> Self {
+        Self::new(503, "too_slow", "No answer in time", "the server could not answer in time", "try again later")
+    }
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        let status = match fault.kind {
+            FaultKind::Unreachable | FaultKind::TimedOut | FaultKind::Busy | FaultKind::Fenced => 503,
+            FaultKind::Unauthenticated
+            | FaultKind::NotPermitted
+            | FaultKind::ReadOnly
+            | FaultKind::Rejected
+            | FaultKind::Unfit
+            | FaultKind::Conflict
+            | FaultKind::Foreign
+            | FaultKind::Missing
+            | FaultKind::Misconfigured
+            | FaultKind::Unsupported => 502,
+            FaultKind::Corrupt | FaultKind::Storage | FaultKind::Bug => 500,
+        };
+        let code = fault.kind.code();
+        Self::new(status, code, "Something failed", fault.detail, &format!("see docs/errors/{code}.md"))
+    }
+}
+
+impl From<StartRefused> for Refused {
+    fn from(refused: StartRefused) -> Self {
+        match refused {
+            StartRefused::UnknownGroup(_) => Self::no_such_group(),
+            StartRefused::Obstacles(obstacles) => {
+                let words: Vec<String> = obstacles.iter().map(view::obstacle).collect();
+                Self::new(
+                    409,
+                    "obstacles",
+                    "The rotation would not end well",
+                    words.join("; "),
+                    "`handover plan` shows what stands in the way; clear it and try again",
+                )
+            }
+            StartRefused::Refused(refusal) => refusal.into(),
+            StartRefused::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<OrderRefused> for Refused {
+    fn from(refused: OrderRefused) -> Self {
+        match refused {
+            OrderRefused::UnknownGroup(_) => Self::no_such_group(),
+            OrderRefused::ReasonMissing => Self::new(
+                400,
+                "reason_missing",
+                "A reason is missing",
+                "this order wants a reason",
+                "give one with --reason",
+            ),
+            OrderRefused::ReasonTooLong => Self::new(
+                400,
+                "reason_too_long",
+                "The reason is too long",
+                format!("a reason has at most {} characters", handover_api::REASON_CHARS_MAX),
+                "say it shorter",
+            ),
+            OrderRefused::Refused(refusal) => refusal.into(),
+            OrderRefused::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let (code, detail, hint) = match refusal {
+            Refusal::NotLive => ("not_live", "there is no live rotation", "start one with `handover rotate`"),
+            Refusal::Live => ("live", "a rotation is live", "wait for it, or roll it back"),
+            Refusal::NoFreeSlot => (
+                "no_free_slot",
+                "no slot of the target is free for another generation",
+                "let the live rotation end first",
+            ),
+            Refusal::Held => ("held", "the rotation is held", "`handover resume` lets it go on"),
+            Refusal::NotHeld => ("not_held", "the rotation is not held", "`handover status` shows where it stands"),
+            Refusal::Stale => ("stale", "the rotation has moved on", "look again with `handover status`"),
+            Refusal::Touched => (
+                "touched",
+                "something outside may have been touched: it cannot be abandoned",
+                "`handover rollback` takes it back",
+            ),
+            Refusal::PastReturn => (
+                "past_return",
+                "the old generation is being forgotten: there is no way back",
+                "let it end, then start a new rotation with `handover rotate`",
+            ),
+            Refusal::AlreadyBack => ("already_back", "it is on its way back already", "wait for it"),
+            Refusal::NothingToReturnTo => (
+                "nothing_to_return_to",
+                "the group's first generation was published: there is nothing older to return to",
+                "let it end, then start a new rotation",
+            ),
+            Refusal::NotForceable => (
+                "not_forceable",
+                "what this phase waits for cannot be forced",
+                "`handover status` shows for what it waits",
+            ),
+        };
+        Self::new(409, code, "The rotation's state does not allow it", detail, hint)
+    }
+}

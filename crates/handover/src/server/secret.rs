@@ -1,0 +1,119 @@
+//! Handing out values, and taking acknowledgements. The only routes that touch a value.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, HeaderName};
+use axum::response::{IntoResponse as _, Response};
+use handover_api::proof::Claim;
+use handover_api::{Ack, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce};
+use handover_core::port::Delivery;
+use handover_core::{Fault, FaultKind, Generation, Publication};
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+use serde::Deserialize;
+
+use super::App;
+use super::auth::Covered;
+use super::body::Body;
+use super::refusal::Refused;
+use super::view;
+
+/// What a fetch may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Fetch {
+    /// Only a publication above this one is wanted.
+    after: Option<u64>,
+}
+
+/// The answer holds a value: nobody on the way may keep it.
+const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, "no-store")];
+
+pub(crate) async fn fetch(
+    State(app): State<Arc<App>>,
+    Covered { caller, group }: Covered,
+    query: Result<Query<Fetch>, axum::extract::rejection::QueryRejection>,
+) -> Result<Response, Refused> {
+    let Query(fetch) = query.map_err(|_| Refused::bad_request("the query takes `after=<number>` and nothing else"))?;
+    let current = app.store.read(&group).await?.ok_or_else(|| Refused::not_published(&group))?;
+    if fetch.after.is_some_and(|after| current.publication.0 <= after) {
+        return Ok((StatusCode::NO_CONTENT, NO_STORE).into_response());
+    }
+    let configured = app.groups.get(&group).ok_or_else(Refused::no_such_group)?;
+    let roles = configured.roles(&caller.identity);
+    let nonce = nonce()?;
+    let delivery =
+        Delivery { publication: current.publication, generation: current.generation, nonce: nonce.0.to_vec() };
+    // Recorded before the value leaves: whoever may have it is expected to acknowledge.
+    for role in &roles {
+        app.engine.delivered(&group, &caller.identity, *role, &delivery).await?;
+    }
+    tracing::info!(
+        %group,
+        consumer = %caller.identity,
+        publication = current.publication.0,
+        generation = current.generation.0,
+        "value delivered"
+    );
+    let delivered = Delivered {
+        group: group.to_string(),
+        consumer: caller.identity.to_string(),
+        roles: roles.into_iter().map(view::role).collect(),
+        publication: current.publication.0,
+        generation: current.generation.0,
+        fields: current.fields.into_iter().collect(),
+        value: current.secret,
+        nonce,
+    };
+    Ok((NO_STORE, Json(delivered)).into_response())
+}
+
+pub(crate) async fn acknowledge(
+    State(app): State<Arc<App>>,
+    Covered { caller, group }: Covered,
+    Body(ack): Body<Ack>,
+) -> Result<StatusCode, Refused> {
+    let Some(reach) = view::core_reach(ack.reach) else {
+        return Err(Refused::bad_request("reach is delivered, loaded or used"));
+    };
+    if ack.item != ITEM_VALUE {
+        return Err(Refused::bad_request("this group has one item, `value`"));
+    }
+    let role = view::core_role(ack.role);
+    let configured = app.groups.get(&group).ok_or_else(Refused::no_such_group)?;
+    if !configured.roles(&caller.identity).contains(&role) {
+        return Err(Refused::bad_request("this consumer is not declared in this role"));
+    }
+    let delivery = app.consumers.delivery(&group, &caller.identity, &ack.nonce.0).await?;
+    let fits = |delivery: &Delivery| {
+        delivery.publication == Publication(ack.publication) && delivery.generation == Generation(ack.generation)
+    };
+    let delivery = delivery.filter(fits).ok_or_else(Refused::unknown_delivery)?;
+    let kept = app.store.read_generation(&group, delivery.generation).await?.ok_or_else(Refused::unknown_delivery)?;
+    let claim = Claim {
+        identity: caller.identity.as_str(),
+        group: group.as_str(),
+        publication: delivery.publication.0,
+        generation: delivery.generation.0,
+        item: ITEM_VALUE,
+        reach: ack.reach,
+        nonce: &ack.nonce,
+    };
+    if !claim.verify(&kept.secret, &ack.proof) {
+        tracing::warn!(%group, consumer = %caller.identity, "an acknowledgement with a wrong proof");
+        return Err(Refused::proof_does_not_fit());
+    }
+    app.engine.acknowledged(&group, &caller.identity, role, delivery.publication, reach).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn nonce() -> Result<Nonce, Fault> {
+    let mut bytes = [0; NONCE_BYTES];
+    OsRng.try_fill_bytes(&mut bytes).map_err(|_| {
+        Fault::untouched(FaultKind::Bug, "the operating system gave no randomness; nothing was delivered")
+    })?;
+    Ok(Nonce(bytes))
+}

@@ -1,0 +1,310 @@
+//! Watch streams: hints about what is published and where rotations stand. Never a value.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::http::HeaderMap;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, Sse};
+use futures_util::Stream;
+use handover_adapters::store::embedded::Embedded;
+use handover_api::{HEARTBEAT_S, LAST_EVENT_ID, Published, WatchEvent};
+use handover_core::port::{SecretStore as _, StateStore};
+use handover_core::{Fault, GroupId, Phase, Row, Undo};
+use handover_engine::history::{hold_words, phase_word};
+use handover_engine::{self as engine, Happening};
+use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use super::App;
+use super::auth::Asking;
+use super::refusal::Refused;
+use super::view;
+use crate::tokens::Caller;
+
+/// The most streams at a time.
+const STREAMS_MAX: usize = 1_024;
+
+/// How many events a slow stream may fall behind before it gets a snapshot instead.
+const NEWS_MAX: usize = 1_024;
+
+/// How many records are read at once to learn the newest position.
+const RECORDS_MAX: usize = 1_000;
+
+/// An event for those streams that cover its group.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    group: GroupId,
+    position: u64,
+    event: WatchEvent,
+}
+
+/// What streams are told, and how far the history got.
+#[derive(Clone, Debug)]
+pub(crate) struct News {
+    items: broadcast::Sender<Arc<Item>>,
+    position: Arc<AtomicU64>,
+    streams: Arc<Semaphore>,
+}
+
+impl News {
+    /// Finds out how far the history got.
+    pub(crate) async fn start(state: &dyn StateStore) -> Result<Self, Fault> {
+        let position = last_position(state).await?;
+        Ok(Self {
+            items: broadcast::Sender::new(NEWS_MAX),
+            position: Arc::new(AtomicU64::new(position)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        })
+    }
+
+    fn position(&self) -> u64 {
+        self.position.load(Ordering::SeqCst)
+    }
+}
+
+/// The newest position, in a few dozen looks: positions have no gaps, so it can be searched for.
+async fn last_position(state: &dyn StateStore) -> Result<u64, Fault> {
+    let mut above = 1_u64;
+    while !state.records(above - 1, 1).await?.is_empty() {
+        above = above.saturating_mul(2);
+    }
+    // There is a record at each position up to `low`, and none from `above` on.
+    let mut low = above / 2;
+    while low + 1 < above {
+        let middle = low + (above - low) / 2;
+        if state.records(middle - 1, 1).await?.is_empty() {
+            above = middle;
+        } else {
+            low = middle;
+        }
+    }
+    Ok(low)
+}
+
+/// Turns what the engine does into news.
+pub(crate) struct Announcer {
+    /// What happens in the engine, from before the server answers.
+    pub(crate) events: broadcast::Receiver<engine::Event>,
+    /// The history.
+    pub(crate) state: Arc<dyn StateStore>,
+    /// What is published.
+    pub(crate) store: Embedded,
+    /// All configured groups.
+    pub(crate) groups: Vec<GroupId>,
+    /// Where to tell it.
+    pub(crate) news: News,
+}
+
+impl Announcer {
+    /// Runs until the engine is gone.
+    pub(crate) async fn run(mut self) {
+        let mut told_published = HashMap::new();
+        let mut told_hold = HashMap::new();
+        loop {
+            match self.events.recv().await {
+                Ok(engine::Event { group, happening: Happening::Committed { row, advanced }, .. }) => {
+                    self.catch_up().await;
+                    let hold = row.live().and_then(|rotation| rotation.hold.as_ref()).map(hold_words);
+                    let held_anew = told_hold.insert(group.clone(), hold.clone()).unwrap_or_default() != hold;
+                    if advanced || held_anew {
+                        self.tell_phase(&row, hold);
+                    }
+                    if advanced || may_move_pointers(&row) {
+                        self.tell_published(&group, &mut told_published).await;
+                    }
+                }
+                Ok(engine::Event { happening: Happening::Faulted { .. } | Happening::Violated { .. }, .. }) => {}
+                Err(RecvError::Lagged(_)) => {
+                    for group in self.groups.clone() {
+                        self.tell_published(&group, &mut told_published).await;
+                    }
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn catch_up(&self) {
+        loop {
+            // A position that is learnt late does no harm: it is a cursor, and every stream begins with a snapshot.
+            let Ok(records) = self.state.records(self.news.position(), RECORDS_MAX).await else { return };
+            if let Some(last) = records.last() {
+                self.news.position.fetch_max(last.position, Ordering::SeqCst);
+            }
+            if records.len() < RECORDS_MAX {
+                return;
+            }
+        }
+    }
+
+    fn tell_phase(&self, row: &Row, hold: Option<String>) {
+        let Some(rotation) = &row.rotation else { return };
+        self.tell(
+            &row.group,
+            WatchEvent::Phase {
+                group: row.group.to_string(),
+                generation: rotation.to.generation.0,
+                phase: phase_word(&rotation.phase).to_owned(),
+                status: view::status(&rotation.phase),
+                hold,
+            },
+        );
+    }
+
+    /// Tells what the store publishes, if that was not told yet. The row says what is intended; only the store's head
+    /// says what can be fetched.
+    async fn tell_published(&self, group: &GroupId, told: &mut HashMap<GroupId, u64>) {
+        let Ok(publication) = published(&self.store, group).await else { return };
+        if told.insert(group.clone(), publication) != Some(publication) && publication > 0 {
+            self.tell(group, WatchEvent::Publication(Published { group: group.to_string(), publication }));
+        }
+    }
+
+    fn tell(&self, group: &GroupId, event: WatchEvent) {
+        let item = Item { group: group.clone(), position: self.news.position(), event };
+        // Nobody listening is fine.
+        drop(self.news.items.send(Arc::new(item)));
+    }
+}
+
+const fn may_move_pointers(row: &Row) -> bool {
+    match &row.rotation {
+        Some(rotation) => {
+            matches!(rotation.phase, Phase::Publish { .. } | Phase::Rollback(Undo::Unpublish { .. }))
+        }
+        None => false,
+    }
+}
+
+async fn published(store: &Embedded, group: &GroupId) -> Result<u64, Fault> {
+    let head = store.head(group).await?;
+    Ok(head.and_then(|head| head.publication).map_or(0, |publication| publication.0))
+}
+
+/// What a request for a stream may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    /// This group only.
+    group: Option<String>,
+}
+
+pub(crate) async fn stream(
+    State(app): State<Arc<App>>,
+    Asking(caller): Asking,
+    headers: HeaderMap,
+    query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
+) -> Result<impl IntoResponse, Refused> {
+    let Query(wanted) = query.map_err(|_| Refused::bad_request("the query takes `group=<name>` and nothing else"))?;
+    let groups: Vec<GroupId> = app
+        .groups
+        .keys()
+        .filter(|group| caller.covers(group) && wanted.group.as_ref().is_none_or(|name| name == group.as_str()))
+        .cloned()
+        .collect();
+    if wanted.group.is_some() && groups.is_empty() {
+        return Err(Refused::no_such_group());
+    }
+    let Ok(permit) = app.news.streams.clone().try_acquire_owned() else {
+        return Err(Refused::new(
+            429,
+            "too_many_streams",
+            "Too many streams",
+            "too many watch streams are open",
+            "try again later",
+        ));
+    };
+    let seen = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
+    let mut heartbeat = tokio::time::interval(Duration::from_secs(HEARTBEAT_S));
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    heartbeat.reset();
+    let opened = Open {
+        reset: seen.is_some_and(|seen| seen > app.news.position()),
+        // Subscribed before the snapshot is taken, so that nothing falls between the two.
+        items: app.news.items.subscribe(),
+        drain: app.drain.clone(),
+        snapshot: true,
+        app,
+        caller,
+        groups,
+        heartbeat,
+        _permit: permit,
+    };
+    Ok(Sse::new(opened.into_events()))
+}
+
+/// An open stream.
+struct Open {
+    app: Arc<App>,
+    caller: Caller,
+    groups: Vec<GroupId>,
+    items: broadcast::Receiver<Arc<Item>>,
+    drain: tokio::sync::watch::Receiver<bool>,
+    heartbeat: Interval,
+    /// The client named a position that is not in this history.
+    reset: bool,
+    /// A snapshot is due.
+    snapshot: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Open {
+    fn into_events(self) -> impl Stream<Item = Result<Event, Infallible>> {
+        futures_util::stream::unfold(self, |mut open| async move {
+            let event = open.next().await?;
+            Some((Ok(event), open))
+        })
+    }
+
+    /// The next event; `None` when the stream is over: the server drains, or the token was removed.
+    async fn next(&mut self) -> Option<Event> {
+        if self.reset {
+            self.reset = false;
+            return event(self.app.news.position(), &WatchEvent::Reset);
+        }
+        if self.snapshot {
+            self.snapshot = false;
+            return self.take_snapshot().await;
+        }
+        loop {
+            let item = tokio::select! {
+                _ = self.drain.wait_for(|drain| *drain) => return None,
+                _ = self.heartbeat.tick() => None,
+                item = self.items.recv() => Some(item),
+            };
+            // Whoever's token was removed learns no more.
+            if !self.app.tokens.is_valid(&self.caller) {
+                return None;
+            }
+            match item {
+                None => return Some(Event::default().comment("heartbeat")),
+                Some(Ok(item)) if self.groups.contains(&item.group) => return event(item.position, &item.event),
+                Some(Ok(_)) => {}
+                // What was missed is in the snapshot, as far as it still matters.
+                Some(Err(RecvError::Lagged(_))) => return self.take_snapshot().await,
+                Some(Err(RecvError::Closed)) => return None,
+            }
+        }
+    }
+
+    async fn take_snapshot(&self) -> Option<Event> {
+        let mut found = BTreeMap::new();
+        for group in &self.groups {
+            // A store that cannot be read ends the stream: the client comes back, and polls meanwhile.
+            found.insert(group.to_string(), published(&self.app.store, group).await.ok()?);
+        }
+        let groups = found.into_iter().map(|(group, publication)| Published { group, publication }).collect();
+        event(self.app.news.position(), &WatchEvent::Snapshot { groups })
+    }
+}
+
+fn event(position: u64, event: &WatchEvent) -> Option<Event> {
+    Event::default().event(event.name()).id(position.to_string()).json_data(event).ok()
+}
