@@ -1,0 +1,159 @@
+//! Rows and plans in which every variant of the model occurs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_core::{
+    Candidate, Cause, ConsumerId, Deadline, FaultKind, Generation, Hold, Occupant, OnDeadline, Outcome, Phase, Plan,
+    Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId, StoreVersion,
+    Strategy, Stretch, Tally, Timestamp, Undo, Waited,
+};
+
+use super::group;
+
+/// One row for each phase, with holds, causes and faults dealt out among them; and one without a rotation.
+pub fn rows() -> Vec<Row> {
+    let faults = FaultKind::ALL;
+    let mut rows = vec![Row::new(group("fresh"))];
+    for (number, phase) in phases().into_iter().enumerate() {
+        let holds = holds();
+        let hold = holds[number % holds.len()].clone();
+        let causes = [None, Some(Cause::Ordered), Some(Cause::Unfit), Some(Cause::Deadline), Some(Cause::Abandoned)];
+        let number = number as u64;
+        rows.push(Row {
+            group: group(&format!("group-{number}.a_b")),
+            version: RowVersion(number + 1),
+            current: number.is_multiple_of(2).then(|| occupant(number)),
+            last_generation: Generation(i64::MAX.unsigned_abs()),
+            publication: Publication(number),
+            heads: BTreeMap::from([(store("vault"), version("v\"1\n")), (store("empty"), version(""))]),
+            rotation: Some(Rotation {
+                from: number.is_multiple_of(3).then(|| occupant(number + 1)),
+                to: occupant(number + 2),
+                owed: (0..number % 3).map(occupant).collect(),
+                phase,
+                elapsed: waited(number),
+                entered_at: Timestamp(-1),
+                hold,
+                trouble: (!number.is_multiple_of(4)).then(|| faults[usize::try_from(number).unwrap_or(0) % faults.len()]),
+                cause: causes[usize::try_from(number).unwrap_or(0) % causes.len()],
+            }),
+        });
+    }
+    rows
+}
+
+/// Plans that differ in every part.
+pub fn plans() -> Vec<Plan> {
+    let strategies = [Strategy::Immediate, Strategy::Staged, Strategy::DualWrite, Strategy::BlueGreen];
+    let reaches = [Reach::Expected, Reach::Delivered, Reach::Loaded, Reach::Used];
+    let ends = [OnDeadline::Hold, OnDeadline::Rollback, OnDeadline::TerminateSessions, OnDeadline::RequestForce];
+    let stretches = [
+        Stretch::Apply,
+        Stretch::Verify,
+        Stretch::Publish,
+        Stretch::Propagate,
+        Stretch::Drain,
+        Stretch::Disable,
+        Stretch::Rollback,
+    ];
+    (0..4_u32)
+        .map(|number| {
+            let at = number as usize;
+            let time = Duration::new(u64::from(number) * 60, 123_456_789);
+            let deadline = |i: usize| Deadline { after: time, then: ends[i % ends.len()] };
+            Plan {
+                strategy: strategies[at],
+                slots: if number % 2 == 0 { Slots::Fixed(number + 2) } else { Slots::Fresh },
+                stores: (0..=number).map(|i| store(&format!("store-{i}"))).collect(),
+                passes_min: number + 1,
+                quiet_min: time,
+                overlap_min: time * 2,
+                brake_for: Duration::MAX,
+                poll: Duration::from_nanos(1),
+                reach_min: reaches[at],
+                auto_rollback: number % 2 == 0,
+                candidates_max: number + 3,
+                deadlines: stretches.iter().enumerate().skip(at).map(|(i, stretch)| (*stretch, deadline(i))).collect(),
+                verifiers: number % 2 == 1,
+                presenters: number < 2,
+                policy_digest: format!("sha256:{number}"),
+            }
+        })
+        .collect()
+}
+
+fn phases() -> Vec<Phase> {
+    let presenters = || behind(&["web", "job-1"], true);
+    let gone = || BTreeSet::from([Generation(1), Generation(4)]);
+    vec![
+        Phase::Stage,
+        Phase::Apply,
+        Phase::Verify { passes: 3, reapply: true, verifiers: behind(&[], false) },
+        Phase::Publish { pointers: pointers() },
+        Phase::Propagate { presenters: Roll::Uncalled },
+        Phase::Drain { quiet: waited(0), tally: Tally::Unknown, overlap: waited(1), presenters: Roll::All },
+        Phase::Drain { quiet: waited(2), tally: Tally::None, overlap: waited(3), presenters: presenters() },
+        Phase::Disable { refused: gone(), held: waited(4), presenters: presenters() },
+        Phase::Destroy { gone: BTreeSet::new() },
+        Phase::Rollback(Undo::Release),
+        Phase::Rollback(Undo::Unpublish { pointers: pointers() }),
+        Phase::Rollback(Undo::Return { presenters: presenters() }),
+        Phase::Rollback(Undo::Quiet { quiet: waited(1), tally: Tally::Some(7), presenters: Roll::All }),
+        Phase::Rollback(Undo::Revoke { gone: gone() }),
+        Phase::Done(Outcome::Success),
+        Phase::Done(Outcome::RolledBack),
+        Phase::Done(Outcome::Abandoned),
+    ]
+}
+
+fn holds() -> Vec<Option<Hold>> {
+    vec![
+        None,
+        Some(Hold::Ordered),
+        Some(Hold::Drift(store("vault"))),
+        Some(Hold::CandidatesSpent),
+        Some(Hold::Unfit),
+        Some(Hold::Deadline),
+        Some(Hold::ForceWanted),
+    ]
+}
+
+fn occupant(number: u64) -> Occupant {
+    Occupant {
+        generation: Generation(number),
+        slot: Slot(u32::try_from(number % 2).unwrap_or(0)),
+        candidate: Candidate(u32::MAX),
+    }
+}
+
+fn waited(number: u64) -> Waited {
+    Waited {
+        total: Duration::new(number, 999_999_999),
+        seen_at: number.is_multiple_of(2).then_some(Timestamp(number.cast_signed() - 2)),
+    }
+}
+
+fn behind(who: &[&str], complete: bool) -> Roll {
+    let who = who.iter().map(|name| ConsumerId::parse(name).expect("a good name")).collect();
+    Roll::Behind { who, complete }
+}
+
+fn pointers() -> Pointers {
+    Pointers(BTreeMap::from([
+        (store("a"), Pointer::Unread),
+        (store("b"), Pointer::Reassert),
+        (store("c"), Pointer::Expect(None)),
+        (store("d"), Pointer::Expect(Some(version("7")))),
+        (store("e"), Pointer::Landed(version("8"))),
+    ]))
+}
+
+fn store(name: &str) -> StoreId {
+    StoreId::parse(name).expect("a good name")
+}
+
+fn version(text: &str) -> StoreVersion {
+    StoreVersion(Arc::from(text))
+}
