@@ -200,17 +200,48 @@ async fn insist(
     }
 }
 
+/// The first look lets a change pass, then a later one is committed from another database, then the first goes on.
+#[test]
+fn a_change_that_was_overtaken_between_look_and_act_is_refused() {
+    with_server(|harness| async move {
+        let group = harness.group().await;
+        let elsewhere =
+            build(&group.server, &group.id, &group.roles, config(&group.roles, "postgres", &[group.server.port()]));
+        let held = value("held");
+        group.target.create(&intent(&group.id, FIRST, 1), &held).await.unwrap();
+
+        let sitter = sit_on_lock(&group).await;
+        let overtaken = intent(&group.id, FIRST, 2);
+        let slow = group.target.disable(&overtaken);
+        let quick = async {
+            let waiting = format!(
+                "SELECT count(*)::text FROM pg_stat_activity WHERE usename = '{}' AND wait_event = 'advisory'",
+                group.roles.admin
+            );
+            eventually("the change to wait for its lock", || async { group.ask(&waiting).await == "1" }).await;
+            elsewhere.create(&intent(&group.id, FIRST, 3), &held).await.unwrap();
+            drop(sitter);
+        };
+        let (slow, ()) = tokio::join!(slow, quick);
+        let fault = slow.unwrap_err();
+        assert_eq!((fault.kind, fault.touched), (FaultKind::Fenced, Touched::Nothing), "{fault}");
+        assert!(group.consumer(FIRST.slot, &held).await.is_some(), "the later change stands");
+    });
+}
+
+/// A session in the middle of a transaction, with the lock of the first slot.
+async fn sit_on_lock(group: &Group) -> tokio_postgres::Client {
+    let sitter = group.server.connect(&group.roles.admin, &group.roles.admin_password, &group.database).await.unwrap();
+    let key = escape_literal(&format!("handover role {}", group.role(FIRST.slot)));
+    sitter.batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended({key}, 0))")).await.unwrap();
+    sitter
+}
+
 #[test]
 fn somebody_who_sits_on_the_lock_does_not_block_for_ever() {
     with_server(|harness| async move {
         let group = harness.group().await;
-        let admin = &group.roles;
-        let sitter = group.server.connect(&admin.admin, &admin.admin_password, &group.database).await.unwrap();
-        let key = escape_literal(&format!("handover role {}", group.role(FIRST.slot)));
-        sitter
-            .batch_execute(&format!("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended({key}, 0))"))
-            .await
-            .unwrap();
+        let sitter = sit_on_lock(&group).await;
         let mut impatient = config(&group.roles, &group.database, &[group.server.port()]);
         impatient.statement_timeout_ms = 200;
         let target = build(&group.server, &group.id, &group.roles, impatient);
