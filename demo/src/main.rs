@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use board::Board;
 use clap::{Parser, ValueEnum};
 use crew::Crew;
-use handover_testkit::rig::{GROUP, Options, Rig};
+use handover_testkit::rig::{DATABASE, GROUP, Options, Rig};
 use summary::{Ended, Summary};
 
 /// Rotates a database password under load, three times over the same two users; lets one rotation fail its
@@ -97,6 +97,9 @@ fn demonstrate(arguments: &Arguments) -> Result<Summary, Failure> {
     let accounts = crew.end()?;
     board.say("verifying the audit chain");
     let audit = rig.run(&["audit", "verify"])?;
+    if !audit.status.success() {
+        board.say(&String::from_utf8_lossy(&audit.stderr));
+    }
     let phases = board.time_per_phase();
     rig.stop()?;
     Ok(Summary::of(accounts, worked_for, ended, audit.status.success(), phases))
@@ -116,14 +119,14 @@ fn rotate(rig: &Rig, board: &Board) -> Result<String, Failure> {
     board.wait_for_end(rig, ROTATION_PATIENCE)
 }
 
-/// Somebody grants a right to the user in force, and not to its owner role: the other user would lack it.
+/// Somebody grants a right to the user in force, and not to the owner role: the other user would lack it.
 fn fail_verification(rig: &Rig, board: &Board) -> Result<String, Failure> {
     let twin = board.current_twin(rig)?;
     board.say(&format!("a rotation that must not succeed: somebody granted a right to {twin} alone"));
-    let (database, grant) = (handover_testkit::rig::DATABASE, format!("UPDATE ON app.orders TO {twin}"));
-    rig.postgres.execute(database, &format!("GRANT {grant}"))?;
+    let table = "CREATE TABLE IF NOT EXISTS public.totals (day date, orders bigint)";
+    rig.postgres.execute(DATABASE, &format!("{table}; GRANT SELECT ON public.totals TO {twin}"))?;
     let outcome = rotate(rig, board);
-    rig.postgres.execute(database, &format!("REVOKE {}", grant.replace(" TO ", " FROM ")))?;
+    rig.postgres.execute(DATABASE, &format!("REVOKE SELECT ON public.totals FROM {twin}"))?;
     outcome
 }
 
