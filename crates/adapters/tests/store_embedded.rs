@@ -293,6 +293,57 @@ async fn one_refused_change_takes_no_other_with_it() {
     assert!(store.read(&other).await.unwrap().is_none());
 }
 
+#[tokio::test]
+async fn many_may_make_the_file_at_once() {
+    for _ in 0..10 {
+        let world = World::new();
+        let start = std::sync::Barrier::new(6);
+        let stores: Vec<Embedded> = std::thread::scope(|scope| {
+            let open = || {
+                start.wait();
+                world.open()
+            };
+            let threads: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap().unwrap()).collect()
+        });
+        let version = point(&stores[0], &world.group, 1, 1, None).await.unwrap();
+        for store in &stores {
+            assert_eq!(store.read(&world.group).await.unwrap().unwrap().version, version);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_is_too_long_is_refused_whole() {
+    let world = World::new();
+    let store = world.open().unwrap();
+    let who = Occupant { generation: Generation(1), slot: Slot(0), candidate: Candidate(1) };
+    let id = Effect::Seal { to: who }.id(&world.group, who);
+    let secret = Secret::from_bytes(vec![7; 1024 * 1024]);
+    let fault = store.put(&world.group, &Value { id: &id, who, fields: &[], secret: &secret }).await.unwrap_err();
+    assert_eq!((fault.kind, fault.touched), (FaultKind::Unsupported, Touched::Nothing));
+    assert_eq!(store.labels(&world.group).await.unwrap(), []);
+}
+
+/// The first layout, as its first version wrote it: `tests/data/store-1.db`, with the key beside it.
+#[tokio::test]
+async fn a_file_of_layout_1_is_read() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
+    let dir = tempfile::tempdir().unwrap();
+    for (from, to) in [("store-1.db", "store.db"), ("store-1.key", "master.key")] {
+        std::fs::copy(data.join(from), dir.path().join(to)).unwrap();
+        std::fs::set_permissions(dir.path().join(to), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let store = open(dir.path()).unwrap();
+    let group = GroupId::parse("orders").unwrap();
+    let current = store.read(&group).await.unwrap().unwrap();
+    assert_eq!((current.publication, current.generation), (Publication(2), Generation(2)));
+    assert_eq!(current.fields, [("username".to_owned(), "orders_0".to_owned())]);
+    assert!(current.secret.matches(&value(2)));
+    assert!(store.read_generation(&group, Generation(1)).await.unwrap().unwrap().secret.matches(&value(1)));
+    point(&store, &group, 1, 3, Some(&current.version)).await.unwrap();
+}
+
 /// The process that is killed: moves the pointer until it dies, and says each version once it was told that it is
 /// durable. Run by itself, without a folder, it makes a few moves and checks that each was announced.
 #[tokio::test]
@@ -311,14 +362,71 @@ async fn process_that_moves_pointers() {
     let first = head.as_ref().map_or(0, |head| head.publication.unwrap().0) + 1;
     let mut at = head.map(|head| head.version);
     for number in (first..).take(usize::try_from(moves_max).unwrap()) {
-        at = Some(point(&store, &group, number, number, at.as_ref()).await.unwrap());
+        let moved = point(&store, &group, number, number, at.as_ref()).await;
         let mut out = std::io::stdout().lock();
-        writeln!(out, "\nDURABLE {number} {}", at.as_ref().unwrap()).unwrap();
+        match moved {
+            Ok(version) => {
+                writeln!(out, "\nDURABLE {number} {version}").unwrap();
+                at = Some(version);
+            }
+            Err(fault) => {
+                writeln!(out, "\nFAULT {:?}", fault.kind).unwrap();
+                assert!(own.is_none(), "{fault}");
+                break;
+            }
+        }
         out.flush().unwrap();
     }
     if own.is_some() {
         assert_eq!(store.moves(&group).await.unwrap().len(), 5);
     }
+}
+
+fn child(program: &str, arguments: &[&str], dir: &Path) -> std::process::Child {
+    Command::new(program)
+        .args(arguments)
+        .args(["--exact", "process_that_moves_pointers", "--nocapture", "--test-threads=1"])
+        .env(FOLDER, dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_was_promised_survives_a_full_disk() {
+    let world = World::new();
+    drop(world.open().unwrap());
+    let this = std::env::current_exe().unwrap();
+    // A limit on the size of files is a full disk for who writes. The limit is counted in blocks of 512 or 1024 bytes,
+    // by the shell's taste.
+    for limit_blocks in [60, 100, 300, 1000, 1001] {
+        let limited = format!("trap '' XFSZ; ulimit -f {limit_blocks}; exec \"$0\" \"$@\"");
+        let mut child = child("/bin/sh", &["-c", &limited, this.to_str().unwrap()], world.dir.path());
+        let lines: Vec<String> = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
+        child.wait().unwrap();
+        let store = world.open().unwrap();
+        let current = store.read(&world.group).await.unwrap();
+        // A child that cannot even open the file says neither.
+        if let Some(last) = lines.iter().rfind(|line| line.starts_with("DURABLE ")) {
+            let current = current.unwrap();
+            let (number, version) = last["DURABLE ".len()..].split_once(' ').unwrap();
+            let number: u64 = number.parse().unwrap();
+            assert!(
+                current.publication == Publication(number) && current.version.0.as_ref() == version
+                    || current.publication == Publication(number + 1),
+                "{limit_blocks} blocks: {last} was promised, {current:?} is there"
+            );
+            assert!(current.secret.matches(&value(current.generation.0)));
+            assert!(lines.iter().any(|line| line == "FAULT Storage"), "{limit_blocks} blocks: {lines:?}");
+        }
+    }
+    let store = world.open().unwrap();
+    let at = store.head(&world.group).await.unwrap();
+    assert!(at.is_some(), "no child got as far as its first move");
+    let at = at.map(|head| head.version);
+    point(&store, &world.group, 1, 1_000_000, at.as_ref()).await.unwrap();
 }
 
 #[tokio::test]
@@ -327,14 +435,7 @@ async fn what_was_promised_survives_sigkill() {
     drop(world.open().unwrap());
     let mut seed = 0x9e37_79b9_u64;
     for round in 0..12 {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "process_that_moves_pointers", "--nocapture", "--test-threads=1"])
-            .env(FOLDER, world.dir.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = child(std::env::current_exe().unwrap().to_str().unwrap(), &[], world.dir.path());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let wanted = 1 + (seed >> 33) % 20;

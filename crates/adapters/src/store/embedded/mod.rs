@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use handover_core::port::{Answer, Head, SecretStore, Value};
-use handover_core::{Candidate, Fault, Generation, GroupId, Publication, StoreCapability, StoreVersion};
+use handover_core::{Candidate, Fault, FaultKind, Generation, GroupId, Publication, StoreCapability, StoreVersion};
 use handover_secret::Secret;
 
 use self::readers::Readers;
@@ -108,7 +108,7 @@ impl SecretStore for Embedded {
 
     fn put<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
         Box::pin(async move {
-            let (rows, group, put) = (Arc::clone(&self.rows), group.clone(), Put::of(value));
+            let (rows, group, put) = (Arc::clone(&self.rows), group.clone(), Put::of(value)?);
             self.writer.change(move |connection| rows.keep(connection, &group, &put).map(drop)).await
         })
     }
@@ -121,7 +121,7 @@ impl SecretStore for Embedded {
         expect: Option<&'a StoreVersion>,
     ) -> Answer<'a, StoreVersion> {
         Box::pin(async move {
-            let (rows, group, put) = (Arc::clone(&self.rows), group.clone(), Put::of(value));
+            let (rows, group, put) = (Arc::clone(&self.rows), group.clone(), Put::of(value)?);
             let expect = expect.cloned();
             let act = move |connection: &_| rows.point(connection, &group, &put, publication, expect.as_ref());
             self.writer.change(act).await
@@ -143,10 +143,15 @@ impl fmt::Debug for Embedded {
 }
 
 impl Put {
-    fn of(value: &Value<'_>) -> Self {
+    fn of(value: &Value<'_>) -> Result<Self, Fault> {
         let effect = value.id.as_str().to_owned();
         let label = Label { generation: value.who.generation, candidate: value.who.candidate, effect };
-        Self { label, plain: wire::encode(value) }
+        let plain = wire::encode(value);
+        if plain.len() > VALUE_BYTES_MAX {
+            let words = format!("the value of {effect} is longer than 1 MiB with its fields", effect = label.effect);
+            return Err(Fault::untouched(FaultKind::Unsupported, words));
+        }
+        Ok(Self { label, plain })
     }
 }
 
@@ -201,3 +206,6 @@ pub struct Move {
     /// To which of its minted values.
     pub candidate: Candidate,
 }
+
+/// The longest value with its fields. Values are read whole into memory, by every consumer that fetches.
+const VALUE_BYTES_MAX: usize = 1024 * 1024;
