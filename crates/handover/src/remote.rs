@@ -123,7 +123,7 @@ fn check_url(text: &str) -> Result<bool, Failure> {
     }
 }
 
-fn roots(https: bool, ca_file: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
+pub(crate) fn roots(https: bool, ca_file: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     match ca_file {
         Some(file) => {

@@ -100,6 +100,11 @@ impl Refused {
         Self::new(400, "bad_request", "Bad request", detail, "see the API's reference")
     }
 
+    /// The server knows the group and the engine does not: they were wired from one configuration.
+    fn not_bound(group: &GroupId) -> Self {
+        Fault::untouched(FaultKind::Bug, format!("group {group} is configured, and the engine does not know it")).into()
+    }
+
     pub(crate) fn too_slow() -> Self {
         Self::new(503, "too_slow", "No answer in time", "the server could not answer in time", "try again later")
     }
@@ -129,7 +134,7 @@ impl From<Fault> for Refused {
 impl From<StartRefused> for Refused {
     fn from(refused: StartRefused) -> Self {
         match refused {
-            StartRefused::UnknownGroup(_) => Self::no_such_group(),
+            StartRefused::UnknownGroup(group) => Self::not_bound(&group),
             StartRefused::Obstacles(obstacles) => {
                 let words: Vec<String> = obstacles.iter().map(view::obstacle).collect();
                 Self::new(
@@ -149,7 +154,7 @@ impl From<StartRefused> for Refused {
 impl From<OrderRefused> for Refused {
     fn from(refused: OrderRefused) -> Self {
         match refused {
-            OrderRefused::UnknownGroup(_) => Self::no_such_group(),
+            OrderRefused::UnknownGroup(group) => Self::not_bound(&group),
             OrderRefused::ReasonMissing => Self::new(
                 400,
                 "reason_missing",

@@ -1,1 +1,356 @@
+//! The server over real connections, with a real state and store; the engine has no target here.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use handover_adapters::seal::{MasterKey, Sealer};
+use handover_adapters::state::sqlite::Sqlite;
+use handover_api::proof::Claim;
+use handover_api::{Ack, Delivered, ITEM_VALUE, Nonce, Problem, Published, Reach, Role, WatchEvent};
+use handover_core::port::{SecretStore as _, Value};
+use handover_core::{Candidate, ConsumerId, Effect, Generation, Occupant, Publication, RollCall, Slot, StoreVersion};
+use handover_engine::{Options, Ports, Service, SystemClock};
+use handover_secret::Secret;
+use reqwest::StatusCode;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use super::*;
+use crate::tokens::{self, Grant};
+
+const CONFIG: &str = r#"
+    [[group]]
+    name = "orders"
+    consumers = [{ name = "worker" }]
+    [group.target]
+    kind = "postgres"
+    endpoints = [{ name = "primary", host = "db.internal" }]
+    database = "orders"
+    ca_file = "ca.pem"
+    owner = "orders"
+    twins = ["orders_a", "orders_b"]
+    admin = { user = "handover_admin", password_file = "admin.password" }
+"#;
+
+struct Rig {
+    directory: tempfile::TempDir,
+    base: String,
+    http: reqwest::Client,
+    app: Arc<App>,
+    state: Arc<Sqlite>,
+    drain: watch::Sender<bool>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Rig {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("handover.toml");
+        std::fs::write(&file, format!("{CONFIG}{}", CONFIG.replace("\"orders\"\n    cons", "\"others\"\n    cons")))
+            .unwrap();
+        let config = config::Config::load(&file).unwrap();
+        let sealer = Arc::new(Sealer::new(MasterKey::create(&config.master_key).unwrap()));
+        let state = Arc::new(Sqlite::open(&config.state, sealer.clone()).unwrap());
+        let store = Embedded::open(&config.store, sealer).unwrap();
+        let ports =
+            Ports { state: state.clone(), consumers: state.clone(), sinks: Vec::new(), clock: Arc::new(SystemClock) };
+        let (_, engine) = Service::new(Options::default(), ports, Vec::new()).await.unwrap();
+        let drain = watch::Sender::new(false);
+        let app = Arc::new(App {
+            engine,
+            store,
+            consumers: state.clone(),
+            tokens: Tokens::open(&config.tokens).unwrap(),
+            groups: config.groups.iter().map(|group| (group.name.clone(), group.clone())).collect(),
+            news: News::start(&*state).await.unwrap(),
+            drain: drain.subscribe(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let serving = tokio::spawn(serve(listener, router(&app), drain.subscribe()));
+        let tls = crate::remote::roots(false, None).unwrap();
+        let http = reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy().build().unwrap();
+        Self { directory, base, http, app, state, drain, serving }
+    }
+
+    fn token_file(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn token(&self, identity: &str, grant: Grant, groups: &[&str]) -> String {
+        let file = self.token_file().join("tokens.json");
+        let groups: BTreeSet<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        let token = tokens::create(&file, &ConsumerId::parse(identity).unwrap(), grant, groups).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "the test presents the token")]
+        token.expose_text().unwrap().to_owned()
+    }
+
+    async fn ask(&self, method: Method, path: &str, token: Option<&str>) -> reqwest::Response {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        request.send().await.unwrap()
+    }
+
+    async fn publish(&self, publication: u64, generation: u64, expect: Option<&StoreVersion>) -> StoreVersion {
+        let who = Occupant { generation: Generation(generation), slot: Slot(0), candidate: Candidate(1) };
+        let group = orders();
+        let id = Effect::Seal { to: who }.id(&group, who);
+        let secret = value(generation);
+        let fields = [("user".to_owned(), "orders_a".to_owned())];
+        let value = Value { id: &id, who, fields: &fields, secret: &secret };
+        self.app.store.put(&group, &value).await.unwrap();
+        self.app.store.point(&group, &value, Publication(publication), expect).await.unwrap()
+    }
+
+    async fn fetch(&self, token: &str) -> Delivered {
+        let answer = self.ask(Method::GET, "/v1/groups/orders/secret", Some(token)).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        answer.json().await.unwrap()
+    }
+
+    async fn ack(&self, token: &str, ack: &Ack) -> (StatusCode, String) {
+        let request = self.http.post(format!("{}/v1/groups/orders/ack", self.base)).bearer_auth(token).json(ack);
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let code = answer.json::<Problem>().await.map(|problem| problem.code).unwrap_or_default();
+        (status, code)
+    }
+
+    async fn roll(&self) -> RollCall {
+        use handover_core::port::Consumers as _;
+        self.state.roll_call(&orders(), handover_core::Role::Presenter).await.unwrap()
+    }
+}
+
+fn orders() -> GroupId {
+    GroupId::parse("orders").unwrap()
+}
+
+fn value(generation: u64) -> Secret {
+    Secret::from_text(format!("password-{generation}"))
+}
+
+fn ack(delivered: &Delivered, reach: Reach, value: &Secret) -> Ack {
+    let claim = Claim {
+        identity: &delivered.consumer,
+        group: "orders",
+        publication: delivered.publication,
+        generation: delivered.generation,
+        item: ITEM_VALUE,
+        reach,
+        nonce: &delivered.nonce,
+    };
+    Ack {
+        role: Role::Presenter,
+        publication: delivered.publication,
+        generation: delivered.generation,
+        item: ITEM_VALUE.to_owned(),
+        reach,
+        nonce: delivered.nonce,
+        proof: claim.prove(value),
+    }
+}
+
+/// What a caller is expected to get from a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Expected {
+    Unauthenticated,
+    NotPermitted,
+    NoSuchGroup,
+    Let,
+}
+
+fn expected(route: &Route, grant: Option<Grant>, covers: bool) -> Expected {
+    match (route.rule, grant) {
+        (Rule::Public, _) => Expected::Let,
+        (_, None) => Expected::Unauthenticated,
+        (Rule::Consumer, Some(Grant::Operator)) | (Rule::Operator, Some(Grant::Consumer)) => Expected::NotPermitted,
+        (Rule::Consumer | Rule::Operator | Rule::Anyone, Some(_)) => {
+            if covers || !route.path.contains("{group}") {
+                Expected::Let
+            } else {
+                Expected::NoSuchGroup
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_lets_in_whom_its_rule_names_and_nobody_else() {
+    let rig = Rig::start().await;
+    let callers = [
+        (None, None, false),
+        (Some("nonsense".to_owned()), None, false),
+        (Some(rig.token("worker", Grant::Consumer, &["orders"])), Some(Grant::Consumer), true),
+        (Some(rig.token("stranger", Grant::Consumer, &["others"])), Some(Grant::Consumer), false),
+        // A group that is not configured: a token covers it, and it is not there.
+        (Some(rig.token("ghost", Grant::Consumer, &["gone"])), Some(Grant::Consumer), false),
+        (Some(rig.token("person", Grant::Operator, &["orders"])), Some(Grant::Operator), true),
+        (Some(rig.token("guest", Grant::Operator, &["others"])), Some(Grant::Operator), false),
+        (Some(rig.token("chief", Grant::Operator, &["*"])), Some(Grant::Operator), true),
+    ];
+    for route in table() {
+        for (token, grant, covers) in &callers {
+            let path = handover_api::path::group(route.path, "orders");
+            let answer = rig.ask(route.method.clone(), &path, token.as_deref()).await;
+            let status = answer.status();
+            let code = if status.is_success() { String::new() } else { answer.json::<Problem>().await.unwrap().code };
+            let got = match code.as_str() {
+                "unauthenticated" => Expected::Unauthenticated,
+                "not_permitted" => Expected::NotPermitted,
+                "no_such_group" => Expected::NoSuchGroup,
+                _ => Expected::Let,
+            };
+            assert_eq!(
+                got,
+                expected(&route, *grant, *covers),
+                "{} {path} for {grant:?}: {status} {code}",
+                route.method
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_health_is_public_and_only_consumers_touch_values() {
+    let public: Vec<&str> = table().iter().filter(|route| route.rule == Rule::Public).map(|route| route.path).collect();
+    assert_eq!(public, [path::HEALTH]);
+    for route in table().iter().filter(|route| [path::SECRET, path::ACK].contains(&route.path)) {
+        assert_eq!(route.rule, Rule::Consumer, "{}", route.path);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_served_is_refused_with_a_problem() {
+    let rig = Rig::start().await;
+    for (method, path, status) in
+        [(Method::GET, "/", 404), (Method::GET, "/v1/nothing", 404), (Method::POST, path::HEALTH, 405)]
+    {
+        let answer = rig.ask(method, path, None).await;
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (status, &"application/problem+json".parse().unwrap())
+        );
+        assert_eq!(answer.json::<Problem>().await.unwrap().status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_long_body_is_refused_and_not_repeated() {
+    let rig = Rig::start().await;
+    let token = rig.token("person", Grant::Operator, &["orders"]);
+    for body in ["x".repeat(BODY_BYTES_MAX + 1), "{\"canary-4711\":1}".to_owned()] {
+        let request = rig.http.post(format!("{}/v1/groups/orders/hold", rig.base)).bearer_auth(&token).body(body);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
+        assert!(!answer.text().await.unwrap().contains("canary"));
+    }
+}
+
+#[tokio::test]
+async fn a_value_is_recorded_as_delivered_before_it_leaves_and_acknowledged_with_proof() {
+    let rig = Rig::start().await;
+    let token = rig.token("worker", Grant::Consumer, &["orders"]);
+    let early = rig.ask(Method::GET, "/v1/groups/orders/secret", Some(&token)).await;
+    assert_eq!(early.json::<Problem>().await.unwrap().code, "not_published");
+    let version = rig.publish(1, 1, None).await;
+
+    let delivered = rig.fetch(&token).await;
+    assert!(delivered.value.matches(&value(1)));
+    assert_eq!((delivered.publication, delivered.generation), (1, 1));
+    assert_eq!((delivered.fields["user"].as_str(), delivered.roles.as_slice()), ("orders_a", &[Role::Presenter][..]));
+    assert_eq!(rig.roll().await.members.len(), 1, "whoever may have it is expected");
+    let again = rig.ask(Method::GET, "/v1/groups/orders/secret?after=1", Some(&token)).await;
+    assert_eq!(again.status(), StatusCode::NO_CONTENT, "nothing above it");
+
+    let refused = rig.ack(&token, &ack(&delivered, Reach::Loaded, &value(2))).await;
+    assert_eq!(refused, (StatusCode::UNPROCESSABLE_ENTITY, "proof".to_owned()), "another value");
+    let mut higher = ack(&delivered, Reach::Loaded, &value(1));
+    higher.reach = Reach::Used;
+    assert_eq!(rig.ack(&token, &higher).await.1, "proof", "the proof is bound to the reach");
+    assert_eq!(rig.roll().await.members[0].acked, None);
+
+    let loaded = ack(&delivered, Reach::Loaded, &value(1));
+    for _ in 0..2 {
+        assert_eq!(rig.ack(&token, &loaded).await.0, StatusCode::NO_CONTENT, "twice is once");
+    }
+    let reached = Some((Publication(1), handover_core::Reach::Loaded));
+    assert_eq!(rig.roll().await.members[0].acked, reached);
+
+    rig.publish(2, 2, Some(&version)).await;
+    let newer = rig.fetch(&token).await;
+    assert_eq!(newer.publication, 2);
+    let mixed = Ack { nonce: delivered.nonce, ..ack(&newer, Reach::Loaded, &value(2)) };
+    assert_eq!(rig.ack(&token, &mixed).await.1, "unknown_delivery", "a nonce of another delivery");
+    assert_eq!(rig.ack(&token, &ack(&newer, Reach::Used, &value(2))).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(rig.roll().await.members[0].acked, Some((Publication(2), handover_core::Reach::Used)));
+}
+
+#[tokio::test]
+async fn nobody_acknowledges_for_another() {
+    let rig = Rig::start().await;
+    let worker = rig.token("worker", Grant::Consumer, &["orders"]);
+    let other = rig.token("other", Grant::Consumer, &["orders"]);
+    rig.publish(1, 1, None).await;
+    let delivered = rig.fetch(&worker).await;
+    let stolen = ack(&delivered, Reach::Loaded, &value(1));
+    assert_eq!(rig.ack(&other, &stolen).await, (StatusCode::CONFLICT, "unknown_delivery".to_owned()));
+    let made_up = Ack { nonce: Nonce([9; 32]), ..stolen };
+    assert_eq!(rig.ack(&worker, &made_up).await.1, "unknown_delivery");
+    let as_verifier = Ack { role: Role::Verifier, ..ack(&delivered, Reach::Loaded, &value(1)) };
+    assert_eq!(rig.ack(&worker, &as_verifier).await.1, "bad_request", "a role that nobody declared");
+    assert!(rig.roll().await.members.iter().all(|member| member.acked.is_none()));
+}
+
+/// The data of the next event that is not a heartbeat; `None` once the stream has ended.
+async fn next_event(
+    stream: &mut (impl futures_util::Stream<Item = reqwest::Result<axum::body::Bytes>> + Unpin),
+) -> Option<WatchEvent> {
+    let chunk = tokio::time::timeout(Duration::from_secs(30), stream.next()).await.expect("an event in time")?;
+    let text = String::from_utf8(chunk.ok()?.to_vec()).unwrap();
+    let data = text.lines().find_map(|line| line.strip_prefix("data: ")).expect("an event with data");
+    Some(serde_json::from_str(data).unwrap())
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_a_snapshot_covers_its_groups_only_and_ends_with_the_server() {
+    let rig = Rig::start().await;
+    let token = rig.token("worker", Grant::Consumer, &["orders"]);
+    rig.publish(4, 1, None).await;
+    let mut stream = rig.ask(Method::GET, path::WATCH, Some(&token)).await.bytes_stream();
+    let published = |publication| Published { group: "orders".to_owned(), publication };
+    assert_eq!(next_event(&mut stream).await, Some(WatchEvent::Snapshot { groups: vec![published(4)] }));
+    rig.app.news.tell(&GroupId::parse("others").unwrap(), WatchEvent::Publication(published(1)));
+    rig.app.news.tell(&orders(), WatchEvent::Publication(published(5)));
+    assert_eq!(next_event(&mut stream).await, Some(WatchEvent::Publication(published(5))));
+    rig.drain.send_replace(true);
+    assert_eq!(next_event(&mut stream).await, None);
+    tokio::time::timeout(Duration::from_secs(30), rig.serving).await.expect("the server drains").unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_token_is_removed() {
+    let rig = Rig::start().await;
+    let token = rig.token("worker", Grant::Consumer, &["orders"]);
+    let mut stream = rig.ask(Method::GET, path::WATCH, Some(&token)).await.bytes_stream();
+    assert!(matches!(next_event(&mut stream).await, Some(WatchEvent::Snapshot { .. })));
+    std::fs::remove_file(rig.token_file().join("tokens.json")).unwrap();
+    rig.app.news.tell(&orders(), WatchEvent::Publication(Published { group: "orders".to_owned(), publication: 5 }));
+    assert_eq!(next_event(&mut stream).await, None);
+}
+
+#[tokio::test]
+async fn a_position_of_another_history_is_reset() {
+    let rig = Rig::start().await;
+    let token = rig.token("worker", Grant::Consumer, &["orders"]);
+    let request = rig.http.get(format!("{}{}", rig.base, path::WATCH)).bearer_auth(&token);
+    let answer = request.header(handover_api::LAST_EVENT_ID, "1000000").send().await.unwrap();
+    let mut stream = answer.bytes_stream();
+    assert_eq!(next_event(&mut stream).await, Some(WatchEvent::Reset));
+    assert!(matches!(next_event(&mut stream).await, Some(WatchEvent::Snapshot { .. })));
+}

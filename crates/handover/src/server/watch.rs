@@ -64,6 +64,13 @@ impl News {
         })
     }
 
+    /// Tells the streams that cover the group.
+    pub(super) fn tell(&self, group: &GroupId, event: WatchEvent) {
+        let item = Item { group: group.clone(), position: self.position(), event };
+        // Nobody listening is fine.
+        drop(self.items.send(Arc::new(item)));
+    }
+
     fn position(&self) -> u64 {
         self.position.load(Ordering::SeqCst)
     }
@@ -146,7 +153,7 @@ impl Announcer {
 
     fn tell_phase(&self, row: &Row, hold: Option<String>) {
         let Some(rotation) = &row.rotation else { return };
-        self.tell(
+        self.news.tell(
             &row.group,
             WatchEvent::Phase {
                 group: row.group.to_string(),
@@ -163,14 +170,8 @@ impl Announcer {
     async fn tell_published(&self, group: &GroupId, told: &mut HashMap<GroupId, u64>) {
         let Ok(publication) = published(&self.store, group).await else { return };
         if told.insert(group.clone(), publication) != Some(publication) && publication > 0 {
-            self.tell(group, WatchEvent::Publication(Published { group: group.to_string(), publication }));
+            self.news.tell(group, WatchEvent::Publication(Published { group: group.to_string(), publication }));
         }
-    }
-
-    fn tell(&self, group: &GroupId, event: WatchEvent) {
-        let item = Item { group: group.clone(), position: self.news.position(), event };
-        // Nobody listening is fine.
-        drop(self.news.items.send(Arc::new(item)));
     }
 }
 
