@@ -15,6 +15,7 @@
 
 mod batch;
 mod guard;
+mod inspect;
 mod lock;
 mod members;
 mod reader;
@@ -22,6 +23,9 @@ mod schema;
 mod trouble;
 mod verify;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -38,6 +42,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use self::batch::Batch;
+pub use self::inspect::{Inspection, inspect};
 use self::lock::Lock;
 use self::reader::{Look, Reader};
 use self::schema::Found;
@@ -59,7 +64,8 @@ const VERIFY_RECORDS: i64 = 1_000;
 pub struct Sqlite {
     work: Option<mpsc::Sender<Box<dyn Job>>>,
     looks: Option<mpsc::Sender<Look>>,
-    threads: Vec<JoinHandle<()>>,
+    readers: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
     path: PathBuf,
     _lock: Lock,
 }
@@ -95,7 +101,14 @@ impl Sqlite {
             lease: None,
             lost: lost.clone(),
         };
-        let mut threads = vec![spawn("state-writer", move || writer.run(jobs))?];
+        let mut state = Self {
+            work: Some(work),
+            looks: Some(looks),
+            readers: Vec::new(),
+            writer: Some(spawn("state-writer", move || writer.run(jobs))?),
+            path: path.to_owned(),
+            _lock: lock,
+        };
         for _ in 0..READERS {
             let reader = Reader {
                 connection: schema::open_reader(path)?,
@@ -105,9 +118,9 @@ impl Sqlite {
                 lost: lost.clone(),
             };
             let looking = looking.clone();
-            threads.push(spawn("state-reader", move || reader.run(&looking))?);
+            state.readers.push(spawn("state-reader", move || reader.run(&looking))?);
         }
-        Ok(Self { work: Some(work), looks: Some(looks), threads, path: path.to_owned(), _lock: lock })
+        Ok(state)
     }
 
     /// Walks the whole chain and says where it first breaks, if it does. `Corrupt` if not even the head holds.
@@ -175,11 +188,15 @@ impl Sqlite {
 
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        self.work = None;
+        // Readers first: the connection that closes last merges the log into the file, and they cannot write. A thread
+        // that panicked has said so, and has let go of its connection.
         self.looks = None;
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has said so, and has let go of its connection.
-            let _ = thread.join();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        self.work = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
         }
     }
 }
