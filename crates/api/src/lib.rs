@@ -4,12 +4,13 @@
 //! * [`Delivered`]: a published value, the one type through which a value crosses the wire;
 //! * [`proof`]: how a consumer proves what it loaded, described so that any language can do it;
 //! * [`GroupStatus`], [`RotationView`]: where a group stands, and for whom it waits;
-//! * [`WatchEvent`]: what a watch stream carries; publications, never values;
+//! * [`WatchEvent`]: what a watch stream carries; publications, never values; [`EventReader`] reads it;
 //! * [`Problem`]: the body of every refusal.
 //!
 //! These are wire types only. They share nothing with the core's types: conversions are written where both are known.
 
 mod delivery;
+mod events;
 mod order;
 pub mod path;
 mod problem;
@@ -18,6 +19,7 @@ mod status;
 mod watch;
 
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
+pub use events::{EventReader, NotEvents};
 pub use order::{OrderRequest, REASON_CHARS_MAX, RotateRequest, Started};
 pub use problem::{MEDIA_TYPE, Problem};
 pub use status::{

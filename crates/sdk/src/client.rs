@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
-use handover_api::{Ack, Delivered, HEARTBEAT_S, Problem, WatchEvent, path};
+use handover_api::{Ack, Delivered, EventReader, HEARTBEAT_S, Problem, WatchEvent, path};
 use handover_secret::Secret;
 use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
@@ -16,7 +16,6 @@ use crate::credential::Credential;
 use crate::error::Error;
 use crate::follower::{self, Validate};
 use crate::live::Live;
-use crate::sse::Reader;
 use crate::tls;
 
 /// The longest answer that is read, in bytes.
@@ -153,7 +152,7 @@ impl Client {
             .await
             .map_err(|_| Error::Unavailable("no answer in time"))??;
         let bytes = answer.bytes_stream().map(|chunk| chunk.map(Vec::from));
-        Ok(Watch { bytes: Box::pin(bytes), reader: Reader::default() })
+        Ok(Watch { bytes: Box::pin(bytes), reader: EventReader::default() })
     }
 
     async fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Error> {
@@ -172,7 +171,7 @@ impl Client {
 /// An open watch stream.
 pub(crate) struct Watch {
     bytes: Pin<Box<dyn Stream<Item = Result<Vec<u8>, reqwest::Error>> + Send>>,
-    reader: Reader,
+    reader: EventReader,
 }
 
 impl Watch {
@@ -182,11 +181,7 @@ impl Watch {
         let Ok(chunk) = self.bytes.next().await? else {
             return Some(Err(Error::Unavailable("the watch stream broke")));
         };
-        let Ok(events) = self.reader.push(&chunk) else {
-            return Some(Err(Error::Protocol("the watch stream carries no events")));
-        };
-        // A kind of event that a newer server sends and this client does not know is passed over.
-        Some(Ok(events.iter().filter_map(|data| serde_json::from_str(data).ok()).collect()))
+        Some(self.reader.push(&chunk).map_err(|_| Error::Protocol("the watch stream carries no events")))
     }
 }
 

@@ -27,7 +27,6 @@ mod follower;
 mod live;
 mod pool;
 pub mod postgres;
-mod sse;
 mod tls;
 
 pub use client::{Client, Options};

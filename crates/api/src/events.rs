@@ -1,22 +1,37 @@
-//! Reads server-sent events from chunks of bytes.
+//! Reads server-sent events from chunks of bytes, without I/O.
+
+use crate::watch::WatchEvent;
 
 /// The longest event, in bytes. A snapshot of one group takes a few hundred.
 const EVENT_BYTES_MAX: usize = 256 * 1024;
 
-/// Collects bytes until an event is whole.
+/// Collects bytes of a watch stream until an event is whole.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub struct EventReader {
     line: Vec<u8>,
     data: String,
 }
 
 /// The stream is no stream of events, or one event is too long.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct NotEvents;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotEvents;
 
-impl Reader {
-    /// The data of the events that `chunk` completes. Names and ids are left out: the data says what kind it is.
-    pub(crate) fn push(&mut self, chunk: &[u8]) -> Result<Vec<String>, NotEvents> {
+impl std::fmt::Display for NotEvents {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("this is no stream of events, or one of them is too long")
+    }
+}
+
+impl std::error::Error for NotEvents {}
+
+impl EventReader {
+    /// The events that `chunk` completes. A kind of event that a newer server sends and this version does not know is
+    /// passed over.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<WatchEvent>, NotEvents> {
+        Ok(self.data(chunk)?.iter().filter_map(|data| serde_json::from_str(data).ok()).collect())
+    }
+
+    fn data(&mut self, chunk: &[u8]) -> Result<Vec<String>, NotEvents> {
         let mut events = Vec::new();
         for byte in chunk {
             if *byte != b'\n' {
@@ -51,25 +66,31 @@ mod tests {
 
     #[test]
     fn events_are_the_same_however_the_bytes_are_cut() {
-        let whole = Reader::default().push(STREAM.as_bytes()).unwrap();
+        let whole = EventReader::default().data(STREAM.as_bytes()).unwrap();
         assert_eq!(whole, ["{\"x\":1}", "one\ntwo"]);
         for size in 1..STREAM.len() {
-            let mut reader = Reader::default();
+            let mut reader = EventReader::default();
             let cut: Vec<String> =
-                STREAM.as_bytes().chunks(size).flat_map(|chunk| reader.push(chunk).unwrap()).collect();
+                STREAM.as_bytes().chunks(size).flat_map(|chunk| reader.data(chunk).unwrap()).collect();
             assert_eq!(cut, whole, "chunks of {size}");
         }
     }
 
     #[test]
     fn an_endless_event_is_refused() {
-        let mut reader = Reader::default();
+        let mut reader = EventReader::default();
         let endless = vec![b'x'; EVENT_BYTES_MAX + 1];
-        assert_eq!(reader.push(&endless), Err(NotEvents));
+        assert_eq!(reader.data(&endless), Err(NotEvents));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_passed_over() {
+        let stream = b"data: {\"kind\":\"eclipse\"}\n\ndata: {\"kind\":\"reset\"}\n\n";
+        assert_eq!(EventReader::default().push(stream).unwrap(), [WatchEvent::Reset]);
     }
 
     #[test]
     fn half_an_event_is_none() {
-        assert!(Reader::default().push(b"data: {}\n").unwrap().is_empty());
+        assert!(EventReader::default().data(b"data: {}\n").unwrap().is_empty());
     }
 }
