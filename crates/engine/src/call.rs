@@ -87,8 +87,7 @@ impl Calls {
             Whom::Target(_) | Whom::Store(_) | Whom::Sink(_) => self.options.call_deadline,
             Whom::State | Whom::Consumers => self.options.state_deadline,
         };
-        let span =
-            tracing::debug_span!("call", name = telemetry::SPAN_CALL, port = call.name, whom = %call.whom.words());
+        let span = tracing::debug_span!(telemetry::SPAN_CALL, port = call.name, whom = %call.whom.words());
         fault::point(fault::BEFORE, call.name);
         let answer = async {
             match tokio::time::timeout(deadline, caught(async { start().await })).await {

@@ -43,7 +43,7 @@ pub(crate) async fn drive(
     if let Some(wake) = wake {
         memory.woken(wake);
     }
-    let span = tracing::debug_span!("drive", name = telemetry::SPAN_DRIVE, %group);
+    let span = tracing::debug_span!(telemetry::SPAN_DRIVE, %group);
     async {
         let mut drive = Drive { shared, group, memory };
         let mut loaded = None;

@@ -156,7 +156,7 @@ impl Handle {
                 Err(fault) => return Err(StartRefused::Fault(fault)),
             }
         }
-        Err(StartRefused::Fault(contended(group)))
+        Err(StartRefused::Fault(self.contended(group)))
     }
 
     /// Passes on what a person asks of a live rotation. The order and its reason are durable when this returns.
@@ -186,7 +186,7 @@ impl Handle {
                 answer => return answer,
             }
         }
-        Err(OrderRefused::Fault(contended(group)))
+        Err(OrderRefused::Fault(self.contended(group)))
     }
 
     async fn order_once(
@@ -306,6 +306,15 @@ impl Handle {
         }
     }
 
+    /// Refused each time: either others are faster each time, or our epoch is not the latest. The loop finds out, and
+    /// takes the lease again if it is free.
+    fn contended(&self, group: &GroupId) -> Fault {
+        self.shared.doubt_lease();
+        let detail =
+            format!("the row of {group} was changed by others each time, or the lease is not held here: look again");
+        Fault::untouched(FaultKind::Fenced, detail)
+    }
+
     fn binding(&self, group: &GroupId) -> Option<Arc<Binding>> {
         self.shared.bindings.get(group).cloned()
     }
@@ -350,13 +359,6 @@ impl Handle {
             Ok(Some(_) | None) => None,
         }
     }
-}
-
-fn contended(group: &GroupId) -> Fault {
-    Fault::untouched(
-        FaultKind::Fenced,
-        format!("the row of {group} was changed by others each time, or the lease is not held here: look again"),
-    )
 }
 
 fn unknown(group: &GroupId) -> Fault {

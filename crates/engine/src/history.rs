@@ -92,8 +92,8 @@ pub fn row_word(row: &Row) -> &'static str {
 pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Vec<Entry> {
     let (Some(old), Some(new)) = (&before.rotation, &after.rotation) else { return Vec::new() };
     let mut entries = Vec::new();
-    if let (Some(kind), Fact::Fault { effect, fault }) = (new.trouble.or(old.trouble), fact)
-        && (old.trouble != Some(kind) || !same_phase(before, after))
+    if let Fact::Fault { effect, fault } = fact
+        && (old.trouble != Some(fault.kind) || !same_phase(before, after))
     {
         entries.push(faulted(new, effect, fault, now));
     }

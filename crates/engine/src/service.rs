@@ -107,11 +107,13 @@ impl Service {
     /// within [`Options::drain_limit`], and returns. What is unfinished resumes at the next start.
     pub async fn run(self, drain: watch::Receiver<bool>) {
         let shared = self.shared;
-        let outbox = outbox::spawn(&shared, &drain);
+        // The outbox drains last: it delivers what the running work still commits.
+        let (outbox_drain, outbox_drained) = watch::channel(false);
+        let outbox = outbox::spawn(&shared, &outbox_drained);
         let (tasks, memories) = (JoinSet::new(), HashMap::new());
         let mut running = Running { shared, drain, tasks, memories, resumed: false, lease_retry: BackOff::default() };
         running.work().await;
-        running.finish(outbox).await;
+        running.finish(&outbox_drain, outbox).await;
     }
 }
 
@@ -242,11 +244,11 @@ impl Running {
         }
     }
 
-    async fn finish(mut self, mut outbox: JoinSet<()>) {
+    async fn finish(mut self, outbox_drain: &watch::Sender<bool>, mut outbox: JoinSet<()>) {
         let limit = Instant::now() + self.shared.options.drain_limit;
         let ended = tokio::time::timeout_at(limit, async {
             while self.tasks.join_next().await.is_some() {}
-            // The outbox goes last: it delivers what the running work still committed.
+            outbox_drain.send_replace(true);
             while outbox.join_next().await.is_some() {}
         });
         if ended.await.is_err() {

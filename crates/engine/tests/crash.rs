@@ -1,5 +1,7 @@
 //! A process that dies at every edge of every call, and the next one that goes on.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 mod common;
 
 use common::*;

@@ -1,5 +1,7 @@
 //! What groups have to do with each other: nothing. Outbox, drain, secrets in output.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 mod common;
 
 use std::io::Write;

@@ -1,5 +1,7 @@
 //! Whole rotations, forward and back, with answers that come, come late, or never come.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
 mod common;
 
 use std::sync::Arc;

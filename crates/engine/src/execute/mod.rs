@@ -114,11 +114,8 @@ impl Executor<'_> {
 
     /// The sealed value of an occupant, exactly the one that the row names.
     async fn value(&self, who: Occupant) -> Result<Secret, Fault> {
-        let state = &self.shared.ports.state;
         let group = &self.current.row.group;
-        let call = Call::look(Whom::State, "candidate");
-        let value = self.shared.calls.make(call, || state.candidate(group, who.generation, who.candidate)).await?;
-        value.ok_or_else(|| {
+        self.sealed(who).await?.ok_or_else(|| {
             Fault::untouched(
                 FaultKind::Corrupt,
                 format!(
@@ -128,6 +125,13 @@ impl Executor<'_> {
                 ),
             )
         })
+    }
+
+    async fn sealed(&self, who: Occupant) -> Result<Option<Secret>, Fault> {
+        let state = &self.shared.ports.state;
+        let group = &self.current.row.group;
+        let call = Call::look(Whom::State, "candidate");
+        self.shared.calls.make(call, || state.candidate(group, who.generation, who.candidate)).await
     }
 
     /// The positive control for a look at `who`: what is sure to be accepted beside it.
