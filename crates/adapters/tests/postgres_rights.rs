@@ -207,6 +207,29 @@ fn a_user_without_createrole_is_found_before_anything_is_changed() {
     });
 }
 
+/// Before version 16, `CREATEROLE` alone may change any role; from then on, `ADMIN OPTION` on each is needed too.
+#[test]
+fn the_admin_option_is_asked_for_where_it_is_needed() {
+    with_server(|harness| async move {
+        let version = harness.version().await;
+        let group = harness.group().await;
+        let (a, b, admin) = (&group.roles.twins[0], &group.roles.twins[1], &group.roles.admin);
+        let held = group.ask(&format!("SELECT pg_has_role('{admin}', '{a}', 'MEMBER WITH ADMIN OPTION')::text")).await;
+        assert_eq!(held, if version >= 16 { "true" } else { "false" }, "the script grants what is needed and no more");
+        if version < 16 {
+            return;
+        }
+        group.sql(&format!("REVOKE {a}, {b} FROM {admin}")).await;
+        let findings = group.target.preflight().await.unwrap();
+        assert_eq!(findings.iter().map(|finding| finding.kind).collect::<Vec<_>>(), [FaultKind::NotPermitted; 2]);
+        for finding in findings {
+            let (_, grant) = finding.detail.split_once("and from PostgreSQL 16 on: ").unwrap();
+            group.sql(grant).await;
+        }
+        assert_eq!(group.target.preflight().await, Ok(vec![]), "the printed grants mend it");
+    });
+}
+
 #[test]
 fn roles_that_are_missing_or_in_use_are_found_and_left_alone() {
     with_server(|harness| async move {

@@ -43,6 +43,13 @@ pub(crate) struct Group {
 }
 
 impl PostgresHarness {
+    /// The server's major version.
+    pub(crate) async fn version(&self) -> u32 {
+        let superuser = self.server.superuser("postgres").await.expect("the superuser's login");
+        let row = superuser.query_one("SELECT current_setting('server_version_num')::int / 10000", &[]).await;
+        u32::try_from(row.expect("an answer").get::<_, i32>(0)).expect("a version")
+    }
+
     /// A group that is prepared with the script on the connector's page.
     pub(crate) async fn group(&self) -> Group {
         let name = format!("g{}", servers::random_hex(10).expect("random bytes"));

@@ -17,6 +17,9 @@ use super::{Certificates, ServerError, random_hex};
 /// The line that installs what is needed.
 pub const INSTALL: &str = "apt-get install -y postgresql-15";
 
+/// The variable that names a folder with another version's programs, to run the same tests on it.
+pub const BINARIES: &str = "HANDOVER_TEST_POSTGRES_BIN";
+
 /// The superuser's name.
 pub const SUPERUSER: &str = "pgadmin";
 
@@ -424,8 +427,11 @@ impl Account {
     }
 }
 
-/// The newest version that Debian's packages installed.
+/// What [`BINARIES`] names, or the newest version that Debian's packages installed.
 fn binaries() -> Result<PathBuf, ServerError> {
+    if let Some(named) = std::env::var_os(BINARIES) {
+        return Ok(PathBuf::from(named));
+    }
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
         .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))))
