@@ -181,11 +181,19 @@ fn pass_on(from: impl Read) -> Vec<String> {
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         eprintln!("{line}");
+        let line = without_colour(&line);
         if line.trim_start().starts_with("Summary [") || line.starts_with("test result: ") {
             kept.push(line.trim().to_owned());
         }
     }
     kept
+}
+
+/// The text of a line whose colours somebody asked for (`CARGO_TERM_COLOR=always`).
+fn without_colour(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, after)| after))
 }
 
 /// One line for many of `cargo test`, which sums up once for each program; other runners' lines stay.
@@ -222,6 +230,8 @@ mod tests {
         assert_eq!(in_sum(pass_on(output.as_bytes())), ["42 passed, 3 failed"]);
         let output = "     Summary [   1.2s] 7 tests run: 7 passed, 0 skipped\n";
         assert_eq!(in_sum(pass_on(output.as_bytes())), ["Summary [   1.2s] 7 tests run: 7 passed, 0 skipped"]);
+        let coloured = "\u{1b}[32;1m     Summary\u{1b}[0m [   1.2s] \u{1b}[1m7\u{1b}[0m tests run\n";
+        assert_eq!(in_sum(pass_on(coloured.as_bytes())), ["Summary [   1.2s] 7 tests run"]);
         assert_eq!(in_sum(pass_on(&b"nothing to sum up"[..])), Vec::<String>::new());
     }
 
