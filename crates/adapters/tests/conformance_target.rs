@@ -1,6 +1,7 @@
 //! Every kind of target against the suite that all targets pass, on real servers.
 #![cfg(feature = "target-postgres")]
 
+#[allow(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use handover_adapters::target::TargetKind;

@@ -2,6 +2,7 @@
 #![cfg(feature = "target-postgres")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be prepared fails")]
 
+#[allow(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use handover_core::port::{Intent, Target, Verdict};
@@ -31,6 +32,10 @@ async fn two_generations(group: &Group) -> (Secret, Secret) {
 
 /// Each breaks the second twin, or favours the first, and names what must be told.
 const BREAKS: &[(&str, &str)] = &[
+    (
+        "REVOKE CONNECT ON DATABASE {database} FROM PUBLIC; GRANT CONNECT ON DATABASE {database} TO {a}, {admin}",
+        "may not connect to database",
+    ),
     ("REVOKE {owner} FROM {b}", "may not take on the role"),
     ("CREATE TABLE t (n int); GRANT SELECT ON t TO {a}", "SELECT on table public.t"),
     ("CREATE TABLE t (n int); GRANT SELECT, INSERT ON t TO {a}; GRANT SELECT ON t TO {b}", "INSERT on table public.t"),
@@ -76,6 +81,7 @@ fn a_right_that_only_the_current_twin_has_makes_the_candidate_unfit() {
                 .replace("{a}", &group.roles.twins[0])
                 .replace("{b}", &group.roles.twins[1])
                 .replace("{owner}", &group.roles.owner)
+                .replace("{admin}", &group.roles.admin)
                 .replace("{database}", &group.database);
             group.sql(&statements).await;
             let verdict = group.target.verify(SECOND, &second, Some((FIRST, &first))).await.unwrap();
@@ -204,6 +210,22 @@ fn a_user_without_createrole_is_found_before_anything_is_changed() {
         assert!(findings[0].detail.contains(&format!("ALTER ROLE \"{admin}\" CREATEROLE")), "{}", findings[0].detail);
         let fault = group.target.create(&accept(&group, FIRST, 1), &value("never")).await.unwrap_err();
         assert_eq!((fault.kind, fault.touched), (FaultKind::NotPermitted, Touched::Nothing), "{fault}");
+    });
+}
+
+#[test]
+fn a_preflight_that_meets_a_change_is_an_error_and_no_finding() {
+    with_server(|harness| async move {
+        let group = harness.group().await;
+        let mut impatient = support::config(&group.roles, &group.database, &[group.server.port()]);
+        impatient.statement_timeout_ms = 200;
+        let target = support::build(&group.server, &group.id, &group.roles, impatient);
+        let superuser = group.server.superuser(&group.database).await.unwrap();
+        superuser.batch_execute(&format!("BEGIN; ALTER ROLE {} NOLOGIN", group.roles.twins[0])).await.unwrap();
+        let fault = target.preflight().await.unwrap_err();
+        assert!(matches!(fault.kind, FaultKind::Busy | FaultKind::TimedOut), "{fault}");
+        superuser.batch_execute("ROLLBACK").await.unwrap();
+        assert_eq!(target.preflight().await, Ok(vec![]));
     });
 }
 

@@ -2,6 +2,7 @@
 #![cfg(feature = "target-postgres")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be prepared fails")]
 
+#[allow(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use std::io::{Read, Write};

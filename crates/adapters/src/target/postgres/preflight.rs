@@ -22,9 +22,11 @@ const VERIFIER_OF_NOTHING: &str = "SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$\
 pub(super) async fn look(target: &Postgres) -> Result<Vec<Fault>, Fault> {
     let main = target.config.main()?;
     let session = target.admin(main).await?;
-    if let Err(fault) = writable(&session).await {
+    match writable(&session).await {
+        Ok(()) => {}
         // Nothing else that is found at a replica would help.
-        return Ok(vec![fault]);
+        Err(fault) if fault.kind == FaultKind::ReadOnly => return Ok(vec![fault]),
+        Err(fault) => return Err(fault),
     }
     let mut findings = Vec::new();
     findings.extend(version(&session).await?);
@@ -198,18 +200,20 @@ async fn rehearse(target: &Postgres, main: &Endpoint, twin: Twin<'_>) -> Result<
     let role = escape_identifier(twin.role);
     let statements =
         format!("{BEGIN}; {}; COMMENT ON ROLE {role} IS NULL; ROLLBACK", change.statements(twin.role, true));
-    Ok(match session.batch_execute(&statements).await {
-        Ok(()) => None,
-        Err(error) => {
-            let found = twin.denied(&error, change);
-            Some(if found.kind == FaultKind::Rejected {
-                let detail = "the server refuses ready-made SCRAM verifiers; Handover never sends a password in clear";
-                Fault::untouched(FaultKind::Unsupported, detail)
-            } else {
-                found
-            })
-        }
-    })
+    let Err(error) = session.batch_execute(&statements).await else {
+        return Ok(None);
+    };
+    let found = twin.denied(&error, change);
+    // What passes is no property of the group: it could not be looked at.
+    if matches!(found.kind, FaultKind::Busy | FaultKind::TimedOut | FaultKind::Unreachable) {
+        return Err(found);
+    }
+    Ok(Some(if found.kind == FaultKind::Rejected {
+        let detail = "the server refuses ready-made SCRAM verifiers; Handover never sends a password in clear";
+        Fault::untouched(FaultKind::Unsupported, detail)
+    } else {
+        found
+    }))
 }
 
 /// A label that cannot be read has been found before.

@@ -1,7 +1,7 @@
 //! One round of verification: at every required endpoint log in, take on the owner's role, compare rights.
 
 use handover_core::port::Verdict;
-use handover_core::{Fault, Occupant, Touched};
+use handover_core::{Fault, FaultKind, Occupant, Touched};
 use handover_secret::Secret;
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::types::Type;
@@ -25,6 +25,11 @@ pub(super) async fn round(
         let session = match target.login(endpoint, who, value).await {
             Ok(session) => session,
             Err(Denied::Refused) => return refused(target, endpoint, control).await,
+            // Its credential is good, and then it may not enter the database.
+            Err(Denied::Fault(fault)) if fault.kind == FaultKind::NotPermitted => {
+                missing.push(no_entry(target, who)?);
+                break;
+            }
             Err(Denied::Fault(fault)) => return Err(fault),
         };
         for word in rights(target, endpoint, &session, who, control.map(|(who, _)| who)).await? {
@@ -44,6 +49,16 @@ pub(super) async fn round(
     Ok(Verdict::Unfit { missing })
 }
 
+fn no_entry(target: &Postgres, who: Occupant) -> Result<String, Fault> {
+    let (database, owner) = (&target.config.database, &target.config.owner);
+    Ok(format!(
+        "{} may not connect to database {database}; run: GRANT CONNECT ON DATABASE {} TO {};",
+        target.twin(who.slot)?.role,
+        escape_identifier(database),
+        escape_identifier(owner)
+    ))
+}
+
 /// A refusal counts only where somebody else is let in by the same endpoint. For a group's first generation that is our
 /// own user: it proves less (`pg_hba.conf` may tell users apart), and nothing worse follows than one more change.
 async fn refused(
@@ -60,7 +75,7 @@ async fn refused(
         Err(Denied::Fault(fault)) => Err(fault),
         Err(Denied::Refused) => {
             let detail = format!("endpoint {} refused both the candidate and the current generation", endpoint.name);
-            Err(Fault::untouched(handover_core::FaultKind::Unauthenticated, detail))
+            Err(Fault::untouched(FaultKind::Unauthenticated, detail))
         }
     }
 }
