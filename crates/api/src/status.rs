@@ -98,7 +98,8 @@ pub struct RotationView {
     pub phase: String,
     /// The same in six words.
     pub status: Status,
-    /// Why nothing happens now, if it is held.
+    /// Why nothing happens now, if it is held: `ordered`, `drift`, `candidates_spent`, `unfit`, `deadline`,
+    /// `force_wanted`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
     /// The code of the last fault that has not been overcome since.

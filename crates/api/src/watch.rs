@@ -38,7 +38,7 @@ pub enum WatchEvent {
         phase: String,
         /// The same in six words.
         status: Status,
-        /// Why nothing happens now, if it is held.
+        /// Why nothing happens now, if it is held, as in [`crate::RotationView::hold`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         hold: Option<String>,
     },

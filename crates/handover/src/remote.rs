@@ -2,10 +2,14 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_api::Problem;
+use axum::body::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use handover_api::{EventReader, HEARTBEAT_S, Problem, WatchEvent, path};
+use handover_core::GroupId;
 use handover_secret::Secret;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, Url};
@@ -21,6 +25,9 @@ use crate::file;
 
 /// How long a request may take. A plan looks at the target and the stores first.
 const REQUEST_MAX: Duration = Duration::from_secs(70);
+
+/// How long a watch stream is kept before it is opened anew.
+const STREAM_MAX: Duration = Duration::from_secs(24 * 3_600);
 
 /// A server, and an operator's token.
 pub(crate) struct Remote {
@@ -67,6 +74,14 @@ impl Remote {
         self.send(self.request(Method::POST, path).json(body)).await.map(drop)
     }
 
+    /// Opens the watch stream of a group.
+    pub(crate) async fn watch(&self, group: &GroupId) -> Result<Watch, Failure> {
+        let request = self.request(Method::GET, path::WATCH).query(&[("group", group.as_str())]);
+        let answer = request.timeout(STREAM_MAX).send().await.ok().filter(|answer| answer.status().is_success());
+        let answer = answer.ok_or_else(|| Failure::error("the watch stream cannot be opened"))?;
+        Ok(Watch { bytes: Box::pin(answer.bytes_stream()), reader: EventReader::default() })
+    }
+
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base)).header(AUTHORIZATION, self.bearer.clone())
     }
@@ -89,6 +104,21 @@ impl Remote {
             Ok(problem) => Err(refused(problem)),
             Err(_) => Err(not_this_api()),
         }
+    }
+}
+
+/// An open watch stream.
+pub(crate) struct Watch {
+    bytes: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
+    reader: EventReader,
+}
+
+impl Watch {
+    /// What arrived next; an empty list for a heartbeat. `None` once the stream has ended or fell silent.
+    pub(crate) async fn next(&mut self) -> Option<Vec<WatchEvent>> {
+        let silence_max = Duration::from_secs(3 * HEARTBEAT_S);
+        let chunk = tokio::time::timeout(silence_max, self.bytes.next()).await.ok()??;
+        self.reader.push(&chunk.ok()?).ok()
     }
 }
 

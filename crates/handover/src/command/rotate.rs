@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use handover_api::{GroupStatus, RotateRequest, RotationView, Started, Status, path};
+use handover_api::{GroupStatus, RotateRequest, RotationView, Started, Status, WatchEvent, path};
 use handover_core::GroupId;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::{group, status};
 use crate::cli::Rotate;
 use crate::failure::Failure;
 use crate::printer::Printer;
-use crate::remote::Remote;
+use crate::remote::{Remote, Watch};
 
 /// How often is asked while waiting.
 const POLL: Duration = Duration::from_millis(500);
@@ -21,6 +21,8 @@ const AWAY_MAX: u32 = 120;
 pub(crate) async fn run(arguments: &Rotate, printer: &Printer) -> Result<(), Failure> {
     let group = group(&arguments.group)?;
     let remote = Remote::new(&arguments.server)?;
+    // Opened before the start, so that no phase is missed.
+    let stream = if arguments.wait { remote.watch(&group).await.ok() } else { None };
     let started: Started = remote.post(&path::group(path::ROTATE, group.as_str()), &RotateRequest {}).await?;
     if !arguments.wait {
         printer.say(&format!("`handover status {group}` shows how it goes."));
@@ -29,7 +31,9 @@ pub(crate) async fn run(arguments: &Rotate, printer: &Printer) -> Result<(), Fai
         });
     }
     let deadline = arguments.wait_max.map(|wait| Instant::now() + wait.0);
-    let ended = follow(&remote, &group, started.generation, deadline, printer).await?;
+    let (remote, group, generation) = (&remote, &group, started.generation);
+    let mut follower = Follower { remote, group, generation, printer, stream, shown: String::new() };
+    let ended = follower.follow(deadline).await?;
     printer.data(&ended, status::text)?;
     match ended.rotation.map(|rotation| rotation.status) {
         Some(Status::Success) => Ok(()),
@@ -44,41 +48,91 @@ pub(crate) async fn run(arguments: &Rotate, printer: &Printer) -> Result<(), Fai
 }
 
 /// Shows each change until the rotation has ended.
-async fn follow(
-    remote: &Remote,
-    group: &GroupId,
+///
+/// The stream says each phase, also those that pass between two looks; the looks say for whom it waits, and are enough
+/// where there is no stream.
+struct Follower<'a> {
+    remote: &'a Remote,
+    group: &'a GroupId,
     generation: u64,
-    deadline: Option<Instant>,
-    printer: &Printer,
-) -> Result<GroupStatus, Failure> {
-    let (mut shown, mut away) = (String::new(), 0);
-    loop {
-        match remote.get::<GroupStatus>(&path::group(path::GROUP, group.as_str())).await {
-            Ok(now) => {
-                away = 0;
-                let rotation = now.rotation.as_ref().filter(|rotation| rotation.to.generation == generation);
-                let Some(rotation) = rotation else {
-                    return Err(Failure::refused("another rotation has taken its place")
-                        .hint(format!("`handover status {group}` shows it")));
-                };
-                let line = line(group, rotation);
-                if line != shown {
-                    printer.say(&line);
-                    shown = line;
-                }
-                if rotation.status.is_final() {
-                    return Ok(now);
+    printer: &'a Printer,
+    stream: Option<Watch>,
+    shown: String,
+}
+
+impl Follower<'_> {
+    async fn follow(&mut self, deadline: Option<Instant>) -> Result<GroupStatus, Failure> {
+        let mut away = 0;
+        loop {
+            match self.look().await {
+                Ok(Some(ended)) => return Ok(ended),
+                Ok(None) => away = 0,
+                Err(Look::Failed(_)) if away < AWAY_MAX => away += 1,
+                Err(Look::Failed(failure) | Look::Gone(failure)) => return Err(failure),
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(Failure::refused("the rotation has not ended in the time given; it goes on")
+                    .hint(format!("`handover status {}` shows for whom it waits", self.group)));
+            }
+            self.listen(Instant::now() + POLL).await;
+        }
+    }
+
+    /// The group's status if the rotation has ended.
+    async fn look(&mut self) -> Result<Option<GroupStatus>, Look> {
+        let path = path::group(path::GROUP, self.group.as_str());
+        let now: GroupStatus = self.remote.get(&path).await.map_err(Look::Failed)?;
+        let rotation = now.rotation.as_ref().filter(|rotation| rotation.to.generation == self.generation);
+        let Some(rotation) = rotation else {
+            return Err(Look::Gone(
+                Failure::refused("another rotation has taken its place")
+                    .hint(format!("`handover status {}` shows it", self.group)),
+            ));
+        };
+        let ended = rotation.status.is_final();
+        self.show(line(self.group, rotation));
+        Ok(ended.then_some(now))
+    }
+
+    /// Shows what the stream says, until `until`, or until it says that the rotation has ended.
+    async fn listen(&mut self, until: Instant) {
+        while let Ok(heard) = timeout_at(until, async { self.stream.as_mut()?.next().await }).await {
+            let Some(events) = heard else {
+                self.stream = None;
+                tokio::time::sleep_until(until).await;
+                self.stream = self.remote.watch(self.group).await.ok();
+                return;
+            };
+            for event in events {
+                if let WatchEvent::Phase { generation, phase, status, hold, .. } = event
+                    && generation == self.generation
+                {
+                    if !self.shown.starts_with(&format!("{}: {phase}", self.group)) {
+                        let hold = hold.map(|hold| format!(", held: {hold}")).unwrap_or_default();
+                        self.show(format!("{}: {phase}{hold}", self.group));
+                    }
+                    if status.is_final() {
+                        return;
+                    }
                 }
             }
-            Err(failure) if away >= AWAY_MAX => return Err(failure),
-            Err(_) => away += 1,
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            return Err(Failure::refused("the rotation has not ended in the time given; it goes on")
-                .hint(format!("`handover status {group}` shows for whom it waits")));
-        }
-        tokio::time::sleep(POLL).await;
     }
+
+    fn show(&mut self, line: String) {
+        if line != self.shown {
+            self.printer.say(&line);
+            self.shown = line;
+        }
+    }
+}
+
+/// Why a look showed nothing.
+enum Look {
+    /// The server is away; it may come back.
+    Failed(Failure),
+    /// There is nothing to wait for any more.
+    Gone(Failure),
 }
 
 /// A line that changes when there is something to say; remaining times, which always change, are left out.
