@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use handover_core::port::{Commit, Delivery, Loaded};
+use handover_core::port::{Commit, Delivery, Loaded, Record};
 use handover_core::{
     Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Obstacle, Order, Plan, Publication, Reach,
-    Refusal, Role, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
+    Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
 };
 use tokio::sync::broadcast;
 
@@ -297,6 +297,31 @@ impl Handle {
         self.shared.calls.make(call, || consumers.acknowledged(group, consumer, role, publication, reach)).await?;
         self.wake(group);
         Ok(())
+    }
+
+    /// Finds the delivery that an acknowledgement answers. See [`handover_core::port::Consumers::delivery`].
+    pub async fn delivery(
+        &self,
+        group: &GroupId,
+        consumer: &ConsumerId,
+        nonce: &[u8],
+    ) -> Result<Option<Delivery>, Fault> {
+        let consumers = &self.shared.ports.consumers;
+        let call = Call::look(Whom::Consumers, "delivery");
+        self.shared.calls.make(call, || consumers.delivery(group, consumer, nonce)).await
+    }
+
+    /// Who is expected in a role, and how far each got. See [`handover_core::port::Consumers::roll_call`].
+    pub async fn roll_call(&self, group: &GroupId, role: Role) -> Result<RollCall, Fault> {
+        let consumers = &self.shared.ports.consumers;
+        let call = Call::look(Whom::Consumers, "roll_call");
+        self.shared.calls.make(call, || consumers.roll_call(group, role)).await
+    }
+
+    /// History after a position, in order. See [`handover_core::port::StateStore::records`].
+    pub async fn records(&self, after: u64, limit: usize) -> Result<Vec<Record>, Fault> {
+        let state = &self.shared.ports.state;
+        self.shared.calls.make(Call::look(Whom::State, "records"), || state.records(after, limit)).await
     }
 
     /// Has the group's row looked at soon. Decides nothing, and hurries neither logins nor waits after a failure.
