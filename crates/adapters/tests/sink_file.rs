@@ -167,6 +167,42 @@ async fn lines_of_somebody_else_stop_delivery_instead_of_mixing() {
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
+#[tokio::test]
+async fn another_history_is_refused_instead_of_being_swallowed() {
+    let other = |positions: std::ops::RangeInclusive<u64>| -> Vec<Record> {
+        positions
+            .map(|position| Record { hash: format!("{:064x}", position + 1_000_000), ..record(position) })
+            .collect()
+    };
+    // A new state begins at 1; a restored one begins where it was restored to; one may have overtaken the file.
+    for begins in [1..=2, 4..=5, 5..=9, 1..=9] {
+        let (_dir, path) = scratch();
+        FileSink::open("history", &path).unwrap().deliver(&records(1..=5)).await.unwrap();
+        let before = fs::read(&path).unwrap();
+        let sink = FileSink::open("history", &path).unwrap();
+        for _ in 0..2 {
+            let fault = sink.deliver(&other(begins.clone())).await.unwrap_err();
+            assert_eq!((fault.kind, fault.touched), (FaultKind::Foreign, Touched::Nothing), "{begins:?}");
+        }
+        assert_eq!(fs::read(&path).unwrap(), before);
+        sink.deliver(&records(*begins.start()..=9)).await.unwrap();
+        assert_eq!(positions(&path), (1..=9).collect::<Vec<_>>(), "the right history still goes on");
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_another_history_in_our_place_is_noticed_while_running() {
+    let (dir, path) = scratch();
+    let sink = FileSink::open("history", &path).unwrap();
+    sink.deliver(&records(1..=2)).await.unwrap();
+    let other = dir.path().join("other");
+    let longer = Record { hash: "f".repeat(64), ..record(4) };
+    FileSink::open("other", &other).unwrap().deliver(&[longer]).await.unwrap();
+    fs::rename(&other, &path).unwrap();
+    let fault = sink.deliver(&records(3..=4)).await.unwrap_err();
+    assert_eq!((fault.kind, fault.touched), (FaultKind::Foreign, Touched::Nothing));
+}
+
 #[test]
 fn two_sinks_cannot_share_a_file() {
     let (_dir, path) = scratch();

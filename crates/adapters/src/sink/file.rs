@@ -12,7 +12,7 @@
 //! is not ours is never touched. The file may be renamed or cut by a log rotator at any time: the next delivery notices.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -52,7 +52,7 @@ impl Sink for FileSink {
 
     fn deliver<'a>(&'a self, records: &'a [Record]) -> Answer<'a, ()> {
         Box::pin(async move {
-            let lines = records.iter().map(line).collect::<Result<Vec<_>, _>>()?;
+            let lines = records.iter().map(entry).collect::<Result<Vec<_>, _>>()?;
             let appender = Arc::clone(&self.appender);
             let appended = tokio::task::spawn_blocking(move || {
                 appender.lock().unwrap_or_else(PoisonError::into_inner).append(&lines)
@@ -72,6 +72,8 @@ struct Appender {
     len: u64,
     /// The highest position in the file.
     last: u64,
+    /// What stands up to `last` is of the history that is delivered now.
+    same_history: bool,
     /// A write began and was not confirmed: what stands beyond `len` is void.
     doubtful: bool,
 }
@@ -98,7 +100,7 @@ impl Appender {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(parent).and_then(|dir| dir.sync_all()).map_err(|error| trouble(&path, Act::Open, &error))?;
         }
-        let mut appender = Self { path, file, len: 0, last, doubtful: false };
+        let mut appender = Self { path, file, len: 0, last, same_history: true, doubtful: false };
         appender.recover()?;
         Ok(appender)
     }
@@ -112,7 +114,11 @@ impl Appender {
         if let Some(body) = tail[..whole].strip_suffix(b"\n") {
             let last_line = body.iter().rposition(|byte| *byte == b'\n').map_or(body, |at| &body[at + 1..]);
             match serde_json::from_slice::<Line>(last_line) {
-                Ok(line) => self.last = self.last.max(line.position),
+                Ok(line) if line.position > self.last => {
+                    self.last = line.position;
+                    self.same_history = false;
+                }
+                Ok(_) => {}
                 Err(_) => return Err(self.foreign()),
             }
         } else if start > 0 {
@@ -151,14 +157,15 @@ impl Appender {
         }
     }
 
-    fn append(&mut self, lines: &[(u64, String)]) -> Result<(), Fault> {
+    fn append(&mut self, entries: &[Entry]) -> Result<(), Fault> {
         self.settle()?;
+        self.compare(entries)?;
         let mut text = String::new();
         let mut last = self.last;
-        for (position, line) in lines {
-            if *position > last {
-                text.push_str(line);
-                last = *position;
+        for entry in entries {
+            if entry.position > last {
+                text.push_str(&entry.text);
+                last = entry.position;
             }
         }
         if text.is_empty() {
@@ -175,6 +182,40 @@ impl Appender {
         Ok(())
     }
 
+    /// Makes sure that what is skipped because it stands in the file already does stand there.
+    fn compare(&mut self, entries: &[Entry]) -> Result<(), Fault> {
+        if self.same_history {
+            return Ok(());
+        }
+        if let Some(again) = entries.iter().rfind(|entry| entry.position <= self.last) {
+            let found = self.find(again.position).map_err(|error| trouble(&self.path, Act::Read, &error))?;
+            if found.is_none_or(|line| line.hash != again.hash) {
+                let words = format!(
+                    "{} holds another history, up to position {}: if the state was restored from a backup, keep this \
+                     file, it knows what was lost; then name another",
+                    self.path.display(),
+                    self.last
+                );
+                return Err(Fault::untouched(FaultKind::Foreign, words));
+            }
+        }
+        self.same_history = true;
+        Ok(())
+    }
+
+    /// The line at this position. It reads from the beginning: it is asked once, after a start.
+    fn find(&mut self, position: u64) -> io::Result<Option<Line>> {
+        self.file.seek(SeekFrom::Start(0))?;
+        let wanted = format!("{LINE_START}{position},");
+        for line in BufReader::new(&self.file).split(b'\n') {
+            let line = line?;
+            if line.starts_with(wanted.as_bytes()) {
+                return Ok(serde_json::from_slice(&line).ok());
+            }
+        }
+        Ok(None)
+    }
+
     /// Makes the file end where the last confirmed delivery ended, whatever happened since.
     fn settle(&mut self) -> Result<(), Fault> {
         let ours = self.file.metadata().map_err(|error| trouble(&self.path, Act::Read, &error))?;
@@ -183,7 +224,10 @@ impl Appender {
             if self.doubtful {
                 self.cut(self.len)?;
             }
+            // The same history goes on in another file, unless that file knows more of one.
+            let same_history = self.same_history;
             *self = Self::open(self.path.clone(), self.last)?;
+            self.same_history &= same_history;
             return Ok(());
         }
         if self.doubtful && ours.len() >= self.len {
@@ -221,7 +265,14 @@ struct Line {
     body: String,
 }
 
-fn line(record: &Record) -> Result<(u64, String), Fault> {
+/// A record on its way into the file.
+struct Entry {
+    position: u64,
+    hash: String,
+    text: String,
+}
+
+fn entry(record: &Record) -> Result<Entry, Fault> {
     let line = Line {
         position: record.position,
         group: record.group.to_string(),
@@ -236,7 +287,7 @@ fn line(record: &Record) -> Result<(u64, String), Fault> {
         return Err(Fault::untouched(FaultKind::Bug, words));
     }
     text.push('\n');
-    Ok((record.position, text))
+    Ok(Entry { position: line.position, hash: line.hash, text })
 }
 
 /// Whether what follows the last newline can be the beginning of a line of ours. After a power loss some file systems
@@ -245,7 +296,7 @@ fn torn_line_of_ours(torn: &[u8]) -> bool {
     let written = torn.iter().position(|byte| *byte == 0).map_or(torn, |at| &torn[..at]);
     let rest = &torn[written.len()..];
     let common = written.len().min(LINE_START.len());
-    written[..common] == LINE_START[..common] && rest.iter().all(|byte| *byte == 0)
+    written[..common] == LINE_START.as_bytes()[..common] && rest.iter().all(|byte| *byte == 0)
 }
 
 #[derive(Clone, Copy)]
@@ -277,7 +328,7 @@ fn trouble(path: &Path, act: Act, error: &io::Error) -> Fault {
 }
 
 /// What every line begins with.
-const LINE_START: &[u8] = b"{\"position\":";
+const LINE_START: &str = "{\"position\":";
 
 /// How much is read from the end at first: several lines of usual length.
 const BLOCK_BYTES: u64 = 64 * 1024;
@@ -295,12 +346,13 @@ mod tests {
         let path = dir.path().join("history.jsonl");
         let text =
             |position| format!("{{\"position\":{position},\"group\":\"g\",\"at_ms\":0,\"hash\":\"\",\"body\":\"\"}}\n");
+        let entry = |position| Entry { position, hash: String::new(), text: text(position) };
         let mut appender = Appender::open(path.clone(), 0).unwrap();
-        appender.append(&[(1, text(1))]).unwrap();
+        appender.append(&[entry(1)]).unwrap();
         // A write or flush that failed leaves the flag, and any number of bytes, whole lines included.
         appender.doubtful = true;
         appender.file.write_all(format!("{}{}", text(2), &text(3)[..20]).as_bytes()).unwrap();
-        appender.append(&[(2, text(2)), (3, text(3))]).unwrap();
+        appender.append(&[entry(2), entry(3)]).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text(1) + &text(2) + &text(3));
         assert_eq!(appender.last, 3);
     }
