@@ -1,5 +1,6 @@
 //! `handover audit verify`: every record of the state against the hash chain.
 
+use handover_adapters::state::sqlite::{Inspection, inspect};
 use serde::Serialize;
 
 use crate::assembly;
@@ -24,13 +25,13 @@ pub(crate) async fn run(arguments: &Audit, printer: &Printer) -> Result<(), Fail
 
 async fn verify(arguments: &ConfigFile, printer: &Printer) -> Result<(), Failure> {
     let config = Config::load(&arguments.config)?;
-    let state = assembly::state(&config, assembly::sealer(&config)?)?;
-    let chain = state.verify_chain().await?;
+    let (path, sealer) = (config.state.clone(), assembly::sealer(&config)?);
+    let inspected = tokio::task::spawn_blocking(move || inspect(&path, &sealer)).await;
+    let Inspection { chain, rows } = inspected.map_err(|_| Failure::error("the inspection broke off"))??;
     if let Some(broken) = chain.broken {
         return Err(Failure::refused(format!("the chain breaks at position {}: {}", broken.position, broken.why))
             .hint("compare with the records that were shipped elsewhere: somebody edited the state, or the disk did"));
     }
-    let rows = state.verify_rows().await?;
     let verified = Verified { records: chain.records, head: chain.head, rows };
     printer.data(&verified, |verified| {
         format!(

@@ -1,0 +1,248 @@
+//! Crashes: the real controller is killed with SIGKILL at every fault point of a rotation and of a rollback, before and
+//! after every commit and every call of a port, and started again.
+//!
+//! It is judged from outside. A consumer logs in again and again with what it holds, and must never be refused; after
+//! each restart, what the store publishes must log in, and what it published before must not.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use handover_sdk::postgres::{DialError, Dialler, Options as PostgresOptions};
+use handover_sdk::{Client, Credential, Live, Options as ClientOptions};
+use handover_testkit::rig::{DATABASE, GROUP, Options, Rig};
+use serde_json::Value;
+
+const CONSUMER: &str = "consumer";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A consumer in this process: it follows the store and logs in all the time.
+struct Consumer {
+    live: Live<Credential>,
+    dialler: Dialler,
+    logins: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
+}
+
+impl Consumer {
+    async fn start(rig: &Rig) -> Self {
+        let token = rig.token_file(CONSUMER, "consumer").unwrap();
+        let mut options = ClientOptions::new(rig.url(), CONSUMER, token);
+        options.poll = Duration::from_millis(200);
+        options.backoff_max = Duration::from_millis(200);
+        let live = Client::new(options).unwrap().live(GROUP).await.unwrap();
+        let ca = std::fs::read(rig.postgres.ca_path()).unwrap();
+        let dialler = Dialler::new(&PostgresOptions::new("127.0.0.1", rig.postgres.port(), DATABASE, ca)).unwrap();
+        let consumer = Self { live, dialler, logins: Arc::default(), refused: Arc::default() };
+        consumer.work();
+        consumer
+    }
+
+    fn work(&self) {
+        let (live, dialler) = (self.live.clone(), self.dialler.clone());
+        let (logins, refused) = (Arc::clone(&self.logins), Arc::clone(&self.refused));
+        tokio::spawn(async move {
+            loop {
+                let credential = live.current();
+                match dialler.dial(&credential).await {
+                    Ok(_) => {
+                        live.used(credential.publication());
+                        logins.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Err(_) => {
+                        refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+    }
+
+    /// Waits until the consumer holds what the store publishes.
+    async fn holds(&self, generation: u64) -> Arc<Credential> {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let current = self.live.current();
+            if current.generation() == generation {
+                return current;
+            }
+            assert!(Instant::now() < limit, "holds generation {}, not {generation}", current.generation());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// One fault point, and which time it is reached counted from the start of the process.
+type Point = (String, usize);
+
+struct Stage {
+    rig: Rig,
+    consumer: Consumer,
+}
+
+impl Stage {
+    async fn set(policy: &str) -> Self {
+        let options = Options { consumers: vec![CONSUMER], policy: policy.to_owned(), fsync: false };
+        let rig = Rig::new(Path::new(env!("CARGO_BIN_EXE_handover")), &options).unwrap();
+        rig.start(&[]).unwrap();
+        rig.succeed(&["rotate", GROUP]).unwrap();
+        let consumer = Consumer::start(&rig).await;
+        let stage = Self { rig, consumer };
+        stage.wait("the first generation", |status| status["rotation"]["status"] == "success").await;
+        stage
+    }
+
+    fn status(&self) -> Value {
+        serde_json::from_str(&self.rig.succeed(&["status", GROUP, "--output", "json"]).unwrap()).unwrap()
+    }
+
+    async fn wait(&self, what: &str, mut held: impl FnMut(&Value) -> bool) -> Value {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status();
+            if held(&status) {
+                return status;
+            }
+            assert!(Instant::now() < limit, "waited for {what}; last seen {status:#}\n{}", self.rig.said());
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    async fn wait_for_end(&self) -> Value {
+        self.wait("the end", |status| status["rotation"]["phase"] == "done").await
+    }
+
+    /// The fault points that `work` comes by, in order, from a fresh start of the controller.
+    async fn points(&self, work: impl AsyncFnOnce()) -> Vec<Point> {
+        let trace: PathBuf = self.rig.path("trace");
+        self.rig.stop().unwrap();
+        self.rig.start(&[("HANDOVER_FAULT_TRACE", &trace.display().to_string())]).unwrap();
+        work().await;
+        self.rig.stop().unwrap();
+        self.rig.start(&[]).unwrap();
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        let text = std::fs::read_to_string(trace).unwrap();
+        let mut points = Vec::new();
+        for name in text.lines() {
+            let time = times.entry(name.to_owned()).or_default();
+            *time += 1;
+            // Looks are repeated at every poll: the first two tell as much as all.
+            if *time <= 2 {
+                points.push((name.to_owned(), *time));
+            }
+        }
+        points
+    }
+
+    /// Starts the controller so that it kills itself at `point`, runs `work`, and starts it again afterwards. Whether
+    /// it came to the point.
+    async fn crash_at(&self, (name, time): &Point, work: impl AsyncFnOnce()) -> bool {
+        self.rig.stop().unwrap();
+        let started = self.rig.start(&[("HANDOVER_FAULT_POINT", &format!("{name}#{time}=kill"))]);
+        if started.is_ok() {
+            work().await;
+        }
+        let crashed = self.rig.ends_within(Duration::from_secs(5));
+        assert!(crashed || started.is_ok(), "the controller did not start: {}", self.rig.said());
+        if !crashed {
+            self.rig.stop().unwrap();
+        }
+        self.rig.kill();
+        self.rig.start(&[]).unwrap();
+        crashed
+    }
+
+    /// What the store publishes logs in; what was published before is refused, if it is another generation.
+    async fn judge(&self, before: &Credential, point: &Point) {
+        let generation = self.status()["current"]["generation"].as_u64().unwrap();
+        let published = self.consumer.holds(generation).await;
+        let login = self.consumer.dialler.dial(&published).await;
+        assert!(login.is_ok(), "after {point:?}, what the store publishes is refused: {:?}", login.err());
+        if before.generation() != generation {
+            let old = self.consumer.dialler.dial(before).await;
+            assert!(matches!(old, Err(DialError::Refused { .. })), "after {point:?}, the old generation is let in");
+        }
+        let refused = self.consumer.refused.load(Ordering::Relaxed);
+        assert_eq!(refused, 0, "after {point:?}, the consumer was refused with what it held\n{}", self.rig.said());
+        self.rig.succeed(&["audit", "verify"]).unwrap();
+    }
+}
+
+async fn order(stage: &Stage, verb: &str) {
+    // The controller may die before it answers.
+    let _ = stage.rig.run(&[verb, GROUP]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_of_a_rotation() {
+    let stage = Stage::set("passes_min = 1\nquiet_min = \"0s\"\nbrake_for = \"0s\"\npoll = \"100ms\"").await;
+    let points = stage
+        .points(async || {
+            order(&stage, "rotate").await;
+            stage.wait_for_end().await;
+        })
+        .await;
+    assert!(points.len() > 30, "a rotation has more fault points than {points:?}");
+    let mut crashes = 0;
+    for point in &points {
+        let before = stage.consumer.live.current();
+        let last = stage.status()["rotation"]["to"]["generation"].as_u64().unwrap();
+        if stage.crash_at(point, async || order(&stage, "rotate").await).await {
+            crashes += 1;
+        }
+        let status = stage.wait_for_end().await;
+        let reached = status["rotation"]["to"]["generation"].as_u64().unwrap();
+        assert!(reached <= last + 1, "after {point:?}, a second rotation was started: {status:#}");
+        assert_eq!(status["rotation"]["status"], "success", "after {point:?}: {status:#}");
+        stage.judge(&before, point).await;
+    }
+    println!("killed at {crashes} of {} fault points of a rotation", points.len());
+    // A point of a look may be passed fewer times than in the traced run; those of acts and commits never.
+    assert!(crashes * 10 >= points.len() * 8, "only {crashes} of {} points were reached", points.len());
+    assert!(stage.consumer.logins.load(Ordering::Relaxed) > 0, "the consumer did not work");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_of_a_rollback() {
+    let stage = Stage::set("passes_min = 1\nquiet_min = \"0s\"\nbrake_for = \"1h\"\npoll = \"100ms\"").await;
+    let braked = async || {
+        order(&stage, "rotate").await;
+        stage
+            .wait("the brake", |status| {
+                let blockers = status["rotation"]["waiting_for"].as_array();
+                status["rotation"]["phase"] == "disable"
+                    && blockers.is_some_and(|all| all.iter().any(|blocker| blocker["kind"] == "brake"))
+            })
+            .await;
+    };
+    braked().await;
+    let points = stage
+        .points(async || {
+            order(&stage, "rollback").await;
+            stage.wait_for_end().await;
+        })
+        .await;
+    assert!(points.len() > 20, "a rollback has more fault points than {points:?}");
+    let mut crashes = 0;
+    for point in &points {
+        braked().await;
+        let new = stage.consumer.live.current();
+        if stage.crash_at(point, async || order(&stage, "rollback").await).await {
+            crashes += 1;
+        }
+        if stage.status()["rotation"]["phase"] == "disable" {
+            // It died before the order was committed: nobody was promised anything.
+            order(&stage, "rollback").await;
+        }
+        let status = stage.wait_for_end().await;
+        assert_eq!(status["rotation"]["status"], "rolled_back", "after {point:?}: {status:#}");
+        stage.judge(&new, point).await;
+    }
+    println!("killed at {crashes} of {} fault points of a rollback", points.len());
+    assert!(crashes * 10 >= points.len() * 8, "only {crashes} of {} points were reached", points.len());
+    assert!(stage.consumer.logins.load(Ordering::Relaxed) > 0, "the consumer did not work");
+}
