@@ -74,6 +74,39 @@ pub(crate) struct Dialled<C> {
     pub(crate) publication: u64,
 }
 
+/// Dials with the publication in force, and gives back no connection of another one.
+///
+/// A refused login is tried once more if a newer publication is there, or comes within `newer_for`: the one at hand may
+/// have been retired on the way.
+pub(crate) async fn dial_in_force<D: Dial>(
+    live: &Live<Credential>,
+    dial: &D,
+    newer_for: Duration,
+) -> Result<Dialled<D::Connection>, DialError> {
+    let mut refused_before = false;
+    for _ in 0..DIALS_MAX {
+        let credential = live.current();
+        let publication = credential.publication();
+        match dial.dial(&credential).await {
+            // A swap that happened during the dial: this connection must not be used (nor count as use).
+            Ok(_) if live.current().publication() != publication => debug!(publication, "dialled too late"),
+            Ok(connection) => {
+                live.used(publication);
+                return Ok(Dialled { connection, publication });
+            }
+            // One look for something newer and one more try; more would help to lock the account.
+            Err(DialError::Refused { .. }) if !refused_before => {
+                refused_before = true;
+                if !live.refused(publication, newer_for).await {
+                    return Err(DialError::Refused { publication });
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(DialError::Superseded)
+}
+
 pub(crate) struct Manager<D> {
     live: Live<Credential>,
     dial: D,
@@ -85,28 +118,7 @@ impl<D: Dial> managed::Manager for Manager<D> {
     type Error = DialError;
 
     async fn create(&self) -> Result<Self::Type, DialError> {
-        let mut refused_before = false;
-        for _ in 0..DIALS_MAX {
-            let credential = self.live.current();
-            let publication = credential.publication();
-            match self.dial.dial(&credential).await {
-                // A swap that happened during the dial: this connection must not join the pool (nor count as use).
-                Ok(_) if self.live.current().publication() != publication => debug!(publication, "dialled too late"),
-                Ok(connection) => {
-                    self.live.used(publication);
-                    return Ok(Dialled { connection, publication });
-                }
-                // One look for something newer and one more try; more would help to lock the account.
-                Err(DialError::Refused { .. }) if !refused_before => {
-                    refused_before = true;
-                    if !self.live.refused(publication, self.newer_for).await {
-                        return Err(DialError::Refused { publication });
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(DialError::Superseded)
+        dial_in_force(&self.live, &self.dial, self.newer_for).await
     }
 
     async fn recycle(&self, dialled: &mut Self::Type, _: &Metrics) -> RecycleResult<DialError> {

@@ -74,6 +74,7 @@ pub struct Dialler {
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
     dial_max: Duration,
+    newer_for: Duration,
 }
 
 impl fmt::Debug for Dialler {
@@ -97,10 +98,17 @@ impl Dialler {
         if let Some(name) = &options.application_name {
             config.application_name(name);
         }
-        Ok(Self { config, tls: MakeRustlsConnect::new(roots), dial_max: options.dial_max })
+        let (dial_max, newer_for) = (options.dial_max, options.newer_for);
+        Ok(Self { config, tls: MakeRustlsConnect::new(roots), dial_max, newer_for })
     }
 
-    /// Logs in with `credential`. The session ends when the client is dropped.
+    /// Logs in with what is in force, for work that opens a connection of its own: a session that was dialled with an
+    /// older publication is never given back, and a refused login is tried once more with a newer one.
+    pub async fn dial_in_force(&self, live: &Live<Credential>) -> Result<tokio_postgres::Client, DialError> {
+        pool::dial_in_force(live, self, self.newer_for).await.map(|dialled| dialled.connection)
+    }
+
+    /// Logs in with `credential`, once. The session ends when the client is dropped.
     pub async fn dial(&self, credential: &Credential) -> Result<tokio_postgres::Client, DialError> {
         let mut config = self.config.clone();
         config.user(credential.user().ok_or(DialError::NoUser)?);
