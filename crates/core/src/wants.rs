@@ -78,13 +78,15 @@ pub struct Wants {
 /// Derives from a row what to do at `now`.
 pub fn wants(row: &Row, plan: &Plan, now: Timestamp) -> Wants {
     let Some(rotation) = row.live() else { return Wants::default() };
-    if let Some(hold) = &rotation.hold {
-        return Wants { waiting_for: vec![Blocker::Held(hold.clone())], ..Wants::default() };
-    }
     let mark = Mark { generation: rotation.to.generation, version: row.version };
     let mut draft = Draft { row, rotation, plan, mark, wants: Wants::default() };
     draft.phase();
     draft.wants.waiting_for.extend(rotation.trouble.map(Blocker::Trouble));
+    if let Some(hold) = &rotation.hold {
+        // A hold takes effects away, not the reasons: a deadline that holds still names whom it waited for.
+        draft.wants.waiting_for.insert(0, Blocker::Held(hold.clone()));
+        return Wants { waiting_for: draft.wants.waiting_for, ..Wants::default() };
+    }
     draft.wants.wake_at = Some(now.after(plan.poll));
     draft.wants
 }

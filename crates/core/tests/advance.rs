@@ -252,7 +252,11 @@ fn orders_apply_while_held_and_facts_do_not() {
     let plan = plan();
     let row = rows(&plan, 4).pop().unwrap();
     let held = learn(&row, &plan, Fact::Order(Order::Hold));
-    assert_eq!(wants(&held, &plan, Timestamp(0)).waiting_for, [Blocker::Held(Hold::Ordered)]);
+    let (free, still) = (wants(&row, &plan, Timestamp(0)), wants(&held, &plan, Timestamp(0)));
+    assert_eq!((still.effects, still.wake_at), (vec![], None), "a hold takes effects away");
+    assert_eq!(still.waiting_for[0], Blocker::Held(Hold::Ordered));
+    assert_eq!(still.waiting_for[1..], free.waiting_for[..], "and leaves the reasons");
+    assert!(!free.effects.is_empty() && !free.waiting_for.is_empty());
     assert_eq!(learn_at(&held, &plan, 0, adopted(2, true)), Err(Refusal::Held));
     assert_eq!(phase(&learn(&held, &plan, Fact::Order(Order::Resume))), phase(&row), "a hold never changes the phase");
     assert!(matches!(phase(&learn(&held, &plan, Fact::Order(Order::Rollback))), Phase::Rollback(_)));
