@@ -14,7 +14,9 @@ mod printer;
 mod process;
 mod remote;
 mod server;
+mod sim;
 mod tokens;
+mod words;
 
 use std::process::ExitCode;
 

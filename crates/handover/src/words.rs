@@ -1,0 +1,340 @@
+//! What the core says as data, in plain words: one set for the API, the command line and scenarios.
+
+use std::fmt::Write as _;
+
+use handover_api::Status;
+use handover_core::{
+    Blocker, Cause, Fact, FaultKind, Hold, Obstacle, Outcome, Phase, Refusal, Role, Strategy, Tally, Undo,
+};
+use handover_engine::history::order_word;
+
+use crate::config::duration::Span;
+
+/// The published table from phases to statuses. A hold changes neither.
+pub(crate) const fn status(phase: &Phase) -> Status {
+    match phase {
+        Phase::Stage => Status::Pending,
+        Phase::Verify { .. } => Status::Verifying,
+        Phase::Apply
+        | Phase::Publish { .. }
+        | Phase::Propagate { .. }
+        | Phase::Drain { .. }
+        | Phase::Disable { .. }
+        | Phase::Destroy { .. }
+        | Phase::Rollback(
+            Undo::Release | Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. },
+        ) => Status::InProgress,
+        Phase::Done(Outcome::Success) => Status::Success,
+        Phase::Done(Outcome::RolledBack) => Status::RolledBack,
+        Phase::Done(Outcome::Abandoned) => Status::Failed,
+    }
+}
+
+/// Why it is rolled back, as one word.
+pub(crate) const fn cause_kind(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Ordered => "ordered",
+        Cause::Unfit => "unfit",
+        Cause::Deadline => "deadline",
+        Cause::Abandoned => "abandoned",
+    }
+}
+
+/// Why it is rolled back.
+pub(crate) const fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Ordered => "a person asked for it",
+        Cause::Unfit => "the candidate failed verification",
+        Cause::Deadline => "the phase's deadline passed",
+        Cause::Abandoned => "it was given up, and its debt is paid on this way",
+    }
+}
+
+/// A hold as one word.
+pub(crate) const fn hold_kind(hold: &Hold) -> &'static str {
+    match hold {
+        Hold::Ordered => "ordered",
+        Hold::Drift(_) => "drift",
+        Hold::CandidatesSpent => "candidates_spent",
+        Hold::Unfit => "unfit",
+        Hold::Deadline => "deadline",
+        Hold::ForceWanted => "force_wanted",
+    }
+}
+
+/// Why nothing happens now, and what ends it.
+pub(crate) fn hold(hold: &Hold) -> String {
+    match hold {
+        Hold::Ordered => "a person asked for it; resume to go on".to_owned(),
+        Hold::Drift(store) => {
+            format!("somebody else changed store {store}; resume to write over what is there, or roll back")
+        }
+        Hold::CandidatesSpent => {
+            "the target rejected as many candidates as the plan allows; resume to mint one more, or roll back"
+                .to_owned()
+        }
+        Hold::Unfit => "the candidate cannot do what the current generation can; grant what is missing and resume, \
+                        or roll back"
+            .to_owned(),
+        Hold::Deadline => "the phase's deadline passed; resume to wait on, or roll back".to_owned(),
+        Hold::ForceWanted => {
+            "the phase's deadline passed, and the plan asks a person: force, resume to wait on, or roll back".to_owned()
+        }
+    }
+}
+
+/// A blocker's kind as one constant word.
+pub(crate) const fn blocker_kind(blocker: &Blocker) -> &'static str {
+    match blocker {
+        Blocker::Held(_) => "held",
+        Blocker::Trouble(_) => "trouble",
+        Blocker::Verification { .. } => "verification",
+        Blocker::Consumer { .. } => "consumer",
+        Blocker::RollIncomplete(_) => "roll_incomplete",
+        Blocker::Store(_) => "store",
+        Blocker::InUse { .. } => "in_use",
+        Blocker::UseUnknown => "use_unknown",
+        Blocker::Quiet { .. } => "quiet",
+        Blocker::Overlap { .. } => "overlap",
+        Blocker::Target(_) => "target",
+        Blocker::Brake { .. } => "brake",
+    }
+}
+
+/// The consumer or store that a blocker names, if it names one.
+pub(crate) fn blocker_subject(blocker: &Blocker) -> Option<&str> {
+    match blocker {
+        Blocker::Consumer { consumer, .. } => Some(consumer.as_str()),
+        Blocker::Store(store) => Some(store.as_str()),
+        Blocker::Held(_)
+        | Blocker::Trouble(_)
+        | Blocker::Verification { .. }
+        | Blocker::RollIncomplete(_)
+        | Blocker::InUse { .. }
+        | Blocker::UseUnknown
+        | Blocker::Quiet { .. }
+        | Blocker::Overlap { .. }
+        | Blocker::Target(_)
+        | Blocker::Brake { .. } => None,
+    }
+}
+
+/// Whom or what a phase waits for.
+pub(crate) fn blocker(blocker: &Blocker) -> String {
+    match blocker {
+        Blocker::Held(why) => format!("it is held: {}", hold(why)),
+        Blocker::Trouble(kind) => format!("the last try failed: {} [{}]", fault_kind(*kind), kind.code()),
+        Blocker::Verification { passes, needed } => {
+            format!("{passes} of {needed} rounds of verification passed in a row")
+        }
+        Blocker::Consumer { consumer, role: called } => format!("{} {consumer} has not acknowledged", role(*called)),
+        Blocker::RollIncomplete(called) => {
+            format!("nobody knows yet every {} who should be there", role(*called))
+        }
+        Blocker::Store(store) => format!("store {store} does not point to it yet"),
+        Blocker::InUse { uses } => format!("what retires is in use: {uses} seen"),
+        Blocker::UseUnknown => "nobody could look whether what retires is in use".to_owned(),
+        Blocker::Quiet { remaining } => format!("what retires must be seen unused for another {}", Span(*remaining)),
+        Blocker::Overlap { remaining } => format!("both generations stay valid for another {}", Span(*remaining)),
+        Blocker::Target(what) => format!("the target has to {what}"),
+        Blocker::Brake { remaining } => format!("the brake is held for another {}", Span(*remaining)),
+    }
+}
+
+/// One who is called in a role.
+pub(crate) const fn role(role: Role) -> &'static str {
+    match role {
+        Role::Verifier => "verifier",
+        Role::Presenter => "presenter",
+    }
+}
+
+/// What went wrong.
+pub(crate) const fn fault_kind(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Unreachable => "no connection",
+        FaultKind::TimedOut => "no answer in time",
+        FaultKind::Busy => "the other side takes no work for now",
+        FaultKind::Unauthenticated => "our own credential was refused",
+        FaultKind::NotPermitted => "our own credential lacks a right",
+        FaultKind::ReadOnly => "the endpoint cannot write",
+        FaultKind::Rejected => "the target's policy rejects the value",
+        FaultKind::Unfit => "the candidate cannot do what the current generation can",
+        FaultKind::Fenced => "a later change stands there already",
+        FaultKind::Conflict => "the store is at another version than expected",
+        FaultKind::Foreign => "what is there is not ours",
+        FaultKind::Missing => "what should be there is not",
+        FaultKind::Misconfigured => "the configuration asks for what cannot be",
+        FaultKind::Unsupported => "the other side cannot do this",
+        FaultKind::Corrupt => "stored data does not check out",
+        FaultKind::Storage => "no space, or the disk failed",
+        FaultKind::Bug => "an invariant of ours is broken",
+    }
+}
+
+/// Why an order or a start is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Denial {
+    /// One constant word.
+    pub(crate) code: &'static str,
+    /// In a sentence.
+    pub(crate) detail: &'static str,
+    /// The next step.
+    pub(crate) hint: &'static str,
+}
+
+/// A refusal in words.
+pub(crate) const fn refusal(refusal: Refusal) -> Denial {
+    let (code, detail, hint) = match refusal {
+        Refusal::NotLive => ("not_live", "there is no live rotation", "start one with `handover rotate`"),
+        Refusal::Live => ("live", "a rotation is live", "wait for it, or roll it back"),
+        Refusal::NoFreeSlot => {
+            ("no_free_slot", "no slot of the target is free for another generation", "let the live rotation end first")
+        }
+        Refusal::Held => ("held", "the rotation is held", "`handover resume` lets it go on"),
+        Refusal::NotHeld => ("not_held", "the rotation is not held", "`handover status` shows where it stands"),
+        Refusal::Stale => ("stale", "the rotation has moved on", "look again with `handover status`"),
+        Refusal::Touched => (
+            "touched",
+            "something outside may have been touched: it cannot be abandoned",
+            "`handover rollback` takes it back",
+        ),
+        Refusal::PastReturn => (
+            "past_return",
+            "the old generation is being forgotten: there is no way back",
+            "let it end, then start a new rotation with `handover rotate`",
+        ),
+        Refusal::AlreadyBack => ("already_back", "it is on its way back already", "wait for it"),
+        Refusal::NothingToReturnTo => (
+            "nothing_to_return_to",
+            "the group's first generation was published: there is nothing older to return to",
+            "let it end, then start a new rotation",
+        ),
+        Refusal::NotForceable => {
+            ("not_forceable", "what this phase waits for cannot be forced", "`handover status` shows for what it waits")
+        }
+    };
+    Denial { code, detail, hint }
+}
+
+/// An obstacle as one word.
+pub(crate) const fn obstacle_kind(obstacle: &Obstacle) -> &'static str {
+    match obstacle {
+        Obstacle::Live => "live",
+        Obstacle::NotBuilt(_) => "not_built",
+        Obstacle::Slots { .. } => "slots",
+        Obstacle::TargetDoesNotFence => "target_does_not_fence",
+        Obstacle::StoreDoesNotFence(_) => "store_does_not_fence",
+        Obstacle::NoStore => "no_store",
+        Obstacle::NoEvidence => "no_evidence",
+        Obstacle::QuietTooShort => "quiet_too_short",
+        Obstacle::Policy(_) => "policy",
+        Obstacle::Found(_) => "found",
+    }
+}
+
+/// An obstacle in words.
+pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
+    match obstacle {
+        Obstacle::Live => "a rotation of this group is live and cannot be superseded".to_owned(),
+        Obstacle::NotBuilt(kind) => format!("the strategy {} cannot be executed yet", strategy(*kind)),
+        Obstacle::Slots { needed, there } => format!("{needed} slots are needed and the target has {there}"),
+        Obstacle::TargetDoesNotFence => "the target cannot fence: a late write could kill a live credential".to_owned(),
+        Obstacle::StoreDoesNotFence(store) => {
+            format!("store {store} cannot fence: a late write could bring a revoked credential back")
+        }
+        Obstacle::NoStore => "the group has no store: nobody could fetch the new value".to_owned(),
+        Obstacle::NoEvidence => "the target does not show use: nothing can prove that the old one is unused".to_owned(),
+        Obstacle::QuietTooShort => {
+            "no presenter is declared, so quiet_min must be longer than fetch_to_load_max".to_owned()
+        }
+        Obstacle::Policy(words) => format!("policy: {words}"),
+        Obstacle::Found(fault) => fault.to_string(),
+    }
+}
+
+/// A strategy, as in the configuration.
+pub(crate) const fn strategy(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::Immediate => "immediate",
+        Strategy::Staged => "staged",
+        Strategy::DualWrite => "dual_write",
+        Strategy::BlueGreen => "blue_green",
+    }
+}
+
+/// What was learnt.
+pub(crate) fn fact(fact: &Fact) -> String {
+    match fact {
+        Fact::Sealed => "a candidate is minted and sealed".to_owned(),
+        Fact::Accepted(generation) => format!("the target accepts generation {generation}"),
+        Fact::LoggedIn(generation) => format!("a round of verification passed with generation {generation}"),
+        Fact::Refused(generation) => format!("the target refuses generation {generation}"),
+        Fact::Head { store, version: Some(version), ours: Some(publication) } => {
+            format!("store {store} is at {version}, which bears our publication {publication}")
+        }
+        Fact::Head { store, version: Some(version), ours: None } => {
+            format!("store {store} is at {version}, which is not ours")
+        }
+        Fact::Head { store, version: None, .. } => format!("store {store} holds nothing"),
+        Fact::Pointed { store, version } => format!("store {store} points to it, at {version}"),
+        Fact::Adoption { role: called, call } => {
+            let mut text = format!("{} roll:", role(*called));
+            if call.members.is_empty() {
+                text.push_str(" nobody is expected");
+            }
+            for (index, member) in call.members.iter().enumerate() {
+                let comma = if index == 0 { "" } else { "," };
+                let acked = member.acked.map_or_else(|| "nothing".to_owned(), |(acked, _)| acked.to_string());
+                // Writing to a string cannot fail.
+                let _ = write!(text, "{comma} {} has {acked}", member.consumer);
+            }
+            if !call.complete {
+                text.push_str("; the list is not complete");
+            }
+            text
+        }
+        Fact::Use(Tally::None) => "no use seen".to_owned(),
+        Fact::Use(Tally::Some(uses)) => format!("in use: {uses} seen"),
+        Fact::Use(Tally::Unknown) => "use unknown".to_owned(),
+        Fact::Released(generation) => format!("generation {generation} is released"),
+        Fact::Destroyed(generation) => format!("the target forgot generation {generation}"),
+        Fact::Revoked(generation) => format!("generation {generation} is revoked"),
+        Fact::SessionsEnded => "old sessions were ended".to_owned(),
+        Fact::Fault { effect, fault } => format!("{effect} failed: {fault}"),
+        Fact::Tick => "time passed".to_owned(),
+        Fact::Order(order) => format!("ordered: {}", order_word(*order)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handover_engine::history::{outcome_word, phase_word};
+
+    use super::*;
+
+    #[test]
+    fn the_documented_table_is_the_one_in_force() {
+        let page = include_str!("../../../docs/scenarios.md");
+        let gone = || std::collections::BTreeSet::new();
+        let phases = [
+            Phase::Stage,
+            Phase::Apply,
+            Phase::Destroy { gone: gone() },
+            Phase::Rollback(Undo::Release),
+            Phase::Rollback(Undo::Revoke { gone: gone() }),
+            Phase::Done(Outcome::Success),
+            Phase::Done(Outcome::RolledBack),
+            Phase::Done(Outcome::Abandoned),
+        ];
+        for phase in phases {
+            let name = if let Phase::Done(outcome) = phase {
+                format!("done ({})", outcome_word(outcome))
+            } else {
+                phase_word(&phase).to_owned()
+            };
+            let row = format!("| {name} | `{}` |", status(&phase).word());
+            assert!(page.contains(&row), "docs/scenarios.md lacks {row:?}");
+        }
+    }
+}
