@@ -162,3 +162,26 @@ fn what_a_creation_left_behind_is_no_hindrance() {
     let names: Vec<_> = content(&folder).into_iter().map(|(path, _)| path).collect();
     assert_eq!(names, [path]);
 }
+
+#[tokio::test]
+async fn an_inspection_sees_all_of_it_beside_the_holder_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    assert_eq!(inspect(&path, &sealer(1)).unwrap_err().kind, FaultKind::Missing);
+    assert!(content(&folder).is_empty());
+    let state = open(&path).unwrap();
+    fill(&state).await;
+    let found = inspect(&path, &sealer(1)).unwrap();
+    assert_eq!((found.chain.records, found.chain.broken, found.rows), (10, None, 19));
+    let epoch = state.lease().await.unwrap();
+    state.commit(step("a", epoch, 6)).await.expect("the holder is not disturbed");
+    drop(state);
+    let before = fs::read(&path).unwrap();
+    let found = inspect(&path, &sealer(1)).unwrap();
+    assert_eq!((found.chain.records, found.chain.broken), (11, None));
+    assert!(fs::read(&path).unwrap() == before, "an inspection changed the state");
+    let log = fs::metadata(folder.path().join("state.db-wal")).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "an inspection left something in the log");
+    fs::remove_file(&path).unwrap();
+    drop(open(&path).expect("an empty log is no hindrance to a new state"));
+}

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::chain;
-use handover_adapters::state::sqlite::Sqlite;
+use handover_adapters::state::sqlite::{Sqlite, inspect};
 use handover_core::port::{Answer, Commit, Consumers, Delivery, Entry, StateStore};
 use handover_core::{
     Candidate, ConsumerId, Epoch, Fault, Generation, GroupId, Publication, Reach, Role, Row, RowVersion, Timestamp,

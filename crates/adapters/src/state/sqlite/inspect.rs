@@ -18,8 +18,8 @@ pub struct Inspection {
     pub rows: u64,
 }
 
-/// Verifies the whole chain and every row of the state at `path`, in one snapshot. It takes no lock and writes nothing.
-/// Blocks.
+/// Verifies the whole chain and every row of the state at `path`, in one snapshot. It takes no lock and changes
+/// nothing of the state; SQLite may leave an empty log and its index beside the file. Blocks.
 ///
 /// # Errors
 /// `Missing` if there is no state. `Corrupt` names the first row that does not hold, or says that the master key is

@@ -42,7 +42,8 @@ pub(super) fn look(path: &Path) -> Result<Found, Fault> {
     let read = match File::open(path).and_then(|mut file| read_up_to(&mut file, &mut header)) {
         Ok(read) => read,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if beside_dash(path, "wal").exists() {
+            // An empty log holds nothing: whoever only reads may leave one.
+            if fs::metadata(beside_dash(path, "wal")).is_ok_and(|log| log.len() > 0) {
                 return Err(corrupt(format!(
                     "the state {shown} is gone, and the part of it that was not merged yet ({shown}-wal) is still there"
                 )));
