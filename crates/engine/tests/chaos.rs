@@ -1,7 +1,11 @@
 //! Long runs in which everything goes wrong at random: lost replies, hangs, late writes, deaths, second engines, orders.
 //! Whatever happened, what is published logs in at every moment, and once the world heals the group comes to rest.
 
-#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test ends where it cannot go on, and says at which seed"
+)]
 
 mod common;
 
