@@ -41,6 +41,10 @@ async fn edits_of_history_are_found_at_their_position() {
         edit(&path, sql);
         let broken = state.verify_chain().await.unwrap().broken.unwrap_or_else(|| panic!("{what} went unnoticed"));
         assert_eq!(broken.position, position, "{what}: {}", broken.why);
+        if what != "cut" {
+            let fault = state.records(0, 100).await.expect_err("it would be handed to a sink");
+            assert_eq!(fault.kind, FaultKind::Corrupt, "{what}");
+        }
         drop(state);
         let fault = open(&path).err().unwrap_or_else(|| panic!("{what}: a file with a broken history was opened"));
         assert_eq!(fault.kind, FaultKind::Corrupt);

@@ -12,9 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::guard::{GroupColumns, candidate_key, cursor_mac};
 use super::trouble::{Stop, corrupt, read_int};
+use super::verify;
 use super::writer::lost;
 use crate::seal::{Integrity, Place, Purpose, Sealer};
-use crate::state::rows;
+use crate::state::{chain, rows};
 
 /// The most that one call lists, whatever it asks for.
 const LIST_MAX: usize = 100_000;
@@ -128,22 +129,33 @@ impl Reader {
         Ok(Some(self.sealer.open_key(group, &wrapped)?.open(place, &sealed)?))
     }
 
+    /// Reads a page of history, and follows its links: what was edited is not handed to any sink.
     pub(super) fn records(&self, after: u64, limit: usize) -> Result<Vec<Record>, Stop> {
         // A position that no record can have: there is nothing after it.
-        let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
-        let mut statement = self.connection.prepare_cached(
+        let Ok(start) = i64::try_from(after) else { return Ok(Vec::new()) };
+        let transaction = self.connection.unchecked_transaction()?;
+        let mut statement = transaction.prepare_cached(
             "SELECT position, group_name, at, body, hash FROM records WHERE position > ?1 ORDER BY position LIMIT ?2",
         )?;
-        let mut rows = statement.query(params![after, limit.min(LIST_MAX)])?;
-        let mut records = Vec::new();
+        let mut rows = statement.query(params![start, limit.min(LIST_MAX)])?;
+        let (mut records, mut previous) = (Vec::new(), None);
         while let Some(row) = rows.next()? {
-            records.push(Record {
+            let record = Record {
                 position: read_int(row.get(0)?)?,
                 group: group(&row.get::<_, String>(1)?)?,
                 at: Timestamp(row.get(2)?),
                 body: row.get(3)?,
                 hash: hex::encode(row.get::<_, Vec<u8>>(4)?),
-            });
+            };
+            let before = match previous {
+                Some(hash) => hash,
+                None => verify::hash_at(&transaction, start)?.unwrap_or(chain::START),
+            };
+            let position = after + records.len() as u64 + 1;
+            let hash = chain::follows(&before, position, &record)
+                .ok_or_else(|| corrupt(format!("the history breaks at position {position}")))?;
+            previous = Some(hash);
+            records.push(record);
         }
         Ok(records)
     }

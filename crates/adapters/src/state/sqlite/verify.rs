@@ -66,7 +66,7 @@ pub(super) fn chain(connection: &Connection, integrity: &Integrity, from: i64) -
     found(None)
 }
 
-fn hash_at(connection: &Connection, position: i64) -> Result<Option<chain::Hash>, Stop> {
+pub(super) fn hash_at(connection: &Connection, position: i64) -> Result<Option<chain::Hash>, Stop> {
     if position == 0 {
         return Ok(None);
     }

@@ -36,7 +36,8 @@ pub fn rows() -> Vec<Row> {
                 elapsed: waited(number),
                 entered_at: Timestamp(-1),
                 hold,
-                trouble: (!number.is_multiple_of(4)).then(|| faults[usize::try_from(number).unwrap_or(0) % faults.len()]),
+                trouble: (!number.is_multiple_of(4))
+                    .then(|| faults[usize::try_from(number).unwrap_or(0) % faults.len()]),
                 cause: causes[usize::try_from(number).unwrap_or(0) % causes.len()],
             }),
         });
