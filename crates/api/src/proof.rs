@@ -134,12 +134,13 @@ mod tests {
         Secret::from_text("correct horse battery staple".to_owned())
     }
 
-    /// Computed with Python's `hmac` and `hashlib` from the description above, not with this code.
+    /// Computed with the Python of `docs/http-api.md`, not with this code.
     #[test]
     fn known_answer() {
         let nonce = Nonce(std::array::from_fn(|index| u8::try_from(index).unwrap()));
         let proof = claim(&nonce).prove(&value());
         assert_eq!(format!("{proof:?}"), "92e73fcb355201ca19e0ee310f3a3053cea18713c8b9e7b01b111fc6e21c919a");
+        assert!(include_str!("../../../docs/http-api.md").contains(&format!("{proof:?}")));
     }
 
     #[test]

@@ -22,8 +22,6 @@ pub(crate) struct Assembly {
     pub(crate) service: Service,
     /// The engine's handle.
     pub(crate) engine: Handle,
-    /// The state, which is also the roll of consumers.
-    pub(crate) state: Arc<Sqlite>,
     /// The embedded store.
     pub(crate) store: Embedded,
 }
@@ -46,7 +44,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
         }
         state.set_complete(&group.name, true).await?;
     }
-    Ok(Assembly { service, engine, state, store })
+    Ok(Assembly { service, engine, store })
 }
 
 /// Reads the master key and derives what is needed.

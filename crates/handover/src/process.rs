@@ -14,6 +14,15 @@ pub(crate) fn harden() -> Result<(), Failure> {
         .map_err(|_| Failure::error("core dumps cannot be turned off; a dump would hold secrets"))
 }
 
+/// As many descriptors as the administrator allows: each watch stream holds one.
+pub(crate) fn raise_descriptors() {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    if raised.is_err() {
+        tracing::warn!(current = limit.current, "the limit on descriptors could not be raised");
+    }
+}
+
 /// The log goes to standard error.
 pub(crate) fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_env(environment::LOG).unwrap_or_else(|_| EnvFilter::new("info"));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use handover_adapters::seal::MasterKey;
+use handover_core::FaultKind;
 
 use crate::cli::Init;
 use crate::config;
@@ -24,8 +25,15 @@ pub(crate) fn run(arguments: &Init, printer: &Printer) -> Result<(), Failure> {
         return Err(Failure::refused(format!("{} is there already", config.display()))
             .hint("nothing was changed; name another directory, or go on with `handover check`"));
     }
-    // The key first: a configuration without its key could be served by accident with another one.
-    MasterKey::create(&key)?;
+    // The key first: a configuration without its key could be served by accident with another one. A key without a
+    // configuration is what an `init` that died on the way left behind, or one that was restored: it stays as it is.
+    if let Err(fault) = MasterKey::create(&key) {
+        if fault.kind != FaultKind::Conflict {
+            return Err(fault.into());
+        }
+        MasterKey::read(&key)?;
+        printer.say(&format!("{} was there already, and stays as it is.", key.display()));
+    }
     if !file::create(&config, EXAMPLE, 0o644)? {
         return Err(Failure::refused(format!("{} appeared meanwhile", config.display())));
     }
@@ -77,6 +85,18 @@ mod tests {
         let before = std::fs::read(&config.master_key).unwrap();
         assert!(run(&arguments, &printer).is_err());
         assert_eq!(std::fs::read(&config.master_key).unwrap(), before);
+    }
+
+    #[test]
+    fn an_init_that_died_before_the_configuration_goes_on_with_its_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let arguments = Init { directory: directory.path().to_owned() };
+        let key = directory.path().join(MASTER_KEY);
+        MasterKey::create(&key).unwrap();
+        let before = std::fs::read(&key).unwrap();
+        run(&arguments, &Printer::new(Output::Text)).unwrap();
+        assert_eq!(std::fs::read(&key).unwrap(), before);
+        assert!(directory.path().join(config::FILE).exists());
     }
 
     #[test]

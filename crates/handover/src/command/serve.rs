@@ -11,24 +11,26 @@ use crate::assembly::{Assembly, assemble};
 use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::process;
 use crate::server::{self, Announcer, App, News};
 use crate::tokens::Tokens;
 
 pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     let config = Config::load(&arguments.config)?;
     check::look(&config)?;
+    process::raise_descriptors();
     let mut signals = Signals::new()?;
     // Before the lease is taken: a second server on one address must not make the first one lose its lease.
     let listener = TcpListener::bind(config.listen).await.map_err(|error| {
         Failure::error(format!("cannot listen on {}: {}", config.listen, error.kind()))
             .hint("another server may run there; set `listen` in the configuration")
     })?;
-    let Assembly { service, engine, state, store } = assemble(&config).await?;
+    let Assembly { service, engine, store } = assemble(&config).await?;
     let drain = watch::Sender::new(false);
-    let news = News::start(&*state).await?;
+    let news = News::start(&engine).await?;
     let announcer = Announcer {
         events: engine.events(),
-        state: state.clone(),
+        engine: engine.clone(),
         store: store.clone(),
         groups: config.groups.iter().map(|group| group.name.clone()).collect(),
         news: news.clone(),
@@ -36,7 +38,6 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     let app = Arc::new(App {
         engine,
         store,
-        consumers: state,
         tokens: Tokens::open(&config.tokens)?,
         groups: config.groups.iter().map(|group| (group.name.clone(), group.clone())).collect(),
         news,

@@ -32,7 +32,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Resul
     let called = configured.called();
     for (role, called) in [(Role::Verifier, called.verifiers), (Role::Presenter, called.presenters)] {
         if called {
-            calls.push((role, app.consumers.roll_call(&group, role).await?));
+            calls.push((role, app.engine.roll_call(&group, role).await?));
         }
     }
     Ok(Json(view::group(&found.row, &found.wants, configured.target.kind().as_str(), &calls)))

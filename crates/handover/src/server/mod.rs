@@ -23,7 +23,6 @@ use axum::routing::{MethodRouter, get, post};
 use handover_adapters::store::embedded::Embedded;
 use handover_api::path;
 use handover_core::GroupId;
-use handover_core::port::Consumers;
 use handover_engine::Handle;
 use tokio::sync::watch::Receiver;
 
@@ -47,8 +46,6 @@ pub(crate) struct App {
     pub(crate) engine: Handle,
     /// What consumers fetch from.
     pub(crate) store: Embedded,
-    /// Who is expected, and what was delivered.
-    pub(crate) consumers: Arc<dyn Consumers>,
     /// Who may ask.
     pub(crate) tokens: Tokens,
     /// The configured groups.

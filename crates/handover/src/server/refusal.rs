@@ -8,8 +8,8 @@ use handover_api::{MEDIA_TYPE, Problem};
 use handover_core::{Fault, FaultKind, GroupId, Refusal};
 use handover_engine::{OrderRefused, StartRefused};
 
-use super::view;
 use crate::tokens::Grant;
+use crate::words::{self, Denial};
 
 /// A refusal on its way to the client.
 #[derive(Debug)]
@@ -136,7 +136,7 @@ impl From<StartRefused> for Refused {
         match refused {
             StartRefused::UnknownGroup(group) => Self::not_bound(&group),
             StartRefused::Obstacles(obstacles) => {
-                let words: Vec<String> = obstacles.iter().map(view::obstacle).collect();
+                let words: Vec<String> = obstacles.iter().map(words::obstacle).collect();
                 Self::new(
                     409,
                     "obstacles",
@@ -177,39 +177,7 @@ impl From<OrderRefused> for Refused {
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        let (code, detail, hint) = match refusal {
-            Refusal::NotLive => ("not_live", "there is no live rotation", "start one with `handover rotate`"),
-            Refusal::Live => ("live", "a rotation is live", "wait for it, or roll it back"),
-            Refusal::NoFreeSlot => (
-                "no_free_slot",
-                "no slot of the target is free for another generation",
-                "let the live rotation end first",
-            ),
-            Refusal::Held => ("held", "the rotation is held", "`handover resume` lets it go on"),
-            Refusal::NotHeld => ("not_held", "the rotation is not held", "`handover status` shows where it stands"),
-            Refusal::Stale => ("stale", "the rotation has moved on", "look again with `handover status`"),
-            Refusal::Touched => (
-                "touched",
-                "something outside may have been touched: it cannot be abandoned",
-                "`handover rollback` takes it back",
-            ),
-            Refusal::PastReturn => (
-                "past_return",
-                "the old generation is being forgotten: there is no way back",
-                "let it end, then start a new rotation with `handover rotate`",
-            ),
-            Refusal::AlreadyBack => ("already_back", "it is on its way back already", "wait for it"),
-            Refusal::NothingToReturnTo => (
-                "nothing_to_return_to",
-                "the group's first generation was published: there is nothing older to return to",
-                "let it end, then start a new rotation",
-            ),
-            Refusal::NotForceable => (
-                "not_forceable",
-                "what this phase waits for cannot be forced",
-                "`handover status` shows for what it waits",
-            ),
-        };
+        let Denial { code, detail, hint } = words::refusal(refusal);
         Self::new(409, code, "The rotation's state does not allow it", detail, hint)
     }
 }

@@ -87,7 +87,7 @@ pub(crate) async fn acknowledge(
     if !configured.roles(&caller.identity).contains(&role) {
         return Err(Refused::bad_request("this consumer is not declared in this role"));
     }
-    let delivery = app.consumers.delivery(&group, &caller.identity, &ack.nonce.0).await?;
+    let delivery = app.engine.delivery(&group, &caller.identity, &ack.nonce.0).await?;
     let fits = |delivery: &Delivery| {
         delivery.publication == Publication(ack.publication) && delivery.generation == Generation(ack.generation)
     };

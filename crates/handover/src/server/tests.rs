@@ -59,12 +59,11 @@ impl Rig {
         let (_, engine) = Service::new(Options::default(), ports, Vec::new()).await.unwrap();
         let drain = watch::Sender::new(false);
         let app = Arc::new(App {
+            news: News::start(&engine).await.unwrap(),
             engine,
             store,
-            consumers: state.clone(),
             tokens: Tokens::open(&config.tokens).unwrap(),
             groups: config.groups.iter().map(|group| (group.name.clone(), group.clone())).collect(),
-            news: News::start(&*state).await.unwrap(),
             drain: drain.subscribe(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -223,6 +222,22 @@ async fn only_health_is_public_and_only_consumers_touch_values() {
     for route in table().iter().filter(|route| [path::SECRET, path::ACK].contains(&route.path)) {
         assert_eq!(route.rule, Rule::Consumer, "{}", route.path);
     }
+}
+
+#[test]
+fn the_page_lists_every_route_with_its_rule_and_no_other() {
+    let page = include_str!("../../../../docs/http-api.md");
+    for Route { method, path, rule, .. } in table() {
+        let whom = match rule {
+            Rule::Public => "everybody",
+            Rule::Consumer => "consumer",
+            Rule::Operator => "operator",
+            Rule::Anyone => "consumer, operator",
+        };
+        let row = format!("| {method} | `{path}` | {whom} |");
+        assert!(page.contains(&row), "docs/http-api.md lacks {row}");
+    }
+    assert_eq!(page.lines().filter(|line| line.contains("| `/v1/")).count(), table().len());
 }
 
 #[tokio::test]

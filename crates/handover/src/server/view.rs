@@ -2,10 +2,12 @@
 
 use handover_api as api;
 use handover_core::{
-    Blocker, Cause, ConsumerId, Member, Obstacle, Occupant, Outcome, Phase, Plan, Reach, Role, RollCall, Rotation, Row,
-    Strategy, Timestamp, Wants,
+    Blocker, Member, Obstacle, Occupant, Plan, Reach, Role, RollCall, Rotation, Row, Timestamp, Wants,
 };
-use handover_engine::history::{hold_words, phase_word};
+use handover_engine::history::phase_word;
+
+use crate::config::duration::Span;
+use crate::words;
 
 /// A group as it stands.
 pub(crate) fn group(row: &Row, wants: &Wants, target: &str, calls: &[(Role, RollCall)]) -> api::GroupStatus {
@@ -29,26 +31,8 @@ pub(crate) fn summary(row: &Row) -> api::GroupSummary {
         group: row.group.to_string(),
         generation: row.current.map(|current| current.generation.0),
         publication: row.publication.0,
-        status: rotation.map(|rotation| status(&rotation.phase)),
+        status: rotation.map(|rotation| words::status(&rotation.phase)),
         phase: rotation.map(|rotation| phase_word(&rotation.phase).to_owned()),
-    }
-}
-
-/// The published table from phases to statuses.
-pub(crate) const fn status(phase: &Phase) -> api::Status {
-    match phase {
-        Phase::Stage => api::Status::Pending,
-        Phase::Verify { .. } => api::Status::Verifying,
-        Phase::Apply
-        | Phase::Publish { .. }
-        | Phase::Propagate { .. }
-        | Phase::Drain { .. }
-        | Phase::Disable { .. }
-        | Phase::Destroy { .. }
-        | Phase::Rollback(_) => api::Status::InProgress,
-        Phase::Done(Outcome::Success) => api::Status::Success,
-        Phase::Done(Outcome::RolledBack) => api::Status::RolledBack,
-        Phase::Done(Outcome::Abandoned) => api::Status::Failed,
     }
 }
 
@@ -58,10 +42,10 @@ fn rotation(rotation: &Rotation, wants: &Wants) -> api::RotationView {
         to: occupant(rotation.to),
         owed: rotation.owed.iter().copied().map(occupant).collect(),
         phase: phase_word(&rotation.phase).to_owned(),
-        status: status(&rotation.phase),
-        hold: rotation.hold.as_ref().map(hold_words),
+        status: words::status(&rotation.phase),
+        hold: rotation.hold.as_ref().map(|hold| words::hold_kind(hold).to_owned()),
         trouble: rotation.trouble.map(|kind| kind.code().to_owned()),
-        cause: rotation.cause.map(|cause| cause_word(cause).to_owned()),
+        cause: rotation.cause.map(|cause| words::cause_kind(cause).to_owned()),
         waiting_for: wants.waiting_for.iter().map(blocker).collect(),
         entered_at: time(rotation.entered_at),
         elapsed_ms: milliseconds(rotation.elapsed.total),
@@ -116,15 +100,6 @@ pub(crate) const fn core_reach(reach: api::Reach) -> Option<Reach> {
     }
 }
 
-const fn cause_word(cause: Cause) -> &'static str {
-    match cause {
-        Cause::Ordered => "ordered",
-        Cause::Unfit => "unfit",
-        Cause::Deadline => "deadline",
-        Cause::Abandoned => "abandoned",
-    }
-}
-
 fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |at| at.to_string())
 }
@@ -134,47 +109,30 @@ fn milliseconds(duration: std::time::Duration) -> u64 {
 }
 
 fn blocker(blocker: &Blocker) -> api::WaitingFor {
-    let waiting =
-        |kind: &str, text: String| api::WaitingFor { kind: kind.to_owned(), text, subject: None, remaining_ms: None };
-    let longer = |kind: &str, text: &str, remaining: std::time::Duration| api::WaitingFor {
-        remaining_ms: Some(milliseconds(remaining)),
-        ..waiting(kind, format!("{text} for another {:.1} s", remaining.as_secs_f64()))
+    let remaining = match blocker {
+        Blocker::Quiet { remaining } | Blocker::Overlap { remaining } | Blocker::Brake { remaining } => {
+            Some(*remaining)
+        }
+        Blocker::Held(_)
+        | Blocker::Trouble(_)
+        | Blocker::Verification { .. }
+        | Blocker::Consumer { .. }
+        | Blocker::RollIncomplete(_)
+        | Blocker::Store(_)
+        | Blocker::InUse { .. }
+        | Blocker::UseUnknown
+        | Blocker::Target(_) => None,
     };
-    match blocker {
-        Blocker::Held(hold) => waiting("held", format!("it is held: {}", hold_words(hold))),
-        Blocker::Trouble(kind) => waiting("trouble", format!("the last try failed [{}]", kind.code())),
-        Blocker::Verification { passes, needed } => {
-            waiting("verification", format!("{passes} of {needed} rounds of verification passed in a row"))
-        }
-        Blocker::Consumer { consumer, role } => waiting_consumer(consumer, *role),
-        Blocker::RollIncomplete(called) => {
-            waiting("roll_incomplete", format!("nobody knows yet every {} who should be there", role(*called).word()))
-        }
-        Blocker::Store(store) => api::WaitingFor {
-            subject: Some(store.to_string()),
-            ..waiting("store", format!("store {store} does not point to it yet"))
-        },
-        Blocker::InUse { uses } => waiting("in_use", format!("{uses} uses of what retires were seen")),
-        Blocker::UseUnknown => waiting("use_unknown", "nobody could look whether what retires is in use".to_owned()),
-        Blocker::Quiet { remaining } => longer("quiet", "what retires must be seen unused", *remaining),
-        Blocker::Overlap { remaining } => longer("overlap", "both generations stay valid", *remaining),
-        Blocker::Target(what) => waiting("target", format!("the target has to {what}")),
-        Blocker::Brake { remaining } => longer("brake", "the brake is held", *remaining),
-    }
-}
-
-fn waiting_consumer(consumer: &ConsumerId, called: Role) -> api::WaitingFor {
     api::WaitingFor {
-        kind: "consumer".to_owned(),
-        text: format!("{} {consumer} has not acknowledged", role(called).word()),
-        subject: Some(consumer.to_string()),
-        remaining_ms: None,
+        kind: words::blocker_kind(blocker).to_owned(),
+        text: words::blocker(blocker),
+        subject: words::blocker_subject(blocker).map(str::to_owned),
+        remaining_ms: remaining.map(milliseconds),
     }
 }
 
 /// What a rotation would do.
 pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
-    let seconds = |duration: std::time::Duration| format!("{} s", duration.as_secs_f64());
     let stores: Vec<&str> = plan.stores.iter().map(handover_core::StoreId::as_str).collect();
     let verifiers = if plan.verifiers { ", and every verifier must acknowledge" } else { "" };
     let propagate = if plan.presenters {
@@ -192,19 +150,16 @@ pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
             "drain",
             format!(
                 "wait until the old one was seen unused for {} and both were valid for {}",
-                seconds(plan.quiet_min),
-                seconds(plan.overlap_min)
+                Span(plan.quiet_min),
+                Span(plan.overlap_min)
             ),
         ),
-        (
-            "disable",
-            format!("make the target refuse the old one, reversibly, and watch for {}", seconds(plan.brake_for)),
-        ),
+        ("disable", format!("make the target refuse the old one, reversibly, and watch for {}", Span(plan.brake_for))),
         ("destroy", "make the target forget the old one: from here there is no way back".to_owned()),
     ];
     api::PlanView {
         group: group.to_owned(),
-        strategy: strategy_word(plan.strategy).to_owned(),
+        strategy: words::strategy(plan.strategy).to_owned(),
         steps: steps.into_iter().map(|(phase, text)| api::PlanStep { phase: phase.to_owned(), text }).collect(),
         policy_digest: plan.policy_digest.clone(),
         obstacles: Vec::new(),
@@ -218,42 +173,15 @@ pub(crate) fn obstacles(group: &str, policy_digest: &str, obstacles: &[Obstacle]
         strategy: String::new(),
         steps: Vec::new(),
         policy_digest: policy_digest.to_owned(),
-        obstacles: obstacles.iter().map(obstacle).collect(),
-    }
-}
-
-/// An obstacle in words.
-pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
-    match obstacle {
-        Obstacle::Live => "a rotation of this group is live and cannot be superseded".to_owned(),
-        Obstacle::NotBuilt(strategy) => format!("the strategy {} cannot be executed yet", strategy_word(*strategy)),
-        Obstacle::Slots { needed, there } => format!("{needed} slots are needed and the target has {there}"),
-        Obstacle::TargetDoesNotFence => "the target cannot fence: a late write could kill a live credential".to_owned(),
-        Obstacle::StoreDoesNotFence(store) => {
-            format!("store {store} cannot fence: a late write could bring a revoked credential back")
-        }
-        Obstacle::NoStore => "the group has no store: nobody could fetch the new value".to_owned(),
-        Obstacle::NoEvidence => "the target does not show use: nothing can prove that the old one is unused".to_owned(),
-        Obstacle::QuietTooShort => {
-            "no presenter is declared, so quiet_min must be longer than fetch_to_load_max".to_owned()
-        }
-        Obstacle::Policy(words) => format!("policy: {words}"),
-        Obstacle::Found(fault) => fault.to_string(),
-    }
-}
-
-const fn strategy_word(strategy: Strategy) -> &'static str {
-    match strategy {
-        Strategy::Immediate => "immediate",
-        Strategy::Staged => "staged",
-        Strategy::DualWrite => "dual_write",
-        Strategy::BlueGreen => "blue_green",
+        obstacles: obstacles.iter().map(words::obstacle).collect(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use handover_core::ConsumerId;
 
     use super::*;
 

@@ -13,10 +13,10 @@ use axum::response::sse::{Event, Sse};
 use futures_util::Stream;
 use handover_adapters::store::embedded::Embedded;
 use handover_api::{HEARTBEAT_S, LAST_EVENT_ID, Published, WatchEvent};
-use handover_core::port::{SecretStore as _, StateStore};
+use handover_core::port::SecretStore as _;
 use handover_core::{Fault, GroupId, Phase, Row, Undo};
-use handover_engine::history::{hold_words, phase_word};
-use handover_engine::{self as engine, Happening};
+use handover_engine::history::phase_word;
+use handover_engine::{self as engine, Handle, Happening};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast};
@@ -25,8 +25,8 @@ use tokio::time::{Interval, MissedTickBehavior};
 use super::App;
 use super::auth::Asking;
 use super::refusal::Refused;
-use super::view;
 use crate::tokens::Caller;
+use crate::words;
 
 /// The most streams at a time.
 const STREAMS_MAX: usize = 1_024;
@@ -55,8 +55,8 @@ pub(crate) struct News {
 
 impl News {
     /// Finds out how far the history got.
-    pub(crate) async fn start(state: &dyn StateStore) -> Result<Self, Fault> {
-        let position = last_position(state).await?;
+    pub(crate) async fn start(engine: &Handle) -> Result<Self, Fault> {
+        let position = last_position(engine).await?;
         Ok(Self {
             items: broadcast::Sender::new(NEWS_MAX),
             position: Arc::new(AtomicU64::new(position)),
@@ -77,16 +77,16 @@ impl News {
 }
 
 /// The newest position, in a few dozen looks: positions have no gaps, so it can be searched for.
-async fn last_position(state: &dyn StateStore) -> Result<u64, Fault> {
+async fn last_position(engine: &Handle) -> Result<u64, Fault> {
     let mut above = 1_u64;
-    while !state.records(above - 1, 1).await?.is_empty() {
+    while !engine.records(above - 1, 1).await?.is_empty() {
         above = above.saturating_mul(2);
     }
     // There is a record at each position up to `low`, and none from `above` on.
     let mut low = above / 2;
     while low + 1 < above {
         let middle = low + (above - low) / 2;
-        if state.records(middle - 1, 1).await?.is_empty() {
+        if engine.records(middle - 1, 1).await?.is_empty() {
             above = middle;
         } else {
             low = middle;
@@ -99,8 +99,8 @@ async fn last_position(state: &dyn StateStore) -> Result<u64, Fault> {
 pub(crate) struct Announcer {
     /// What happens in the engine, from before the server answers.
     pub(crate) events: broadcast::Receiver<engine::Event>,
-    /// The history.
-    pub(crate) state: Arc<dyn StateStore>,
+    /// The engine, for its history.
+    pub(crate) engine: Handle,
     /// What is published.
     pub(crate) store: Embedded,
     /// All configured groups.
@@ -118,7 +118,10 @@ impl Announcer {
             match self.events.recv().await {
                 Ok(engine::Event { group, happening: Happening::Committed { row, advanced }, .. }) => {
                     self.catch_up().await;
-                    let hold = row.live().and_then(|rotation| rotation.hold.as_ref()).map(hold_words);
+                    let hold = row
+                        .live()
+                        .and_then(|rotation| rotation.hold.as_ref())
+                        .map(|hold| words::hold_kind(hold).to_owned());
                     let held_anew = told_hold.insert(group.clone(), hold.clone()).unwrap_or_default() != hold;
                     if advanced || held_anew {
                         self.tell_phase(&row, hold);
@@ -141,7 +144,7 @@ impl Announcer {
     async fn catch_up(&self) {
         loop {
             // A position that is learnt late does no harm: it is a cursor, and every stream begins with a snapshot.
-            let Ok(records) = self.state.records(self.news.position(), RECORDS_MAX).await else { return };
+            let Ok(records) = self.engine.records(self.news.position(), RECORDS_MAX).await else { return };
             if let Some(last) = records.last() {
                 self.news.position.fetch_max(last.position, Ordering::SeqCst);
             }
@@ -159,7 +162,7 @@ impl Announcer {
                 group: row.group.to_string(),
                 generation: rotation.to.generation.0,
                 phase: phase_word(&rotation.phase).to_owned(),
-                status: view::status(&rotation.phase),
+                status: words::status(&rotation.phase),
                 hold,
             },
         );
