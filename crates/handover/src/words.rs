@@ -309,32 +309,71 @@ pub(crate) fn fact(fact: &Fact) -> String {
 
 #[cfg(test)]
 mod tests {
-    use handover_engine::history::{outcome_word, phase_word};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use handover_core::{Pointers, Roll, StoreId, Waited};
+    use handover_engine::history::phase_word;
 
     use super::*;
 
+    /// The cells of a table's rows on a page.
+    fn rows(page: &str) -> Vec<Vec<&str>> {
+        page.lines()
+            .filter(|line| line.starts_with("| "))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect()
+    }
+
     #[test]
     fn the_documented_table_is_the_one_in_force() {
-        let page = include_str!("../../../docs/scenarios.md");
-        let gone = || std::collections::BTreeSet::new();
+        let rows = rows(include_str!("../../../docs/phases.md"));
+        let documented = |name: &str| -> Vec<&str> {
+            let named = |row: &&Vec<&str>| row[0].split(", ").any(|word| word.eq_ignore_ascii_case(name));
+            rows.iter().filter(named).map(|row| row[row.len() - 1].trim_matches('`')).collect()
+        };
         let phases = [
             Phase::Stage,
             Phase::Apply,
-            Phase::Destroy { gone: gone() },
+            Phase::Verify { passes: 0, reapply: false, verifiers: Roll::All },
+            Phase::Publish { pointers: Pointers(BTreeMap::new()) },
+            Phase::Propagate { presenters: Roll::All },
+            Phase::Drain {
+                quiet: Waited::default(),
+                tally: Tally::Unknown,
+                overlap: Waited::default(),
+                presenters: Roll::All,
+            },
+            Phase::Disable { refused: BTreeSet::new(), held: Waited::default(), presenters: Roll::All },
+            Phase::Destroy { gone: BTreeSet::new() },
             Phase::Rollback(Undo::Release),
-            Phase::Rollback(Undo::Revoke { gone: gone() }),
-            Phase::Done(Outcome::Success),
-            Phase::Done(Outcome::RolledBack),
-            Phase::Done(Outcome::Abandoned),
+            Phase::Rollback(Undo::Unpublish { pointers: Pointers(BTreeMap::new()) }),
+            Phase::Rollback(Undo::Return { presenters: Roll::All }),
+            Phase::Rollback(Undo::Quiet { quiet: Waited::default(), tally: Tally::Unknown, presenters: Roll::All }),
+            Phase::Rollback(Undo::Revoke { gone: BTreeSet::new() }),
         ];
         for phase in phases {
-            let name = if let Phase::Done(outcome) = phase {
-                format!("done ({})", outcome_word(outcome))
-            } else {
-                phase_word(&phase).to_owned()
-            };
-            let row = format!("| {name} | `{}` |", status(&phase).word());
-            assert!(page.contains(&row), "docs/scenarios.md lacks {row:?}");
+            assert_eq!(documented(phase_word(&phase)), [status(&phase).word()], "{phase:?}");
+        }
+        let outcomes = [Outcome::Success, Outcome::RolledBack, Outcome::Abandoned];
+        let ends: Vec<&str> = outcomes.iter().map(|outcome| status(&Phase::Done(*outcome)).word()).collect();
+        assert_eq!(documented("done"), ends);
+    }
+
+    #[test]
+    fn every_hold_is_documented() {
+        let rows = rows(include_str!("../../../docs/phases.md"));
+        let holds = [
+            Hold::Ordered,
+            Hold::Drift(StoreId::parse("a").unwrap()),
+            Hold::CandidatesSpent,
+            Hold::Unfit,
+            Hold::Deadline,
+            Hold::ForceWanted,
+        ];
+        for held in holds {
+            let kind = format!("`{}`", hold_kind(&held));
+            assert!(rows.iter().any(|row| row[0] == kind), "docs/phases.md lacks {kind}");
+            assert!(hold(&held).contains("resume"), "every hold says what ends it");
         }
     }
 }

@@ -95,3 +95,16 @@ fn a_wrong_file_says_where_and_what_was_meant() {
     let ran = sim(&folder.path().join("absent.txt"));
     assert_eq!(ran.exit, 2, "{}", ran.errors);
 }
+
+#[test]
+fn machines_read_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("one.txt");
+    std::fs::write(&file, "group g\nexpect accepted 1\nexpect no harm\n").unwrap();
+    let ran =
+        Command::new(env!("CARGO_BIN_EXE_handover")).args(["sim", "--output", "json"]).arg(&file).output().unwrap();
+    assert_eq!(ran.status.code(), Some(0));
+    let read: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!((&read["held"], &read["expectations"]), (&true.into(), &2.into()));
+    assert_eq!(read["lines"][0], "> group g");
+}

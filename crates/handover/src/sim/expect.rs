@@ -1,12 +1,28 @@
 //! Whether something is as a scenario expects it.
 
-use handover_core::{Blocker, Generation, Occupant, Phase};
+use handover_core::{Blocker, ConsumerId, Generation, Occupant, Phase, StoreId};
 use handover_engine::history::{outcome_word, phase_word};
 
 use super::group::Group;
 use super::script::{Expectation, Published};
 use super::world::Content;
 use crate::words;
+
+/// Kinds of blockers, as [`words::blocker_kind`] gives them.
+const BLOCKERS: &[&str] = &[
+    "held",
+    "trouble",
+    "verification",
+    "consumer",
+    "roll_incomplete",
+    "store",
+    "in_use",
+    "use_unknown",
+    "quiet",
+    "overlap",
+    "target",
+    "brake",
+];
 
 impl Group {
     /// Whether something is as expected; what was seen instead if not.
@@ -84,6 +100,40 @@ impl Group {
         }
     }
 
+    /// Whether an expectation names what there is; `Err`: what it names, and what is known. A name that is not there
+    /// would hold for ever where something is expected not to be.
+    pub(super) fn names_what_is_there(&self, expectation: &Expectation) -> Result<(), (String, String)> {
+        let stores = || self.world.shelves.keys().map(StoreId::as_str);
+        let consumers = || self.world.consumers.keys().map(ConsumerId::as_str);
+        let among = |name: &str, known: Vec<&str>| {
+            if known.contains(&name) { Ok(()) } else { Err((format!("there is no `{name}`"), known.join(", "))) }
+        };
+        match expectation {
+            Expectation::Waiting { what, .. } => {
+                among(what, consumers().chain(stores()).chain(BLOCKERS.iter().copied()).collect())
+            }
+            Expectation::Harm(name) => among(name, consumers().chain(stores()).chain(["target"]).collect()),
+            Expectation::Store(store, _) => among(store.as_str(), stores().collect()),
+            Expectation::Consumer(consumer, _) => among(consumer.as_str(), consumers().collect()),
+            Expectation::Target { generation, .. } | Expectation::Owed(generation) => {
+                let last = self.row.last_generation.0;
+                let there = (1..=last).contains(generation);
+                let known = || (format!("no generation {generation} was ever started"), format!("1 to {last}"));
+                if there { Ok(()) } else { Err(known()) }
+            }
+            Expectation::Phase(_)
+            | Expectation::Status(_)
+            | Expectation::Done(_)
+            | Expectation::Hold(_)
+            | Expectation::Refusal(_)
+            | Expectation::Trouble(_)
+            | Expectation::Candidate(_)
+            | Expectation::Minted(_)
+            | Expectation::Current(_)
+            | Expectation::NoHarm => Ok(()),
+        }
+    }
+
     /// What is waited for is named by a consumer, by a store, or by the blocker's kind.
     fn judge_waiting(&self, what: &str, is: bool) -> Result<(), String> {
         let waiting_for = self.wants().waiting_for;
@@ -103,7 +153,7 @@ impl Group {
         })
     }
 
-    fn judge_store(&self, store: &handover_core::StoreId, published: Published) -> Result<(), String> {
+    fn judge_store(&self, store: &StoreId, published: Published) -> Result<(), String> {
         let Some(shelf) = self.world.shelves.get(store) else { return Err("no such store".to_owned()) };
         let (is, seen) = match shelf.content {
             Content::Nothing => (published == Published::Nothing, "nothing".to_owned()),

@@ -532,6 +532,9 @@ impl Group {
     }
 
     fn expect(&mut self, line: usize, text: &str, expectation: &Expectation) -> Result<(), Stop> {
+        if let Err((text, known)) = self.names_what_is_there(expectation) {
+            return Err(mistaken(line, text, format!("known are: {known}")));
+        }
         if let Expectation::Harm(subject) = expectation {
             for (_, expected) in self.harms.iter_mut().filter(|(harm, _)| harm.subject() == subject) {
                 *expected = true;
@@ -541,7 +544,7 @@ impl Group {
             .map_err(|seen| failed(line, format!("expected {}, saw {seen}", text.replacen("expect ", "", 1))))
     }
 
-    /// Whether generations are told apart by the rotation: used by expectations.
+    /// Whether the rotation owes a generation, of one that it superseded.
     pub(super) fn owes(&self, generation: Generation) -> bool {
         self.row.live().is_some_and(|live| live.owed.iter().any(|owed| owed.generation == generation))
     }

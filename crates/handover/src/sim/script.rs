@@ -313,18 +313,13 @@ pub(super) fn parse(text: &str) -> Result<Vec<Line>, Mistake> {
         let command = command(&words).map_err(|Wrong { text, hint }| Mistake { line: number, text, hint })?;
         lines.push(Line { number, text: words.join(" "), command });
     }
-    match lines.first() {
-        None => Err(Mistake {
-            line: 1,
-            text: "the scenario has no command".to_owned(),
-            hint: "begin with `group NAME`".to_owned(),
-        }),
-        Some(Line { command: Command::Group(_) | Command::Trace(_), .. }) => Ok(lines),
-        Some(line) => Err(Mistake {
-            line: line.number,
-            text: format!("`{}` comes before any group", line.text),
-            hint: "begin with `group NAME`".to_owned(),
-        }),
+    let hint = "begin with `group NAME`".to_owned();
+    match lines.iter().find(|line| !matches!(line.command, Command::Trace(_))) {
+        None => Err(Mistake { line: 1, text: "the scenario has no command".to_owned(), hint }),
+        Some(Line { command: Command::Group(_), .. }) => Ok(lines),
+        Some(line) => {
+            Err(Mistake { line: line.number, text: format!("`{}` comes before any group", line.text), hint })
+        }
     }
 }
 
@@ -656,6 +651,7 @@ mod tests {
         for text in [
             "",
             "rotate\n",
+            "trace on\nrotate\n",
             "group Orders\n",
             "group g slots=0\n",
             "group g consumers=web@b\n",
