@@ -317,9 +317,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Line>, Mistake> {
     match lines.iter().find(|line| !matches!(line.command, Command::Trace(_))) {
         None => Err(Mistake { line: 1, text: "the scenario has no command".to_owned(), hint }),
         Some(Line { command: Command::Group(_), .. }) => Ok(lines),
-        Some(line) => {
-            Err(Mistake { line: line.number, text: format!("`{}` comes before any group", line.text), hint })
-        }
+        Some(line) => Err(Mistake { line: line.number, text: format!("`{}` comes before any group", line.text), hint }),
     }
 }
 
