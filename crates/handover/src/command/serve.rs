@@ -12,7 +12,7 @@ use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::process;
-use crate::server::{self, Announcer, App, News};
+use crate::server::{self, Announcer, App, Limits, News};
 use crate::tokens::Tokens;
 
 pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
@@ -45,7 +45,7 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     });
     let announcing = tokio::spawn(announcer.run());
     let mut working = tokio::spawn(service.run(drain.subscribe()));
-    let serving = tokio::spawn(server::serve(listener, server::router(&app), drain.subscribe()));
+    let serving = tokio::spawn(server::serve(listener, server::router(&app), Limits::default(), drain.subscribe()));
     drop(app);
     tracing::info!(listen = %config.listen, groups = config.groups.len(), "ready");
 

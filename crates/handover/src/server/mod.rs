@@ -30,7 +30,7 @@ use crate::config;
 use crate::tokens::Tokens;
 use auth::{Rule, guard};
 use refusal::Refused;
-pub(crate) use serve::serve;
+pub(crate) use serve::{Limits, serve};
 pub(crate) use watch::{Announcer, News};
 
 /// The longest body of a request, in bytes. The longest sensible one is an order with its reason.

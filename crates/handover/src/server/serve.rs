@@ -11,24 +11,36 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-/// The most connections at a time. Those above wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 2_048;
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// The most connections at a time. Those above wait in the kernel's queue.
+    pub(crate) connections_max: usize,
+    /// How long the head of a request may take: slow clients must not fill the connections.
+    pub(crate) head_max: Duration,
+    /// The longest head of a request, in bytes.
+    pub(crate) head_bytes_max: usize,
+    /// How long connections may finish what they do when the server drains.
+    pub(crate) drain_max: Duration,
+}
 
-/// How long the head of a request may take: slow clients must not fill the connections.
-const HEAD_MAX: Duration = Duration::from_secs(10);
-
-/// The longest head of a request, in bytes.
-const HEAD_BYTES_MAX: usize = 32 * 1024;
-
-/// How long connections may finish what they do when the server drains.
-const DRAIN_MAX: Duration = Duration::from_secs(10);
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 2_048,
+            head_max: Duration::from_secs(10),
+            head_bytes_max: 32 * 1024,
+            drain_max: Duration::from_secs(10),
+        }
+    }
+}
 
 /// How long to wait after a connection could not be taken: out of descriptors, say.
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// Serves until `drain` turns true, then lets open requests finish.
-pub(crate) async fn serve(listener: TcpListener, router: Router, mut drain: watch::Receiver<bool>) {
-    let (open, graceful) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), GracefulShutdown::new());
+pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut drain: watch::Receiver<bool>) {
+    let (open, graceful) = (Arc::new(Semaphore::new(limits.connections_max)), GracefulShutdown::new());
     loop {
         let taken = tokio::select! {
             _ = drain.wait_for(|drain| *drain) => break,
@@ -42,7 +54,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut drain: watc
             continue;
         };
         let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_BYTES_MAX);
+        builder.timer(TokioTimer::new()).header_read_timeout(limits.head_max).max_buf_size(limits.head_bytes_max);
         let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
@@ -52,7 +64,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, mut drain: watc
         });
     }
     drop(listener);
-    if tokio::time::timeout(DRAIN_MAX, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(limits.drain_max, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were cut off at the end of the time for draining");
     }
 }

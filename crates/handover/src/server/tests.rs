@@ -46,6 +46,10 @@ struct Rig {
 
 impl Rig {
     async fn start() -> Self {
+        Self::start_with(Limits::default()).await
+    }
+
+    async fn start_with(limits: Limits) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("handover.toml");
         std::fs::write(&file, format!("{CONFIG}{}", CONFIG.replace("\"orders\"\n    cons", "\"others\"\n    cons")))
@@ -68,7 +72,7 @@ impl Rig {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(serve(listener, router(&app), drain.subscribe()));
+        let serving = tokio::spawn(serve(listener, router(&app), limits, drain.subscribe()));
         let tls = crate::remote::roots(false, None).unwrap();
         let http = reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy().build().unwrap();
         Self { directory, base, http, app, state, drain, serving }
@@ -265,6 +269,31 @@ async fn a_long_body_is_refused_and_not_repeated() {
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST);
         assert!(!answer.text().await.unwrap().contains("canary"));
     }
+}
+
+#[tokio::test]
+async fn a_slow_head_a_long_head_and_a_crowd_do_not_keep_others_out() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let limits = Limits { connections_max: 2, head_max: Duration::from_millis(200), ..Limits::default() };
+    let rig = Rig::start_with(limits).await;
+    let address = rig.base.strip_prefix("http://").unwrap();
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /v1/health HTTP/1.1\r\nhost: x\r\n").await.unwrap();
+        slow.push(stream);
+    }
+    let asking = rig.ask(Method::GET, path::HEALTH, None);
+    let answer = tokio::time::timeout(Duration::from_secs(30), asking).await.expect("a place becomes free");
+    assert_eq!(answer.status(), StatusCode::OK);
+    for mut stream in slow {
+        let mut rest = Vec::new();
+        tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut rest)).await.expect("cut off").unwrap();
+    }
+    let long =
+        rig.http.get(format!("{}{}", rig.base, path::HEALTH)).header("x-long", "x".repeat(64 * 1024)).send().await;
+    assert!(long.is_err() || long.is_ok_and(|answer| answer.status().is_client_error()));
+    assert_eq!(rig.ask(Method::GET, path::HEALTH, None).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ pub(crate) fn summary(row: &Row) -> api::GroupSummary {
         publication: row.publication.0,
         status: rotation.map(|rotation| words::status(&rotation.phase)),
         phase: rotation.map(|rotation| phase_word(&rotation.phase).to_owned()),
+        hold: rotation.and_then(|rotation| rotation.hold.as_ref()).map(|hold| words::hold_kind(hold).to_owned()),
+        entered_at: rotation.map(|rotation| time(rotation.entered_at)),
     }
 }
 
