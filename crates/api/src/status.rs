@@ -36,6 +36,12 @@ pub struct GroupSummary {
     /// Where that rotation stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// Why nothing happens now, if it is held, as in [`RotationView::hold`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<String>,
+    /// Since when it stands there: RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered_at: Option<String>,
 }
 
 /// One group.
