@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{POLL, adopted, at_rest, learn, learn_at, plan, rows, started, store, to_the_end, version};
 use handover_core::{
     Blocker, Candidate, Cause, Deadline, Effect, Fact, Fault, FaultKind, Generation, Hold, OnDeadline, Order, Outcome,
-    Phase, Pointer, Publication, Refusal, Row, Stretch, Tally, Timestamp, Touched, Undo, check, start, wants,
+    Phase, Pointer, Publication, Refusal, Row, Slots, Stretch, Tally, Timestamp, Touched, Undo, check, start, wants,
 };
 
 fn phase(row: &Row) -> &Phase {
@@ -272,4 +272,77 @@ fn force_ends_waits_and_never_replaces_a_proof() {
         let outcome = learn_at(&row, &plan, 0, Fact::Order(Order::Force));
         assert_eq!(outcome.is_ok(), forced, "in {:?}", phase(&row));
     }
+}
+
+/// A look at use that is old says nothing of now: a hold or a stopped process may lie in between.
+#[test]
+fn only_a_fresh_look_at_use_ends_drain_and_quiet() {
+    let plan = plan();
+    let drain = rows(&plan, 6).pop().unwrap();
+    let back = learn(&rows(&plan, 4).pop().unwrap(), &plan, Fact::Order(Order::Rollback));
+    let back = learn(&back, &plan, Fact::Pointed { store: store(), version: version("v3") });
+    let quiet = learn(&back, &plan, adopted(3, true));
+    assert!(matches!(phase(&quiet), Phase::Rollback(Undo::Quiet { .. })));
+    for (row, publication) in [(drain, 2), (quiet, 3)] {
+        let mut row = learn_at(&row, &plan, 0, adopted(publication - 1, true)).unwrap();
+        for at in [0, 5, 10, 15] {
+            row = learn_at(&row, &plan, at, Fact::Use(Tally::None)).unwrap();
+        }
+        let before = phase(&row).clone();
+        let held = learn_at(&row, &plan, 15, Fact::Order(Order::Hold)).unwrap();
+        let resumed = learn_at(&held, &plan, 86_400, Fact::Order(Order::Resume)).unwrap();
+        let moved = learn_at(&resumed, &plan, 86_400, adopted(publication, true)).unwrap();
+        assert_eq!(stage_of(phase(&moved)), stage_of(&before), "nobody has looked for a day");
+        let used = learn_at(&moved, &plan, 86_400, Fact::Use(Tally::Some(1))).unwrap();
+        assert_eq!(stage_of(phase(&used)), stage_of(&before), "it came into use again");
+        let unused = learn_at(&moved, &plan, 86_400, Fact::Use(Tally::None)).unwrap();
+        assert_ne!(stage_of(phase(&unused)), stage_of(&before));
+    }
+}
+
+fn stage_of(phase: &Phase) -> String {
+    format!("{phase:?}").split(" {").take(1).collect()
+}
+
+#[test]
+fn force_starts_the_deadline_s_time_anew() {
+    let mut plan = plan();
+    let after = Duration::from_secs(10);
+    plan.deadlines.insert(Stretch::Rollback, Deadline { after, then: OnDeadline::RequestForce });
+    let back = learn(&rows(&plan, 4).pop().unwrap(), &plan, Fact::Order(Order::Rollback));
+    let mut row = learn(&back, &plan, Fact::Pointed { store: store(), version: version("v3") });
+    for at in [5, 10, 15, 20] {
+        row = learn_at(&row, &plan, at, Fact::Tick).unwrap();
+    }
+    assert_eq!(hold(&row), Some(&Hold::ForceWanted));
+    let forced = learn_at(&row, &plan, 20, Fact::Order(Order::Force)).unwrap();
+    let next = learn_at(&forced, &plan, 21, Fact::Use(Tally::None)).unwrap();
+    assert_eq!(hold(&next), None, "or the person who forced it would have to resume it as well");
+}
+
+#[test]
+fn an_unfit_round_takes_the_passes_before_it_away() {
+    let mut plan = plan();
+    (plan.passes_min, plan.auto_rollback) = (3, false);
+    let mut row = rows(&plan, 2).pop().unwrap();
+    for _ in 0..2 {
+        row = learn(&row, &plan, Fact::LoggedIn(Generation(2)));
+    }
+    let unfit = Fact::Fault { effect: "login", fault: Fault::untouched(FaultKind::Unfit, "lacks SELECT on t") };
+    let resumed = learn(&learn(&row, &plan, unfit), &plan, Fact::Order(Order::Resume));
+    assert!(matches!(phase(&resumed), Phase::Verify { passes: 0, .. }), "{:?}", phase(&resumed));
+}
+
+/// Without presenters nobody is called, so nothing would ever end Return.
+#[test]
+fn a_superseding_rotation_without_presenters_finds_its_way_back() {
+    let mut plan = plan();
+    (plan.presenters, plan.slots) = (false, Slots::Fixed(3));
+    let back = learn(&rows(&plan, 4).pop().unwrap(), &plan, Fact::Order(Order::Rollback));
+    let quiet = learn(&back, &plan, Fact::Pointed { store: store(), version: version("v3") });
+    assert!(matches!(phase(&quiet), Phase::Rollback(Undo::Quiet { .. })), "{:?}", phase(&quiet));
+    let superseding = learn(&start(&quiet, &plan, Timestamp(0)).unwrap(), &plan, Fact::Sealed);
+    let back = learn(&superseding, &plan, Fact::Order(Order::Rollback));
+    assert!(matches!(phase(&back), Phase::Rollback(Undo::Quiet { .. })), "{:?}", phase(&back));
+    assert!(!wants(&back, &plan, Timestamp(0)).effects.is_empty());
 }

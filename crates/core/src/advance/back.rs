@@ -55,6 +55,8 @@ impl Draft<'_> {
             self.end(outcome);
         } else {
             self.enter(phase);
+            // Where nobody is called, no roll call would ever end Return.
+            self.returned();
         }
     }
 
@@ -142,7 +144,9 @@ impl Draft<'_> {
             }
             _ => return Err(Refusal::Stale),
         }
-        if tally == Tally::None && quiet.reached(self.plan.quiet_min) && presenters == Roll::All {
+        // Only on a look of now, as in Drain.
+        let unused = matches!(fact, Fact::Use(Tally::None)) && quiet.reached(self.plan.quiet_min);
+        if unused && presenters == Roll::All {
             self.enter_revoke();
         } else {
             self.rotation.phase = Phase::Rollback(Undo::Quiet { quiet, tally, presenters });

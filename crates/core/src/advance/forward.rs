@@ -119,7 +119,8 @@ impl Draft<'_> {
             Fact::SessionsEnded => {}
             _ => return Err(Refusal::Stale),
         }
-        let unused = seen.tally == Tally::None && seen.quiet.reached(self.plan.quiet_min);
+        // Only on a look of now: a hold, or a time when nobody ran, may lie between the last one and another fact.
+        let unused = matches!(fact, Fact::Use(Tally::None)) && seen.quiet.reached(self.plan.quiet_min);
         if unused && seen.overlap.reached(self.plan.overlap_min) && seen.presenters == Roll::All {
             self.enter_disable(seen.presenters);
         } else {

@@ -189,7 +189,10 @@ impl Draft<'_> {
         match (&mut self.rotation.phase, fault.kind) {
             (Phase::Apply, FaultKind::Rejected) => self.void_candidate(),
             (Phase::Verify { .. }, FaultKind::Unfit) if self.plan.auto_rollback => self.roll_back(Cause::Unfit),
-            (Phase::Verify { .. }, FaultKind::Unfit) => self.rotation.hold = Some(Hold::Unfit),
+            (Phase::Verify { passes, .. }, FaultKind::Unfit) => {
+                *passes = 0;
+                self.rotation.hold = Some(Hold::Unfit);
+            }
             // A round that could not be finished was not passed: verification fails closed.
             (Phase::Verify { passes, .. }, _) => *passes = 0,
             _ => {}

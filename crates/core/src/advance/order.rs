@@ -3,7 +3,7 @@
 use super::{Draft, Refusal};
 use crate::effect::Order;
 use crate::id::StoreId;
-use crate::model::{Cause, Hold, Phase, Pointer, Pointers, Roll, Undo};
+use crate::model::{Cause, Hold, Phase, Pointer, Pointers, Undo};
 use crate::time::Waited;
 
 impl Draft<'_> {
@@ -50,7 +50,7 @@ impl Draft<'_> {
     }
 
     /// Stops waiting for people and for use. Never for a proof: what must be refused has to be refused, and what was
-    /// not verified is not published.
+    /// not verified is not published. The deadline's time starts anew, as in [`Self::resume`].
     fn force(&mut self) -> Result<(), Refusal> {
         match &self.rotation.phase {
             Phase::Verify { passes, reapply: false, .. } if *passes >= self.plan.passes_min => self.enter_publish(),
@@ -59,7 +59,7 @@ impl Draft<'_> {
             Phase::Disable { refused, .. } if self.braked(refused) => {
                 self.enter(Phase::Destroy { gone: std::collections::BTreeSet::new() });
             }
-            Phase::Rollback(Undo::Return { .. }) => self.enter_quiet(Roll::Uncalled),
+            Phase::Rollback(Undo::Return { .. }) => self.enter_quiet(self.presenters()),
             Phase::Rollback(Undo::Quiet { .. }) => self.enter_revoke(),
             Phase::Stage
             | Phase::Apply
@@ -71,6 +71,7 @@ impl Draft<'_> {
             | Phase::Done(_) => return Err(Refusal::NotForceable),
         }
         self.rotation.hold = None;
+        self.rotation.elapsed = Waited::default();
         Ok(())
     }
 }
