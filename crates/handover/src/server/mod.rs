@@ -4,6 +4,7 @@ mod auth;
 mod body;
 mod groups;
 mod orders;
+mod page;
 mod refusal;
 mod secret;
 mod serve;
@@ -69,6 +70,10 @@ pub(crate) fn table() -> Vec<Route> {
     let look = |path, rule, handler| Route { method: Method::GET, path, rule, handler };
     let act = |path, rule, handler| Route { method: Method::POST, path, rule, handler };
     vec![
+        look(page::INDEX, Rule::Public, get(page::index)),
+        look(page::STYLE, Rule::Public, get(page::style)),
+        look(page::SCRIPT, Rule::Public, get(page::script)),
+        look(page::ICON, Rule::Public, get(page::icon)),
         look(path::HEALTH, Rule::Public, get(groups::health)),
         look(path::GROUPS, Rule::Operator, get(groups::list)),
         look(path::GROUP, Rule::Operator, get(groups::show)),
