@@ -9,7 +9,7 @@ use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
 use handover_core::port::{SecretStore, Sink, Target};
-use handover_core::{Fault, FaultKind, StoreId};
+use handover_core::{Fault, FaultKind, Role, StoreId};
 use handover_engine::{Binding, Handle, Options, Ports, Service, SystemClock};
 
 use crate::config::{Config, Group, STORE_EMBEDDED};
@@ -39,12 +39,26 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let ports = Ports { state: state.clone(), consumers: state.clone(), sinks, clock: Arc::new(SystemClock) };
     let (service, engine) = Service::new(Options::default(), ports, bindings).await?;
     for group in &config.groups {
-        for consumer in &group.consumers {
-            state.declare(&group.name, &consumer.name, consumer.role.role()).await?;
-        }
-        state.set_complete(&group.name, true).await?;
+        call_the_declared(&state, group).await?;
     }
     Ok(Assembly { service, engine, store })
+}
+
+/// Makes the roll follow the configuration, before the engine acts on it. Whoever was taken out of the configuration is
+/// not waited for any more; whoever came by itself stays. The newcomers first: the roll must not look done in between.
+async fn call_the_declared(state: &Sqlite, group: &Group) -> Result<(), Fault> {
+    for consumer in &group.consumers {
+        state.declare(&group.name, &consumer.name, consumer.role.role()).await?;
+    }
+    for role in [Role::Verifier, Role::Presenter] {
+        for consumer in state.declared(&group.name, role).await? {
+            if !group.declares(&consumer, role) {
+                tracing::info!(group = %group.name, %consumer, "not waited for any more: the configuration does not name it");
+                state.withdraw(&group.name, &consumer, role).await?;
+            }
+        }
+    }
+    state.set_complete(&group.name, true).await
 }
 
 /// Reads the master key and derives what is needed.

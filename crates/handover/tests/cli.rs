@@ -106,6 +106,14 @@ fn a_rotation_is_held_resumed_and_taken_back() {
     assert_eq!(code, 2, "a reason is wanted: {said}");
     assert_eq!(run(&rig, &["force", GROUP, "--reason", "nobody is gone for good"]).0, 0);
     waiting("success");
+
+    // Whoever is taken out of the configuration is not waited for any more.
+    rig.stop().unwrap();
+    let file = rig.path("handover.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("{ name = \"nobody\" }, ", "")).unwrap();
+    rig.start(&[]).unwrap();
+    assert_eq!(run(&rig, &["rotate", GROUP, "--wait", "--wait-max", "60s"]).0, 0);
 }
 
 #[test]

@@ -141,6 +141,37 @@ async fn the_list_is_complete_when_the_configuration_says_so() {
 }
 
 #[tokio::test]
+async fn a_withdrawn_consumer_is_off_the_roll_in_that_role_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let state = open(&path).unwrap();
+    let (a, web, guest) = (group("a"), consumer("web"), consumer("guest"));
+    for role in [Role::Presenter, Role::Verifier] {
+        state.declare(&a, &web, role).await.unwrap();
+    }
+    let delivery = Delivery { publication: Publication(1), generation: Generation(1), nonce: b"nonce".to_vec() };
+    state.delivered(&a, &guest, Role::Presenter, &delivery).await.unwrap();
+    assert_eq!(
+        state.declared(&a, Role::Presenter).await.unwrap(),
+        std::slice::from_ref(&web),
+        "a guest was not declared"
+    );
+    for _ in 0..2 {
+        state.withdraw(&a, &web, Role::Presenter).await.unwrap();
+        state.withdraw(&a, &guest, Role::Presenter).await.unwrap();
+    }
+    let names = async |role| {
+        let call = state.roll_call(&a, role).await.unwrap();
+        call.members.into_iter().map(|member| member.consumer).collect::<Vec<_>>()
+    };
+    assert_eq!(names(Role::Presenter).await, [guest], "who came by itself stays");
+    assert_eq!(names(Role::Verifier).await, [web]);
+    assert_eq!(state.declared(&a, Role::Presenter).await.unwrap(), []);
+    drop(state);
+    open(&path).expect("the sum over all rows still holds");
+}
+
+#[tokio::test]
 async fn nonces_are_kept_up_to_a_limit() {
     let folder = tempfile::tempdir().unwrap();
     let state = open(&folder.path().join("state.db")).unwrap();

@@ -159,6 +159,11 @@ impl Group {
         Called { verifiers: declared(RoleName::Verifier), presenters: declared(RoleName::Presenter) }
     }
 
+    /// Whether the consumer is declared in this role.
+    pub(crate) fn declares(&self, consumer: &ConsumerId, role: Role) -> bool {
+        self.consumers.iter().any(|declared| declared.name == *consumer && declared.role.role() == role)
+    }
+
     /// The declared roles of a consumer. One that nobody declared presents what it fetches.
     pub(crate) fn roles(&self, consumer: &ConsumerId) -> Vec<Role> {
         let declared: BTreeSet<RoleName> =

@@ -103,6 +103,21 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Takes a consumer off the roll in one role; its other role and its deliveries stay.
+    pub(super) fn withdraw(&mut self, group: &GroupId, consumer: &ConsumerId, role: Role) -> Result<(), Stop> {
+        let gone: Vec<Vec<u8>> = self
+            .connection
+            .prepare_cached(
+                "DELETE FROM members WHERE group_name = ?1 AND role = ?2 AND consumer = ?3 AND declared RETURNING mac",
+            )?
+            .query_map(params![group.as_str(), role_word(role), consumer.as_str()], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for mac in gone {
+            self.replaced(Table::Members, Some(&mac), None);
+        }
+        Ok(())
+    }
+
     fn member(
         &self,
         group: &GroupId,
@@ -190,6 +205,29 @@ impl Batch<'_> {
 }
 
 impl Reader {
+    /// Those that a configuration has put on the roll.
+    pub(super) fn declared(&self, group: &GroupId, role: Role) -> Result<Vec<ConsumerId>, Stop> {
+        let found: Vec<(MemberColumns, Vec<u8>)> = self
+            .connection
+            .prepare_cached(
+                "SELECT group_name, role, consumer, declared, acked_publication, acked_reach, mac FROM members
+                 WHERE group_name = ?1 AND role = ?2 ORDER BY consumer",
+            )?
+            .query_map(params![group.as_str(), role_word(role)], member_columns)?
+            .collect::<Result<_, _>>()?;
+        let mut declared = Vec::new();
+        for (member, mac) in found {
+            if mac != member.mac(&self.integrity) {
+                return Err(corrupt(format!("what is stored of a consumer of {group} was edited")).into());
+            }
+            if member.declared {
+                let consumer = ConsumerId::parse(&member.consumer);
+                declared.push(consumer.map_err(|_| corrupt(format!("a consumer of {group} has no valid name")))?);
+            }
+        }
+        Ok(declared)
+    }
+
     pub(super) fn roll_call(&self, group: &GroupId, role: Role) -> Result<RollCall, Stop> {
         // One transaction: the list and whether it is complete belong together.
         let transaction = self.connection.unchecked_transaction()?;

@@ -149,6 +149,19 @@ impl Sqlite {
         self.write(move |batch| batch.declare(&group, &consumer, role)).await
     }
 
+    /// Those that a configuration has put on the roll in this role, now or earlier.
+    pub async fn declared(&self, group: &GroupId, role: Role) -> Result<Vec<ConsumerId>, Fault> {
+        let group = group.clone();
+        self.read(move |reader| reader.declared(&group, role)).await
+    }
+
+    /// Takes a consumer off the roll in one role because the configuration does not name it there any more. One that
+    /// came by itself, and was never declared, stays. Twice is once.
+    pub async fn withdraw(&self, group: &GroupId, consumer: &ConsumerId, role: Role) -> Result<(), Fault> {
+        let (group, consumer) = (group.clone(), consumer.clone());
+        self.write(move |batch| batch.withdraw(&group, &consumer, role)).await
+    }
+
     /// Says whether the configuration lists all consumers of a group. Until it is said, the list is not complete.
     pub async fn set_complete(&self, group: &GroupId, complete: bool) -> Result<(), Fault> {
         let group = group.clone();
