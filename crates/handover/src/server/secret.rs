@@ -10,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use handover_api::proof::Claim;
 use handover_api::{Ack, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce};
 use handover_core::port::Delivery;
-use handover_core::{Fault, FaultKind, Generation, Publication};
+use handover_core::{ConsumerId, Fault, FaultKind, Generation, GroupId, Publication, Role};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use serde::Deserialize;
@@ -49,7 +49,9 @@ pub(crate) async fn fetch(
         Delivery { publication: current.publication, generation: current.generation, nonce: nonce.0.to_vec() };
     // Recorded before the value leaves: whoever may have it is expected to acknowledge.
     for role in &roles {
-        app.engine.delivered(&group, &caller.identity, *role, &delivery).await?;
+        if let Err(fault) = app.engine.delivered(&group, &caller.identity, *role, &delivery).await {
+            waited_for_anyway(&app, &group, &caller.identity, *role, fault).await?;
+        }
     }
     tracing::info!(
         %group,
@@ -69,6 +71,27 @@ pub(crate) async fn fetch(
         nonce,
     };
     Ok((NO_STORE, Json(delivered)).into_response())
+}
+
+/// A controller that cannot write still hands out what is published, or those who restart meanwhile would stop with it.
+/// Only to those who are on the roll: they are waited for whether or not this delivery is recorded. Its nonce is not
+/// known later, so that the acknowledgement is refused and the consumer fetches again.
+async fn waited_for_anyway(
+    app: &App,
+    group: &GroupId,
+    consumer: &ConsumerId,
+    role: Role,
+    fault: Fault,
+) -> Result<(), Fault> {
+    if fault.kind != FaultKind::Storage {
+        return Err(fault);
+    }
+    let Ok(call) = app.engine.roll_call(group, role).await else { return Err(fault) };
+    if call.members.iter().all(|member| member.consumer != *consumer) {
+        return Err(fault);
+    }
+    tracing::warn!(%group, %consumer, code = fault.kind.code(), detail = %fault.detail, "a delivery could not be recorded");
+    Ok(())
 }
 
 pub(crate) async fn acknowledge(

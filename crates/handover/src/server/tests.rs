@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -9,8 +10,10 @@ use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::sqlite::Sqlite;
 use handover_api::proof::Claim;
 use handover_api::{Ack, Delivered, ITEM_VALUE, Nonce, Problem, Published, Reach, Role, WatchEvent};
-use handover_core::port::{SecretStore as _, Value};
-use handover_core::{Candidate, ConsumerId, Effect, Generation, Occupant, Publication, RollCall, Slot, StoreVersion};
+use handover_core::port::{Answer, Consumers, Delivery, SecretStore as _, Value};
+use handover_core::{
+    Candidate, ConsumerId, Effect, Fault, FaultKind, Generation, Occupant, Publication, RollCall, Slot, StoreVersion,
+};
 use handover_engine::{Options, Ports, Service, SystemClock};
 use handover_secret::Secret;
 use reqwest::StatusCode;
@@ -40,6 +43,7 @@ struct Rig {
     http: reqwest::Client,
     app: Arc<App>,
     state: Arc<Sqlite>,
+    disk: Arc<Disk>,
     drain: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
 }
@@ -58,8 +62,9 @@ impl Rig {
         let sealer = Arc::new(Sealer::new(MasterKey::create(&config.master_key).unwrap()));
         let state = Arc::new(Sqlite::open(&config.state, sealer.clone()).unwrap());
         let store = Embedded::open(&config.store, sealer).unwrap();
+        let disk = Arc::new(Disk { state: state.clone(), full: AtomicBool::new(false) });
         let ports =
-            Ports { state: state.clone(), consumers: state.clone(), sinks: Vec::new(), clock: Arc::new(SystemClock) };
+            Ports { state: state.clone(), consumers: disk.clone(), sinks: Vec::new(), clock: Arc::new(SystemClock) };
         let (_, engine) = Service::new(Options::default(), ports, Vec::new()).await.unwrap();
         let drain = watch::Sender::new(false);
         let app = Arc::new(App {
@@ -75,7 +80,7 @@ impl Rig {
         let serving = tokio::spawn(serve(listener, router(&app), limits, drain.subscribe()));
         let tls = crate::remote::roots(false, None).unwrap();
         let http = reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy().build().unwrap();
-        Self { directory, base, http, app, state, drain, serving }
+        Self { directory, base, http, app, state, disk, drain, serving }
     }
 
     fn token_file(&self) -> &Path {
@@ -125,9 +130,77 @@ impl Rig {
     }
 
     async fn roll(&self) -> RollCall {
-        use handover_core::port::Consumers as _;
         self.state.roll_call(&orders(), handover_core::Role::Presenter).await.unwrap()
     }
+}
+
+/// The roll on a disk that may be full: then it can be read, and nothing more is recorded.
+struct Disk {
+    state: Arc<Sqlite>,
+    full: AtomicBool,
+}
+
+impl Consumers for Disk {
+    fn roll_call<'a>(&'a self, group: &'a GroupId, role: handover_core::Role) -> Answer<'a, RollCall> {
+        self.state.roll_call(group, role)
+    }
+
+    fn delivered<'a>(
+        &'a self,
+        group: &'a GroupId,
+        consumer: &'a ConsumerId,
+        role: handover_core::Role,
+        delivery: &'a Delivery,
+    ) -> Answer<'a, ()> {
+        if self.full.load(Ordering::SeqCst) {
+            return Box::pin(std::future::ready(Err(Fault::untouched(FaultKind::Storage, "no space left"))));
+        }
+        self.state.delivered(group, consumer, role, delivery)
+    }
+
+    fn delivery<'a>(
+        &'a self,
+        group: &'a GroupId,
+        consumer: &'a ConsumerId,
+        nonce: &'a [u8],
+    ) -> Answer<'a, Option<Delivery>> {
+        self.state.delivery(group, consumer, nonce)
+    }
+
+    fn acknowledged<'a>(
+        &'a self,
+        group: &'a GroupId,
+        consumer: &'a ConsumerId,
+        role: handover_core::Role,
+        publication: Publication,
+        reach: handover_core::Reach,
+    ) -> Answer<'a, ()> {
+        self.state.acknowledged(group, consumer, role, publication, reach)
+    }
+
+    fn excuse<'a>(&'a self, group: &'a GroupId, consumer: &'a ConsumerId) -> Answer<'a, ()> {
+        self.state.excuse(group, consumer)
+    }
+}
+
+/// F58: a full disk stops what is new, not those who are waited for already.
+#[tokio::test]
+async fn a_full_disk_does_not_stop_deliveries_to_those_on_the_roll() {
+    let rig = Rig::start().await;
+    let _ = rig.publish(1, 1, None).await;
+    let (worker, stranger) =
+        (rig.token("worker", Grant::Consumer, &["orders"]), rig.token("stranger", Grant::Consumer, &["orders"]));
+    let _ = rig.fetch(&worker).await;
+    rig.disk.full.store(true, Ordering::SeqCst);
+    let delivered = rig.fetch(&worker).await;
+    assert!(delivered.value.matches(&value(1)));
+    let (status, code) = rig.ack(&worker, &ack(&delivered, Reach::Loaded, &value(1))).await;
+    assert_eq!((status, code.as_str()), (StatusCode::CONFLICT, "unknown_delivery"), "it fetches again");
+    let refused = rig.ask(Method::GET, "/v1/groups/orders/secret", Some(&stranger)).await;
+    assert!(refused.status().is_server_error(), "one that nobody waits for yet would not be counted");
+    rig.disk.full.store(false, Ordering::SeqCst);
+    let delivered = rig.fetch(&worker).await;
+    assert_eq!(rig.ack(&worker, &ack(&delivered, Reach::Loaded, &value(1))).await.0, StatusCode::NO_CONTENT);
 }
 
 fn orders() -> GroupId {
