@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use handover_core::{FaultKind, Generation, Order, Outcome};
+use handover_core::{FaultKind, Generation, Order, Outcome, Slot};
 use handover_engine::history;
 use handover_testkit::fake::{Injection, Script};
 
@@ -129,6 +129,26 @@ async fn a_restart_probes_before_it_acts() {
     assert_eq!(process.script.calls("target.create"), 0, "the label told that it had landed");
     world.assert_at_rest();
     process.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slot_without_this_rotations_mark_is_written_whatever_it_looks_like() {
+    for (call, word) in [("target.disable", "disable"), ("target.destroy", "destroy")] {
+        let world = World::new();
+        let process = world.start().await;
+        process.rotate().await;
+        process.script.always(call, Injection::Hang);
+        process.handle.rotate(&group("db"), "tester").await.unwrap();
+        process.until(word).await;
+        process.kill().await;
+        // Somebody did by hand what we want, and left the mark of the rotation before.
+        world.target.set_as_by_other(Slot(0), Generation(1), word == "disable");
+        let process = world.start().await;
+        assert_eq!(process.until_done().await, Outcome::Success);
+        let written = world.target.writes().iter().filter(|(name, ..)| *name == call).count();
+        assert_eq!(written, 1, "{call}: without a mark of ours nothing refuses a late write");
+        process.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -84,6 +84,7 @@ async fn a_failing_group_is_tried_ever_less_often() {
         events.recv().await.unwrap();
         // Hints hurry nothing: a chatty consumer is no reason to try again.
         process.handle.wake(&group("db"));
+        assert!(process.script.calls("target.create") < 1_000, "it is tried without a pause");
     }
     let tries = process.script.calls("target.create");
     assert!((55..140).contains(&tries), "{tries} tries in an hour with at most a minute in between");

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use handover_core::port::{Answer, Intent, Probe, Standing, State, Target, Verdict};
-use handover_core::{Fault, FaultKind, Generation, Mark, Occupant, SeesUse, Slot, Slots, Tally, TargetCapability};
+use handover_core::{
+    Fault, FaultKind, Generation, Mark, Occupant, RowVersion, SeesUse, Slot, Slots, Tally, TargetCapability,
+};
 use handover_secret::Secret;
 
 use super::{Script, locked};
@@ -97,6 +99,19 @@ impl FakeTarget {
     /// Somebody changed the password of a slot by hand; the label stays.
     pub fn tamper(&self, slot: Slot, value: Secret) {
         locked(&self.inner).places.entry(slot).or_default().value = Some(value);
+    }
+
+    /// Somebody disabled a slot by hand, or forgot its value as well. The label names `generation`, and its mark is the
+    /// one that this generation's own rotation left.
+    pub fn set_as_by_other(&self, slot: Slot, generation: Generation, keeps_value: bool) {
+        let mut inner = locked(&self.inner);
+        let place = inner.places.entry(slot).or_default();
+        place.enabled = false;
+        place.generation = Some(generation);
+        place.mark = Some(Mark { generation, version: RowVersion(1) });
+        if !keeps_value {
+            place.value = None;
+        }
     }
 
     fn write(
