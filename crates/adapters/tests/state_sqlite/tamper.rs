@@ -1,6 +1,6 @@
 //! Whoever can write to the file, but does not have the master key, is noticed.
 
-use handover_core::FaultKind;
+use handover_core::{FaultKind, Touched};
 use rusqlite::Connection;
 
 use super::*;
@@ -155,6 +155,30 @@ async fn an_edited_row_is_refused_when_it_is_read() {
     state.load(&group("b")).await.expect("the others can be read");
     edit(&path, "UPDATE rolls SET complete = 0");
     assert_eq!(state.roll_call(&a, Role::Verifier).await.unwrap_err().kind, FaultKind::Corrupt);
+}
+
+/// A change keeps some columns of the row that it changes. If they were edited, it would sign the edit.
+#[tokio::test]
+async fn a_change_of_an_edited_row_is_refused_and_covers_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = open(&folder.path().join("state.db")).unwrap();
+    fill(&state).await;
+    let epoch = state.lease().await.unwrap();
+    let (a, web, job) = (group("a"), consumer("web"), consumer("job"));
+    edit(&folder.path().join("state.db"), "UPDATE groups SET plan = '{}' WHERE name = 'a'");
+    let fault = state.commit(step("a", epoch, 6)).await.unwrap_err();
+    assert_eq!((fault.kind, fault.touched), (FaultKind::Corrupt, Touched::Nothing), "{fault}");
+    edit(&folder.path().join("state.db"), "UPDATE members SET declared = 0 WHERE consumer IN ('web', 'job')");
+    let delivery = Delivery { publication: Publication(9), generation: Generation(9), nonce: b"other".to_vec() };
+    let kinds = [
+        state.acknowledged(&a, &web, Role::Presenter, Publication(9), Reach::Used).await.err(),
+        state.declare(&a, &job, Role::Verifier).await.err(),
+        state.delivered(&a, &job, Role::Verifier, &delivery).await.err(),
+    ]
+    .map(|fault| fault.map(|fault| fault.kind));
+    assert_eq!(kinds, [Some(FaultKind::Corrupt); 3]);
+    assert!(state.verify_rows().await.is_err());
+    state.commit(step("b", epoch, 6)).await.expect("the others can be changed");
 }
 
 #[tokio::test]

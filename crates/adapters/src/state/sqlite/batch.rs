@@ -6,7 +6,7 @@ use handover_secret::Secret;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::guard::{GroupColumns, Head, Table, candidate_key, candidate_mac, cursor_mac, key_mac};
-use super::trouble::{Stop, read_int, stored_int};
+use super::trouble::{Stop, corrupt, read_int, stored_int};
 use crate::seal::{DataKey, Integrity, Place, Purpose, Sealer};
 use crate::state::{chain, rows};
 
@@ -155,16 +155,23 @@ impl<'a> Batch<'a> {
         }
     }
 
+    /// The row as it stands, checked: a commit may keep its plan, and must not sign an edit.
     fn stored(&self, group: &GroupId, expect: Option<RowVersion>) -> Result<Option<Stored>, Stop> {
-        let found = self
+        type Columns = (i64, Option<i64>, String, Option<String>, Vec<u8>);
+        let found: Option<Columns> = self
             .connection
-            .prepare_cached("SELECT version, mac, plan FROM groups WHERE name = ?1")?
-            .query_row([group.as_str()], |row| Ok(Stored { version: row.get(0)?, mac: row.get(1)?, plan: row.get(2)? }))
+            .prepare_cached("SELECT version, due_at, body, plan, mac FROM groups WHERE name = ?1")?
+            .query_row([group.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
             .optional()?;
         if found.is_none() && expect.is_some() {
             return Err(fenced(format!("there is no row of {group} any more; load it again")).into());
         }
-        Ok(found)
+        let Some((version, due_at, body, plan, mac)) = found else { return Ok(None) };
+        let columns = GroupColumns { name: group.as_str(), version, due_at, body: &body, plan: plan.as_deref() };
+        if mac != columns.mac(self.integrity) {
+            return Err(corrupt(format!("the row of {group} was edited")).into());
+        }
+        Ok(Some(Stored { version, mac, plan }))
     }
 
     fn put_group(&mut self, columns: &GroupColumns<'_>, old_mac: Option<&[u8]>) -> Result<(), rusqlite::Error> {

@@ -124,14 +124,19 @@ impl Batch<'_> {
         consumer: &ConsumerId,
         role: Role,
     ) -> Result<Option<(MemberColumns, Vec<u8>)>, Stop> {
-        Ok(self
+        let found = self
             .connection
             .prepare_cached(
                 "SELECT group_name, role, consumer, declared, acked_publication, acked_reach, mac FROM members
                  WHERE group_name = ?1 AND role = ?2 AND consumer = ?3",
             )?
             .query_row(params![group.as_str(), role_word(role), consumer.as_str()], member_columns)
-            .optional()?)
+            .optional()?;
+        // A change keeps the other columns, and must not sign an edit of them.
+        if found.as_ref().is_some_and(|(member, mac)| *mac != member.mac(self.integrity)) {
+            return Err(corrupt(format!("what is stored of consumer {consumer} of {group} was edited")).into());
+        }
+        Ok(found)
     }
 
     fn put_member(
