@@ -346,3 +346,20 @@ fn a_superseding_rotation_without_presenters_finds_its_way_back() {
     assert!(matches!(phase(&back), Phase::Rollback(Undo::Quiet { .. })), "{:?}", phase(&back));
     assert!(!wants(&back, &plan, Timestamp(0)).effects.is_empty());
 }
+
+#[test]
+fn overlap_counts_only_while_every_presenter_has_moved() {
+    let mut plan = plan();
+    plan.overlap_min = Duration::from_secs(20);
+    let mut row = learn_at(&rows(&plan, 5).pop().unwrap(), &plan, 0, adopted(1, true)).unwrap();
+    for at in [0, 5, 10, 15, 20, 25] {
+        row = learn_at(&row, &plan, at, Fact::Use(Tally::None)).unwrap();
+    }
+    row = learn_at(&row, &plan, 25, adopted(2, true)).unwrap();
+    for at in [30, 35, 40, 45] {
+        row = learn_at(&row, &plan, at, Fact::Use(Tally::None)).unwrap();
+        assert!(matches!(phase(&row), Phase::Drain { .. }), "at {at} s, and all moved at 25 s");
+    }
+    row = learn_at(&row, &plan, 50, Fact::Use(Tally::None)).unwrap();
+    assert!(matches!(phase(&row), Phase::Disable { .. }), "{:?}", phase(&row));
+}

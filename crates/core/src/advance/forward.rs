@@ -114,7 +114,12 @@ impl Draft<'_> {
             Fact::Use(tally) => {
                 seen.tally = *tally;
                 seen.quiet = self.quiet(seen.quiet, *tally);
-                seen.overlap = seen.overlap.observed(self.now, self.plan.poll, self.plan.overlap_min);
+                // A presenter that is behind, or joined late, has not had its overlap yet.
+                seen.overlap = if seen.presenters == Roll::All {
+                    seen.overlap.observed(self.now, self.plan.poll, self.plan.overlap_min)
+                } else {
+                    seen.overlap.interrupted()
+                };
             }
             Fact::SessionsEnded => {}
             _ => return Err(Refusal::Stale),
