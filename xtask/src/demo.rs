@@ -20,7 +20,7 @@ pub(crate) struct Options {
 
 /// Runs it. Its exit code says whether all promises held.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<Verdict, Trouble> {
-    if setup::run()? == Verdict::Bad {
+    if setup::run(&setup::SERVERS)? == Verdict::Bad {
         return Ok(Verdict::Bad);
     }
     eprintln!("building the controller (with fault points, so that it can be killed at one) and the consumers");

@@ -26,7 +26,7 @@ fn main() -> ExitCode {
         Task::Test { list: false, only } => test::run(&root, &only),
         Task::Deps => deps::check(&root).map(|found| tell(&found)),
         Task::Documents => documents::check(&root).map(|found| tell(&found)),
-        Task::Setup => setup::run(),
+        Task::Setup => setup::run(&setup::ALL),
         Task::Demo(options) => demo::run(&root, &options),
     };
     match done {
@@ -64,7 +64,7 @@ enum Task {
     Deps,
     /// Check error pages, links, decision records and the code map.
     Documents,
-    /// Install what tests and demonstration need: PostgreSQL's server, from Debian.
+    /// Install what tests need: PostgreSQL's server and Chromium, from Debian.
     Setup,
 }
 

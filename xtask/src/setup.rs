@@ -7,36 +7,71 @@ use std::process::{Command, Stdio};
 
 use crate::{Trouble, Verdict};
 
-/// The line that installs PostgreSQL's server on Debian and its relatives.
-pub(crate) const INSTALL: &str = "apt-get install -y --no-install-recommends postgresql";
+/// What is installed: the name for people, Debian's packages, and how to find out whether it is there.
+pub(crate) struct Need {
+    /// For people.
+    pub(crate) name: &'static str,
+    packages: &'static [&'static str],
+    find: fn() -> Option<PathBuf>,
+}
 
-/// Installs what is missing, or says the line that does.
-pub(crate) fn run() -> Result<Verdict, Trouble> {
-    if let Some(binaries) = postgresql() {
-        eprintln!("PostgreSQL's server is there: {}", binaries.display());
-        return Ok(Verdict::Good);
+/// What the demonstration needs besides Rust.
+pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
+
+/// What tests need besides Rust.
+pub(crate) const ALL: [Need; 2] =
+    [POSTGRESQL, Need { name: "Chromium with its driver", packages: &["chromium", "chromium-driver"], find: chromium }];
+
+const POSTGRESQL: Need = Need { name: "PostgreSQL's server", packages: &["postgresql"], find: postgresql };
+
+impl Need {
+    /// Whether it is there.
+    pub(crate) fn is_there(&self) -> bool {
+        (self.find)().is_some()
     }
-    if !is_root()? {
-        eprintln!("PostgreSQL's server is missing, and this user cannot install it.");
-        eprintln!("hint: run: sudo {INSTALL}");
-        return Ok(Verdict::Bad);
-    }
-    eprintln!("PostgreSQL's server is missing; installing Debian's package:");
-    // Held until the end, so that the package starts no server of its own.
-    let _quiet = NoAutostart::set()?;
-    apt(&["update"])?;
-    apt(&["install", "-y", "--no-install-recommends", "postgresql"])?;
-    match postgresql() {
-        Some(binaries) => {
-            eprintln!("PostgreSQL's server is there now: {}", binaries.display());
-            Ok(Verdict::Good)
-        }
-        None => Err("the package is installed, and brought no server under /usr/lib/postgresql/*/bin".to_owned()),
+
+    /// The line that installs it on Debian and its relatives.
+    pub(crate) fn install(&self) -> String {
+        format!("apt-get install -y --no-install-recommends {}", self.packages.join(" "))
     }
 }
 
+/// Installs what is missing, or says the line that does.
+pub(crate) fn run(needs: &[Need]) -> Result<Verdict, Trouble> {
+    let mut missing = Vec::new();
+    for need in needs {
+        match (need.find)() {
+            Some(place) => eprintln!("{} is there: {}", need.name, place.display()),
+            None => missing.push(need),
+        }
+    }
+    if missing.is_empty() {
+        return Ok(Verdict::Good);
+    }
+    if !is_root()? {
+        for need in missing {
+            eprintln!("{} is missing, and this user cannot install it.", need.name);
+            eprintln!("hint: run: sudo {}", need.install());
+        }
+        return Ok(Verdict::Bad);
+    }
+    // Held until the end, so that the packages start no server of their own.
+    let _quiet = NoAutostart::set()?;
+    apt(&["update"], "cargo xtask setup")?;
+    for need in missing {
+        eprintln!("{} is missing; installing Debian's packages:", need.name);
+        let install = need.install();
+        apt(&install.split(' ').skip(1).collect::<Vec<_>>(), &install)?;
+        match (need.find)() {
+            Some(place) => eprintln!("{} is there now: {}", need.name, place.display()),
+            None => return Err(format!("the packages are installed, and {} is not where it is looked for", need.name)),
+        }
+    }
+    Ok(Verdict::Good)
+}
+
 /// Where the newest server's programs are. Debian keeps them off the path, by version.
-pub(crate) fn postgresql() -> Option<PathBuf> {
+fn postgresql() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = versions
         .filter_map(|version| Some((version.file_name().to_str()?.parse::<u32>().ok()?, version.path().join("bin"))))
@@ -45,15 +80,21 @@ pub(crate) fn postgresql() -> Option<PathBuf> {
     newest.map(|(_, binaries)| binaries)
 }
 
-fn apt(arguments: &[&str]) -> Result<(), Trouble> {
+/// The browser's driver, where the browser is there as well.
+fn chromium() -> Option<PathBuf> {
+    let [browser, driver] = ["/usr/bin/chromium", "/usr/bin/chromedriver"].map(PathBuf::from);
+    (browser.exists() && driver.exists()).then_some(driver)
+}
+
+fn apt(arguments: &[&str], line: &str) -> Result<(), Trouble> {
     eprintln!("+ apt-get {}", arguments.join(" "));
     let status = Command::new("apt-get")
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())
         .status()
-        .map_err(|error| format!("apt-get cannot be started ({error}); install PostgreSQL's server by other means"))?;
-    if status.success() { Ok(()) } else { Err(format!("apt-get failed ({status}); once it works, run: {INSTALL}")) }
+        .map_err(|error| format!("apt-get cannot be started ({error}); install what is missing by other means"))?;
+    if status.success() { Ok(()) } else { Err(format!("apt-get failed ({status}); once it works, run {line} again")) }
 }
 
 fn is_root() -> Result<bool, Trouble> {

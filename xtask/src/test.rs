@@ -23,8 +23,10 @@ pub(crate) fn run(root: &Path, only: &[String]) -> Result<Verdict, Trouble> {
     }
     let wanted: Vec<&Step> =
         steps.iter().filter(|step| only.is_empty() || only.iter().any(|name| name == step.name)).collect();
-    if wanted.iter().any(|step| step.needs_servers) && setup::postgresql().is_none() {
-        eprintln!("error: PostgreSQL's server is missing, and tests run against a real one");
+    if wanted.iter().any(|step| step.needs_servers)
+        && let Some(need) = setup::ALL.iter().find(|need| !need.is_there())
+    {
+        eprintln!("error: {} is missing, and tests run against the real thing", need.name);
         eprintln!("hint: run: cargo xtask setup");
         return Ok(Verdict::Bad);
     }

@@ -31,7 +31,7 @@ function start() {
   addEventListener("hashchange", () => {
     state.shown = null;
     state.error = null;
-    main.replaceChildren();
+    draw();
     look().then(() => main.focus());
   });
   document.addEventListener("visibilitychange", () => document.hidden || look());
@@ -77,7 +77,7 @@ function submitted(event) {
 function open() {
   state.session += 1;
   state.shown = null;
-  main.replaceChildren();
+  draw();
   look().then(() => {
     if (state.token) main.focus();
   });
@@ -392,7 +392,7 @@ function rotation(it, records) {
   ];
   return [
     section("now", ended ? "Last rotation" : "Rotation", pairs(facts), ...waiting(it)),
-    section("timeline", "Timeline", timeline(it, records)),
+    section("timeline", "Timeline", timeline(it, records), records ? null : element("p", { class: "quiet-text" }, NOT_SERVED)),
   ];
 }
 
@@ -461,6 +461,7 @@ function consumers(members) {
 
 function audit({ view: { group: only }, groups, histories }) {
   const records = histories.flatMap(([name, found]) => list(found).map((each) => ({ group: name, ...each })));
+  const served = histories.every(([, found]) => found !== null);
   records.sort((a, b) => b.position - a.position);
   const rows = records.slice(0, ROWS_MAX).map((each) => [
     String(each.position),
@@ -478,10 +479,13 @@ function audit({ view: { group: only }, groups, histories }) {
   return [
     element("h1", {}, only ? `Audit of ${only}` : "Audit"),
     groups.length > 1 ? element("nav", { "aria-label": "Groups" }, element("ul", { class: "choices" }, ...choices.slice(0, ROWS_MAX))) : null,
-    rows.length ? table("Records, newest first", heads, rows) : element("p", {}, "No record to show."),
+    rows.length ? table("Records, newest first", heads, rows) : element("p", {}, served ? "No record yet." : NOT_SERVED),
     commands("The same on the command line", ["handover audit verify"]),
   ].filter(Boolean);
 }
+
+// Nothing known is not nothing there.
+const NOT_SERVED = "This server does not serve records over its API.";
 
 // A record's fields as `name text`, the event first.
 function told({ event, fields }, without) {
@@ -518,7 +522,10 @@ function table(name, heads, rows) {
     element("th", { scope: "col", role: "columnheader", ...(sorted ? { "aria-sort": sorted } : {}) }, content),
   );
   const lines = rows.map((cells) => {
-    const filled = cells.map((cell, index) => element("td", { role: "cell", "data-label": heads[index].label }, cell));
+    const filled = cells.map((cell, index) => {
+      const content = cell instanceof Node ? cell : element("span", {}, cell);
+      return element("td", { role: "cell", "data-label": heads[index].label }, content);
+    });
     return element("tr", { role: "row" }, ...filled);
   });
   return element(
