@@ -120,9 +120,7 @@ async fn a_restart_probes_before_it_acts() {
     process.script.always("target.create", Injection::HangAfter);
     process.handle.rotate(&group("db"), "tester").await.unwrap();
     process.until("apply").await;
-    while world.target.accepting() < 2 {
-        tokio::task::yield_now().await;
-    }
+    until("both twins", || world.target.accepting() == 2).await;
     process.kill().await;
     let process = world.start().await;
     assert_eq!(process.until_done().await, Outcome::Success);
@@ -202,7 +200,7 @@ async fn a_commit_without_an_answer_is_read_back() {
             process.handle.rotate(&group("db"), "tester").await.unwrap();
             let before = process.script.calls("state.commit");
             while process.script.calls("state.commit") < before + nth - 1 && world.row().live().is_some() {
-                process.handle.events().recv().await.unwrap();
+                tokio::time::timeout(LIMIT, process.handle.events().recv()).await.unwrap().unwrap();
             }
             process.script.once("state.commit", injection.clone());
             assert_eq!(process.until_done().await, Outcome::Success, "{injection:?} at {nth}");

@@ -106,14 +106,10 @@ async fn the_outbox_delivers_all_in_order_through_failures_of_one_sink() {
     let process = world.start().await;
     assert_eq!(process.rotate().await, Outcome::Success);
     let all = || world.state.history().len() as u64;
-    while world.state.cursor_of("good") < all() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    until("all records", || world.state.cursor_of("good") == all()).await;
     assert_eq!(world.state.cursor_of("bad"), 0);
     script.heal("bad.deliver");
-    while world.state.cursor_of("bad") < all() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    until("all records", || world.state.cursor_of("bad") == all()).await;
     for sink in &world.sinks {
         let mut positions: Vec<_> = sink.records().iter().map(|record| record.position).collect();
         positions.dedup();
@@ -175,9 +171,7 @@ async fn a_state_store_that_fails_at_the_start_is_asked_again() {
         script.once("state.load", Injection::Refuse(untouched(FaultKind::Storage)));
     }
     let process = world.start_scripted(&script).await;
-    while world.row().live().is_some() {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    until("the end", || world.row().live().is_none()).await;
     assert_eq!(process.until_done().await, Outcome::Success);
     process.stop().await;
 }

@@ -254,9 +254,7 @@ async fn a_refusal_without_its_control_proves_nothing() {
     world.target.tamper(to.slot, Secret::from_text("by hand".to_owned()));
     process.script.heal("target.disable");
     let probes = process.script.calls("target.probe");
-    while process.script.calls("target.probe") < probes + 5 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    until("more calls", || process.script.calls("target.probe") >= probes + 5).await;
     assert_eq!(history::row_word(&world.row()), "disable");
     let Phase::Disable { refused, .. } = world.row().rotation.unwrap().phase else { panic!("not in disable") };
     assert!(refused.is_empty(), "{refused:?} was concluded without a control");
@@ -277,16 +275,12 @@ async fn unknown_use_is_not_taken_for_none() {
     process.until("drain").await;
     // Long enough for any quiet time, if these looks counted.
     let looks = process.script.calls("target.observe");
-    while process.script.calls("target.observe") < looks + 20 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    until("more calls", || process.script.calls("target.observe") >= looks + 20).await;
     assert_eq!(history::row_word(&world.row()), "drain");
     world.target.set_blind(true);
     process.script.heal("target.observe");
     let looks = process.script.calls("target.observe");
-    while process.script.calls("target.observe") < looks + 20 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    until("more calls", || process.script.calls("target.observe") >= looks + 20).await;
     assert_eq!(history::row_word(&world.row()), "drain");
     world.target.set_blind(false);
     assert_eq!(process.until_done().await, Outcome::Success);

@@ -54,6 +54,15 @@ pub struct World {
     pub groups: Vec<GroupId>,
 }
 
+/// Waits until something holds that sends no event, by looking at it.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !holds() {
+        assert!(Instant::now() < limit, "never saw {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 pub fn group(name: &str) -> GroupId {
     GroupId::parse(name).unwrap()
 }
