@@ -4,7 +4,7 @@
 //! border of this crate; it is mapped to a [`handover_core::Fault`] in our own words.
 
 pub mod seal;
-#[cfg(feature = "sink-file")]
+#[cfg(any(feature = "sink-file", feature = "sink-syslog", feature = "sink-http"))]
 pub mod sink;
 #[cfg(feature = "state-sqlite")]
 pub mod state;

@@ -330,6 +330,15 @@ pub trait StateStore: Send + Sync {
     /// **If called twice** appends twice. **If cut off** it may be there. **Errors** as [`StateStore::commit`].
     fn append<'a>(&'a self, group: &'a GroupId, epoch: Epoch, entry: Entry) -> Answer<'a, ()>;
 
+    /// **Does** append a record that vouches, by a signature, for all of history before it; whether it did.
+    /// **Promises** that nothing stands between it and what it vouches for. **If called twice** without other history
+    /// in between, the second appends nothing. **If cut off** it may be there. **Errors** as [`StateStore::commit`].
+    /// A store that cannot sign does nothing here.
+    fn checkpoint(&self, epoch: Epoch, at: Timestamp) -> Answer<'_, bool> {
+        let _ = (epoch, at);
+        Box::pin(std::future::ready(Ok(false)))
+    }
+
     /// **Does** read how far a sink got. **Errors** as storage.
     fn cursor<'a>(&'a self, sink: &'a str) -> Answer<'a, u64>;
 

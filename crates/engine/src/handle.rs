@@ -35,6 +35,17 @@ pub struct FaultSeen {
     pub fault: Fault,
 }
 
+/// A sink, and how it is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SinkSeen {
+    /// Its name.
+    pub name: String,
+    /// The position up to which this process delivered; `None` if it has not delivered anything yet.
+    pub position: Option<u64>,
+    /// Since when it takes nothing, and why; `None` if the last delivery went well.
+    pub failing: Option<FaultSeen>,
+}
+
 /// A group as it stands.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -282,6 +293,12 @@ impl Handle {
         Ok(())
     }
 
+    /// Writes to the history, before a value leaves, who gets it. On an error nobody knows whether it was written.
+    pub async fn read(&self, group: &GroupId, consumer: &ConsumerId, delivery: &Delivery) -> Result<(), Fault> {
+        let entry = history::read(delivery, consumer.as_str(), self.shared.now());
+        self.shared.try_append(group, entry).await
+    }
+
     /// Records an acknowledgement whose proof was verified, and wakes the group. See
     /// [`handover_core::port::Consumers::acknowledged`].
     pub async fn acknowledged(
@@ -316,6 +333,11 @@ impl Handle {
         let consumers = &self.shared.ports.consumers;
         let call = Call::look(Whom::Consumers, "roll_call");
         self.shared.calls.make(call, || consumers.roll_call(group, role)).await
+    }
+
+    /// How each sink is doing, as far as this process has seen.
+    pub fn sinks(&self) -> Vec<SinkSeen> {
+        self.shared.sinks_seen()
     }
 
     /// History after a position, in order. See [`handover_core::port::StateStore::records`].

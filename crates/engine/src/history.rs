@@ -1,6 +1,6 @@
 //! History: which lines a step leaves. One constant word for each event, details in fields, nothing secret.
 
-use handover_core::port::Entry;
+use handover_core::port::{Delivery, Entry};
 use handover_core::{
     Cause, Fact, Fault, Hold, Order, Outcome, Phase, Refusal, Rotation, Row, Tally, Timestamp, Undo, Violation,
 };
@@ -27,6 +27,9 @@ pub const DENIED: &str = "denied";
 pub const LITTER: &str = "litter";
 /// Event: the row breaks an invariant; nothing is done on it.
 pub const VIOLATED: &str = "violated";
+
+/// Event: a value was handed to a consumer.
+pub const READ: &str = "read";
 
 /// Who causes what nobody ordered.
 pub const ENGINE: &str = "engine";
@@ -143,6 +146,13 @@ pub(crate) fn ordered(rotation: &Rotation, order: Order, actor: &str, reason: Op
 pub(crate) fn denied(order: Order, refusal: Refusal, actor: &str, now: Timestamp) -> Entry {
     let fields = vec![("order", order_word(order).to_owned()), ("refusal", format!("{refusal:?}"))];
     Entry { at: now, event: DENIED, actor: actor.to_owned(), fields }
+}
+
+/// A value that is about to be handed out.
+pub(crate) fn read(delivery: &Delivery, actor: &str, now: Timestamp) -> Entry {
+    let fields =
+        vec![("generation", delivery.generation.to_string()), ("publication", delivery.publication.to_string())];
+    Entry { at: now, event: READ, actor: actor.to_owned(), fields }
 }
 
 /// What could not be cleaned away.

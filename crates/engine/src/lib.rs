@@ -11,6 +11,7 @@
 //! * [`telemetry`] names spans, fields and events.
 
 mod call;
+mod checkpoint;
 mod clock;
 mod drive;
 pub mod environment;
@@ -31,7 +32,7 @@ pub use clock::{Clock, SystemClock};
 pub use generate::{
     ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Generate, LENGTH_MAX, LENGTH_MIN, Random, RandomRule,
 };
-pub use handle::{FaultSeen, Handle, OrderRefused, REASON_CHARS_MAX, StartRefused, View};
+pub use handle::{FaultSeen, Handle, OrderRefused, REASON_CHARS_MAX, SinkSeen, StartRefused, View};
 pub use options::Options;
 pub use service::{Binding, Ports, PublishFields, Service};
 pub use shared::{Event, Happening};

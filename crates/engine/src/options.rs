@@ -27,6 +27,10 @@ pub struct Options {
     pub sweep_max: usize,
     /// How many records a sink is given at once. Default 256.
     pub outbox_batch_max: usize,
+    /// How long after a commit history gets a checkpoint. Default 60 s.
+    pub checkpoint_every: Duration,
+    /// After how many commits it gets one sooner. Default 256.
+    pub checkpoint_commits_max: u64,
     /// How many events a slow receiver may fall behind before it misses some. Default 1,024.
     pub events_max: usize,
     /// How many faults are remembered per group, for people to read. Default 8.
@@ -46,6 +50,8 @@ impl Default for Options {
             sweep_every: Duration::from_secs(30),
             sweep_max: 1_000,
             outbox_batch_max: 256,
+            checkpoint_every: Duration::from_secs(60),
+            checkpoint_commits_max: 256,
             events_max: 1_024,
             faults_kept_max: 8,
         }

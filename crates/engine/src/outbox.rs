@@ -12,7 +12,6 @@ use tokio::time::Instant;
 use crate::call::{Call, Whom};
 use crate::memory::BackOff;
 use crate::shared::Shared;
-use crate::telemetry;
 
 /// Starts a task per sink. Each ends when it is told to drain and has delivered what there is, or cannot.
 pub(crate) fn spawn(shared: &Arc<Shared>, drain: &watch::Receiver<bool>) -> JoinSet<()> {
@@ -44,7 +43,9 @@ impl Outbox {
             let draining = *self.drain.borrow_and_update();
             // Marked as seen before the records are read: one that is committed meanwhile wakes us again.
             self.committed.mark_unchanged();
-            let wait_until = match self.deliver().await {
+            let delivered = self.deliver().await;
+            self.shared.sink_went(self.sink.name(), delivered.as_ref().err());
+            let wait_until = match delivered {
                 Ok(true) => {
                     self.backoff.reset();
                     continue;
@@ -53,14 +54,7 @@ impl Outbox {
                     self.backoff.reset();
                     None
                 }
-                Err(fault) => {
-                    tracing::warn!(
-                        sink = self.sink.name(),
-                        code = fault.kind.code(),
-                        detail = %fault.detail,
-                        "{}",
-                        telemetry::SINK_FAILED
-                    );
+                Err(_) => {
                     let now = Instant::now();
                     self.backoff.failed(&self.shared.options, now);
                     self.backoff.until(now)
@@ -95,6 +89,7 @@ impl Outbox {
         let position = last.position;
         calls.make(Call::act(Whom::Sink(name), "deliver"), || self.sink.deliver(&records)).await?;
         calls.make(Call::act(Whom::State, "move_cursor"), || state.move_cursor(name, position)).await?;
+        self.shared.sink_took(name, position);
         Ok(true)
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::call::{Call, Whom, caught};
+use crate::checkpoint;
 use crate::clock::Clock;
 use crate::drive::{Next, drive};
 use crate::generate::Generate;
@@ -112,7 +113,9 @@ impl Service {
         let outbox = outbox::spawn(&shared, &outbox_drained);
         let (tasks, memories) = (JoinSet::new(), HashMap::new());
         let mut running = Running { shared, drain, tasks, memories, resumed: false, lease_retry: BackOff::default() };
+        let checkpoints = tokio::spawn(checkpoint::run(Arc::clone(&running.shared), running.drain.clone()));
         running.work().await;
+        checkpoints.abort();
         running.finish(&outbox_drain, outbox).await;
     }
 }
@@ -248,6 +251,8 @@ impl Running {
         let limit = Instant::now() + self.shared.options.drain_limit;
         let ended = tokio::time::timeout_at(limit, async {
             while self.tasks.join_next().await.is_some() {}
+            // The sinks get it too: whoever cuts off the end of the history later is shown up by what they hold.
+            checkpoint::make(&self.shared).await;
             outbox_drain.send_replace(true);
             while outbox.join_next().await.is_some() {}
         });

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::call::{Call, Calls, Whom};
 use crate::fault;
-use crate::handle::FaultSeen;
+use crate::handle::{FaultSeen, SinkSeen};
 use crate::history;
 use crate::options::Options;
 use crate::queue::{Queue, Wake};
@@ -53,6 +53,13 @@ pub enum Happening {
     },
 }
 
+/// How delivery to a sink goes.
+#[derive(Clone, Default)]
+struct Delivering {
+    position: Option<u64>,
+    failing: Option<FaultSeen>,
+}
+
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) ports: Ports,
@@ -63,6 +70,7 @@ pub(crate) struct Shared {
     /// Counts commits, so that the outbox wakes.
     pub(crate) committed: watch::Sender<u64>,
     faults: Mutex<HashMap<GroupId, VecDeque<FaultSeen>>>,
+    sinks: Mutex<HashMap<String, Delivering>>,
     epoch: AtomicU64,
     /// A commit was refused though nobody had moved the row: our epoch is not the latest.
     lease_doubted: AtomicBool,
@@ -76,6 +84,7 @@ impl Shared {
             events: broadcast::Sender::new(options.events_max.max(1)),
             committed: watch::Sender::new(0),
             faults: Mutex::default(),
+            sinks: Mutex::default(),
             epoch: AtomicU64::new(epoch.0),
             lease_doubted: AtomicBool::new(false),
             options,
@@ -112,12 +121,57 @@ impl Shared {
 
     /// Appends history that changes no row. It is lost if the state store is: there is nobody else to tell.
     pub(crate) async fn append(&self, group: &GroupId, entry: Entry) {
+        if let Err(fault) = self.try_append(group, entry).await {
+            self.note(group, "append", &fault);
+        }
+    }
+
+    /// The same, for callers who must know.
+    pub(crate) async fn try_append(&self, group: &GroupId, entry: Entry) -> Result<(), Fault> {
         let epoch = self.epoch();
         let call = Call::act(Whom::State, "append");
-        match self.calls.make(call, || self.ports.state.append(group, epoch, entry)).await {
-            Ok(()) => self.committed.send_modify(|count| *count = count.wrapping_add(1)),
-            Err(fault) => self.note(group, "append", &fault),
+        self.calls.make(call, || self.ports.state.append(group, epoch, entry)).await?;
+        self.committed.send_modify(|count| *count = count.wrapping_add(1));
+        Ok(())
+    }
+
+    /// A sink took everything up to `position`.
+    pub(crate) fn sink_took(&self, name: &str, position: u64) {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = sinks.entry(name.to_owned()).or_default();
+        seen.position = Some(position);
+    }
+
+    /// How the last delivery to a sink went. Said once when it fails, once when it fails otherwise, and once when it
+    /// goes well again.
+    pub(crate) fn sink_went(&self, name: &str, fault: Option<&Fault>) {
+        let at = self.now();
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = sinks.entry(name.to_owned()).or_default();
+        match fault {
+            Some(fault) => {
+                if seen.failing.as_ref().is_none_or(|failing| failing.fault != *fault) {
+                    let code = fault.kind.code();
+                    tracing::warn!(sink = name, code, detail = %fault.detail, "{}", telemetry::SINK_FAILED);
+                }
+                let since = seen.failing.as_ref().map_or(at, |failing| failing.at);
+                seen.failing = Some(FaultSeen { at: since, effect: "deliver", fault: fault.clone() });
+            }
+            None => {
+                if seen.failing.take().is_some() {
+                    tracing::info!(sink = name, "{}", telemetry::SINK_RECOVERED);
+                }
+            }
         }
+    }
+
+    pub(crate) fn sinks_seen(&self) -> Vec<SinkSeen> {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = |name: &str| {
+            let delivery = sinks.get(name).cloned().unwrap_or_default();
+            SinkSeen { name: name.to_owned(), position: delivery.position, failing: delivery.failing }
+        };
+        self.ports.sinks.iter().map(|sink| seen(sink.name())).collect()
     }
 
     /// Remembers a fault for people to read, and tells those who watch.

@@ -24,5 +24,9 @@ pub const LEASE_TAKEN: &str = "lease taken";
 pub const UNBOUND: &str = "group not configured";
 /// Message: a sink did not take records.
 pub const SINK_FAILED: &str = "sink failed";
+/// Message: a sink takes records again.
+pub const SINK_RECOVERED: &str = "sink recovered";
+/// Message: history got no checkpoint; it is tried again.
+pub const CHECKPOINT_FAILED: &str = "checkpoint failed";
 /// Message: the limit for draining passed with work unfinished; it resumes at the next start.
 pub const DRAIN_CUT: &str = "drain cut short";

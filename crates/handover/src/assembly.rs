@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use handover_adapters::seal::{MasterKey, Sealer};
+use handover_adapters::sink::SinkConfig;
 use handover_adapters::sink::file::FileSink;
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
@@ -12,7 +13,7 @@ use handover_core::port::{SecretStore, Sink, Target};
 use handover_core::{Fault, FaultKind, Role, StoreId};
 use handover_engine::{Binding, Handle, Options, Ports, Service, SystemClock};
 
-use crate::config::{Config, Group, STORE_EMBEDDED};
+use crate::config::{Config, Group, SINK_AUDIT_FILE, STORE_EMBEDDED};
 use crate::failure::Failure;
 use crate::file;
 
@@ -34,10 +35,14 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let bindings = config.groups.iter().map(|group| binding(group, &store)).collect::<Result<Vec<_>, _>>()?;
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(file) = &config.audit_file {
-        sinks.push(Arc::new(FileSink::open("audit-file", file)?));
+        sinks.push(Arc::new(FileSink::open(SINK_AUDIT_FILE, file)?));
     }
+    for configured in &config.sinks {
+        sinks.push(sink(configured)?);
+    }
+    let options = Options { checkpoint_every: config.checkpoint_every.0, ..Options::default() };
     let ports = Ports { state: state.clone(), consumers: state.clone(), sinks, clock: Arc::new(SystemClock) };
-    let (service, engine) = Service::new(Options::default(), ports, bindings).await?;
+    let (service, engine) = Service::new(options, ports, bindings).await?;
     for group in &config.groups {
         call_the_declared(&state, group).await?;
     }
@@ -81,6 +86,13 @@ pub(crate) fn state(config: &Config, sealer: Arc<Sealer>) -> Result<Sqlite, Fail
         }
         Failure::from(fault)
     })
+}
+
+/// A sink, with what its files hold. Opens the file of a file sink, and contacts nobody.
+pub(crate) fn sink(config: &SinkConfig) -> Result<Arc<dyn Sink>, Failure> {
+    let ca_pem = config.ca_file().map(|path| file::public(path, "the CA file")).transpose()?;
+    let token = config.token_file().map(|path| file::secret(path, "the token file")).transpose()?;
+    Ok(config.clone().build(ca_pem.as_deref(), token)?)
 }
 
 /// The group's target, with our own password read from its file.

@@ -185,10 +185,81 @@ pub(crate) struct Forced {
     pub(crate) server: Server,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Audit {
-    /// Check every record of the state against the hash chain.
-    Verify(ConfigFile),
+    /// Check every record of the state against the hash chain, and every checkpoint against our key.
+    Verify(AuditVerify),
+    /// Show the last records, also beside a running server.
+    Tail(AuditTail),
+    /// Write records to standard output.
+    Export(AuditExport),
+    /// Print the public key that checks checkpoints.
+    Key(ConfigFile),
+    /// Show how far each sink got.
+    Sinks(ConfigFile),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditVerify {
+    /// Compare with the records in this file: a copy of the audit file, an export, or a syslog receiver's file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Another key that checkpoints may be signed with, as `audit key` printed it; may be repeated.
+    #[arg(long = "key", value_name = "KEY")]
+    pub(crate) keys: Vec<String>,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditTail {
+    /// Go on, and show each record as it is committed.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Only records of this group.
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// Begin after this position.
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) after: Option<u64>,
+    /// How many records, where no position is given.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20, conflicts_with = "after")]
+    pub(crate) lines: usize,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditExport {
+    /// How records are written.
+    #[arg(long, value_enum, default_value_t = ExportFormat::Jsonl)]
+    pub(crate) format: ExportFormat,
+    /// The first: a position, a date, or a time as in 2026-01-31T08:00:00Z.
+    #[arg(long, value_name = "BOUND", value_parser = bound_from)]
+    pub(crate) from: Option<Bound>,
+    /// The last, in the same way; a date takes in its whole day.
+    #[arg(long, value_name = "BOUND", value_parser = bound_to)]
+    pub(crate) to: Option<Bound>,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+/// How records are exported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// The lines that sinks get, one JSON object each.
+    Jsonl,
+    /// A table.
+    Csv,
+}
+
+/// Where an export begins or ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Bound {
+    /// A position in the chain.
+    Position(u64),
+    /// A time, in milliseconds since the Unix epoch.
+    Time(i64),
 }
 
 #[derive(Debug, Args)]
@@ -208,11 +279,42 @@ fn span(text: &str) -> Result<Span, String> {
     Span::parse(text).ok_or_else(|| "a duration is a whole number with a unit: 500ms, 10s, 5m, 2h, 1d".to_owned())
 }
 
+fn bound_from(text: &str) -> Result<Bound, String> {
+    bound(text, 0)
+}
+
+fn bound_to(text: &str) -> Result<Bound, String> {
+    bound(text, DAY_MS - 1)
+}
+
+fn bound(text: &str, date_ms: i64) -> Result<Bound, String> {
+    let wanted = || "a bound is a position, a date as in 2026-01-31, or a time as in 2026-01-31T08:00:00Z".to_owned();
+    if let Ok(position) = text.parse() {
+        return Ok(Bound::Position(position));
+    }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(Bound::Time(time.as_millisecond()));
+    }
+    let midnight = format!("{text}T00:00:00Z").parse::<jiff::Timestamp>().map_err(|_| wanted())?;
+    Ok(Bound::Time(midnight.as_millisecond() + date_ms))
+}
+
+const DAY_MS: i64 = 86_400_000;
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+
+    #[test]
+    fn a_bound_is_a_position_a_date_or_a_time() {
+        assert_eq!(bound_from("12"), Ok(Bound::Position(12)));
+        assert_eq!(bound_from("1970-01-02"), Ok(Bound::Time(DAY_MS)));
+        assert_eq!(bound_to("1970-01-02"), Ok(Bound::Time(2 * DAY_MS - 1)));
+        assert_eq!(bound_to("1970-01-01T00:00:01Z"), Ok(Bound::Time(1_000)));
+        assert!(bound_to("yesterday").is_err());
+    }
 
     #[test]
     fn the_arguments_make_sense() {

@@ -36,6 +36,21 @@ impl Printer {
         self.raw(secret.expose())
     }
 
+    /// How data is written.
+    pub(crate) const fn output(&self) -> Output {
+        self.output
+    }
+
+    /// One line of many. False once whoever reads has gone away.
+    pub(crate) fn line(&self, line: &str) -> Result<bool, Failure> {
+        let mut out = std::io::stdout().lock();
+        match writeln!(out, "{line}").and_then(|()| out.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(_) => Err(Failure::error("standard output cannot be written")),
+        }
+    }
+
     /// Bytes and a line feed.
     pub(crate) fn raw(&self, bytes: &[u8]) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::frame::{framed, framed_mac};
 use super::integrity::Integrity;
 use super::master::MasterKey;
+use super::sign::Signer;
 
 /// First byte of everything sealed: the layout.
 const LAYOUT: u8 = 1;
@@ -23,6 +24,7 @@ const ID_BYTES: usize = 8;
 pub struct Sealer {
     wrapping: Aes256Gcm,
     digests: Hmac<Sha256>,
+    signer: Signer,
     id: [u8; ID_BYTES],
 }
 
@@ -35,6 +37,7 @@ impl Sealer {
         Self {
             wrapping: cipher(&derived(&root, "handover key wrapping")),
             digests: keyed(&derived(&root, "handover value digest")),
+            signer: Signer::new(&root),
             id,
         }
     }
@@ -42,6 +45,11 @@ impl Sealer {
     /// A short public name of the master key, to tell one from another. It says nothing about the key.
     pub fn id(&self) -> String {
         hex::encode(self.id)
+    }
+
+    /// Signs checkpoints of the history.
+    pub const fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     /// Mints a data key for a group. The second part is the wrapped key, to be kept beside the values; without it they

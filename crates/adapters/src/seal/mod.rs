@@ -35,9 +35,11 @@ mod frame;
 mod integrity;
 mod key;
 mod master;
+mod sign;
 
 pub use integrity::{Integrity, MAC_BYTES};
 pub use key::{DataKey, Place, Purpose, Sealer};
 pub use master::MasterKey;
 #[cfg(feature = "state-sqlite")]
 pub(crate) use master::{beside, sync_folder};
+pub use sign::{Signer, Verifier};

@@ -1,7 +1,6 @@
 //! History as a file of JSON lines: one record, one line, flushed to the disk before delivery is confirmed.
 //!
-//! A line holds the record's body as a JSON *string*, so that the bytes that the hash covers survive any tool that
-//! parses and writes the line again:
+//! A line is that of [`super::line`]:
 //!
 //! ```json
 //! {"position":7,"group":"orders","at_ms":1700000000000,"hash":"9f…","body":"{\"event\":\"advanced\"}"}
@@ -20,7 +19,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use handover_core::port::{Answer, Record, Sink};
 use handover_core::{Fault, FaultKind, Touched};
 use rustix::fs::FlockOperation;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+
+use super::line::{self, Line};
+
+/// Options of a file sink.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The sink's name: the key of its cursor.
+    pub name: String,
+    /// The file; made with mode 0600 if it is not there.
+    pub path: PathBuf,
+}
 
 /// A sink that appends to one file, and holds a lock on it so that two controllers cannot interleave their lines.
 #[derive(Debug)]
@@ -150,7 +161,7 @@ impl Appender {
             if start == 0 || newlines >= 2 {
                 return Ok(tail);
             }
-            if wanted > LINE_BYTES_MAX {
+            if wanted > line::BYTES_MAX {
                 return Err(self.foreign());
             }
             wanted *= 4;
@@ -206,7 +217,7 @@ impl Appender {
     /// The line at this position. It reads from the beginning: it is asked once, after a start.
     fn find(&mut self, position: u64) -> io::Result<Option<Line>> {
         self.file.seek(SeekFrom::Start(0))?;
-        let wanted = format!("{LINE_START}{position},");
+        let wanted = format!("{}{position},", line::START);
         for line in BufReader::new(&self.file).split(b'\n') {
             let line = line?;
             if line.starts_with(wanted.as_bytes()) {
@@ -255,16 +266,6 @@ impl Appender {
     }
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Line {
-    position: u64,
-    group: String,
-    at_ms: i64,
-    hash: String,
-    body: String,
-}
-
 /// A record on its way into the file.
 struct Entry {
     position: u64,
@@ -273,21 +274,9 @@ struct Entry {
 }
 
 fn entry(record: &Record) -> Result<Entry, Fault> {
-    let line = Line {
-        position: record.position,
-        group: record.group.to_string(),
-        at_ms: record.at.0,
-        hash: record.hash.clone(),
-        body: record.body.clone(),
-    };
-    let mut text = serde_json::to_string(&line)
-        .map_err(|_| Fault::untouched(FaultKind::Bug, "a record of history cannot be written as JSON"))?;
-    if text.len() as u64 >= LINE_BYTES_MAX {
-        let words = format!("the record of history at position {} is longer than 1 MiB", record.position);
-        return Err(Fault::untouched(FaultKind::Bug, words));
-    }
+    let mut text = line::write(record)?;
     text.push('\n');
-    Ok(Entry { position: line.position, hash: line.hash, text })
+    Ok(Entry { position: record.position, hash: record.hash.clone(), text })
 }
 
 /// Whether what follows the last newline can be the beginning of a line of ours. After a power loss some file systems
@@ -295,8 +284,8 @@ fn entry(record: &Record) -> Result<Entry, Fault> {
 fn torn_line_of_ours(torn: &[u8]) -> bool {
     let written = torn.iter().position(|byte| *byte == 0).map_or(torn, |at| &torn[..at]);
     let rest = &torn[written.len()..];
-    let common = written.len().min(LINE_START.len());
-    written[..common] == LINE_START.as_bytes()[..common] && rest.iter().all(|byte| *byte == 0)
+    let common = written.len().min(line::START.len());
+    written[..common] == line::START.as_bytes()[..common] && rest.iter().all(|byte| *byte == 0)
 }
 
 #[derive(Clone, Copy)]
@@ -327,14 +316,8 @@ fn trouble(path: &Path, act: Act, error: &io::Error) -> Fault {
     Fault { kind, touched, detail: format!("cannot {doing} the history file {path}: {why}") }
 }
 
-/// What every line begins with.
-const LINE_START: &str = "{\"position\":";
-
 /// How much is read from the end at first: several lines of usual length.
 const BLOCK_BYTES: u64 = 64 * 1024;
-
-/// The longest line. It bounds what must be read to find out how far a file got.
-const LINE_BYTES_MAX: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

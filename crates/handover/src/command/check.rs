@@ -1,6 +1,7 @@
 //! `handover check`: the configuration and the files that it names. Also the first thing that `serve` does.
 
 use handover_adapters::seal::MasterKey;
+use handover_adapters::sink::SinkKind;
 use serde::Serialize;
 
 use crate::assembly;
@@ -32,6 +33,13 @@ pub(crate) fn run(arguments: &ConfigFile, printer: &Printer) -> Result<(), Failu
 pub(crate) fn look(config: &Config) -> Result<(), Failure> {
     MasterKey::read(&config.master_key)?;
     Tokens::open(&config.tokens)?;
+    for sink in &config.sinks {
+        match sink.kind() {
+            // Opening it takes a lock, which a running server holds.
+            SinkKind::File => {}
+            SinkKind::Syslog | SinkKind::Http => drop(assembly::sink(sink)?),
+        }
+    }
     for group in &config.groups {
         assembly::target(group)?;
     }

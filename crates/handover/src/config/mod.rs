@@ -8,12 +8,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use handover_adapters::sink::SinkConfig;
 use handover_adapters::target::TargetConfig;
 use handover_core::{ConsumerId, GroupId, Role};
 use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
+use duration::Span;
 pub(crate) use policy::{Called, PolicyConfig};
 
 /// The file's name where none is given.
@@ -21,6 +23,9 @@ pub(crate) const FILE: &str = "handover.toml";
 
 /// The one store that there is.
 pub(crate) const STORE_EMBEDDED: &str = "embedded";
+
+/// The name of the sink that `audit_file` makes.
+pub(crate) const SINK_AUDIT_FILE: &str = "audit-file";
 
 /// The most groups in one file. Each costs a row and a timer; the bound is there to catch a generated file gone wrong.
 const GROUPS_MAX: usize = 10_000;
@@ -46,6 +51,12 @@ pub(crate) struct Config {
     pub(crate) tokens: PathBuf,
     /// A file to which the audit records are appended, beside the state. Absent: none.
     pub(crate) audit_file: Option<PathBuf>,
+    /// How long after a change the history gets a signed checkpoint.
+    #[serde(default = "checkpoint_every")]
+    pub(crate) checkpoint_every: Span,
+    /// Where else the audit records are delivered.
+    #[serde(default, rename = "sink")]
+    pub(crate) sinks: Vec<SinkConfig>,
     /// The groups.
     #[serde(default, rename = "group")]
     pub(crate) groups: Vec<Group>,
@@ -73,6 +84,20 @@ pub(crate) struct Group {
     /// How its values are made.
     #[serde(default)]
     pub(crate) generate: GenerateConfig,
+    /// What happens when a value is fetched and the record of it cannot be written.
+    #[serde(default)]
+    pub(crate) audit_reads: AuditReads,
+}
+
+/// What happens when a value is fetched and the record of it cannot be written.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AuditReads {
+    /// The value is not handed out.
+    #[default]
+    Closed,
+    /// It is, and the log says so.
+    Open,
 }
 
 /// A declared consumer.
@@ -176,6 +201,12 @@ impl Group {
 }
 
 impl Config {
+    /// The names of all sinks.
+    pub(crate) fn sink_names(&self) -> Vec<String> {
+        let file = self.audit_file.iter().map(|_| SINK_AUDIT_FILE.to_owned());
+        file.chain(self.sinks.iter().map(|sink| sink.name().to_owned())).collect()
+    }
+
     /// Reads and checks a file. Nothing else is opened.
     pub(crate) fn load(file: &Path) -> Result<Self, Failure> {
         let text = std::fs::read_to_string(file).map_err(|error| {
@@ -194,6 +225,9 @@ impl Config {
         config.check()?;
         for path in [&mut config.state, &mut config.store, &mut config.master_key, &mut config.tokens] {
             *path = directory.join(&*path);
+        }
+        for sink in &mut config.sinks {
+            sink.resolve(directory);
         }
         config.audit_file = config.audit_file.map(|path| directory.join(path));
         for group in &mut config.groups {
@@ -217,6 +251,16 @@ impl Config {
         }
         if self.groups.len() > GROUPS_MAX {
             return Err(Why(format!("there are {} groups; the limit is {GROUPS_MAX}", self.groups.len())));
+        }
+        if self.checkpoint_every < Span::seconds(1) {
+            return Err(Why("checkpoint_every is at least 1s".to_owned()));
+        }
+        let mut sinks: BTreeSet<&str> = self.audit_file.iter().map(|_| SINK_AUDIT_FILE).collect();
+        for sink in &self.sinks {
+            sink.check().map_err(|fault| Why(fault.detail))?;
+            if !sinks.insert(sink.name()) {
+                return Err(Why(format!("sink {} is there twice", sink.name())));
+            }
         }
         let mut names = BTreeSet::new();
         for group in &self.groups {
@@ -285,6 +329,10 @@ fn listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8300))
 }
 
+fn checkpoint_every() -> Span {
+    Span::seconds(60)
+}
+
 fn state() -> PathBuf {
     "state.db".into()
 }
@@ -350,6 +398,16 @@ mod tests {
         let cases = [
             ("listen = \"0.0.0.0:8300\"", "loopback"),
             ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
+            ("checkpoint_every = \"0s\"", "at least 1s"),
+            ("[[sink]]\nkind = \"syslog\"\nname = \"siem\"\naddress = \"siem.internal:6514\"", "ca_file names"),
+            (
+                "[[sink]]\nkind = \"syslog\"\nname = \"siem\"\naddress = \"siem.internal\"\ntransport = \"tcp\"",
+                "`host:port`",
+            ),
+            ("[[sink]]\nkind = \"http\"\nname = \"siem\"\nurl = \"http://siem.internal/\"", "must be https"),
+            ("[[sink]]\nkind = \"http\"\nname = \"siem\"\nurl = \"http://a:b@127.0.0.1/\"", "token_file"),
+            ("[[sink]]\nkind = \"file\"\nname = \"a b\"\npath = \"x\"", "the name of a sink"),
+            ("audit_file = \"a\"\n[[sink]]\nkind = \"file\"\nname = \"audit-file\"\npath = \"x\"", "is there twice"),
             (&format!("{GROUP}{GROUP}"), "orders-db is there twice"),
             (&GROUP.replace("checker\", role = \"verifier", "pool"), "twice in one role"),
             (&GROUP.replace("orders-db", "Orders DB"), "lower-case"),

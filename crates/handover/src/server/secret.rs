@@ -20,6 +20,7 @@ use super::auth::Covered;
 use super::body::Body;
 use super::refusal::Refused;
 use super::view;
+use crate::config::AuditReads;
 
 /// What a fetch may say.
 #[derive(Debug, Default, Deserialize)]
@@ -51,6 +52,14 @@ pub(crate) async fn fetch(
     for role in &roles {
         if let Err(fault) = app.engine.delivered(&group, &caller.identity, *role, &delivery).await {
             waited_for_anyway(&app, &group, &caller.identity, *role, fault).await?;
+        }
+    }
+    if let Err(fault) = app.engine.read(&group, &caller.identity, &delivery).await {
+        match configured.audit_reads {
+            AuditReads::Closed => return Err(fault.into()),
+            AuditReads::Open => {
+                tracing::error!(%group, code = fault.kind.code(), detail = %fault.detail, "a read is not in the history");
+            }
         }
     }
     tracing::info!(

@@ -8,6 +8,8 @@ mod certificates;
 pub mod postgres;
 mod process;
 mod proxy;
+mod receiver;
+mod rsyslog;
 
 use std::fmt;
 
@@ -15,6 +17,8 @@ pub use certificates::Certificates;
 pub use postgres::Postgres;
 pub(crate) use process::{end, free_port, spawn};
 pub use proxy::Proxy;
+pub use receiver::{Receiver, Reply, Request};
+pub use rsyslog::Rsyslog;
 
 /// A server could not be started, asked or stopped; the text says what to do about it.
 #[derive(Debug)]

@@ -1,14 +1,14 @@
 //! What may be done within one transaction.
 
 use handover_core::port::{Commit, Committed, Entry};
-use handover_core::{Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Row, RowVersion};
+use handover_core::{Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Row, RowVersion, Timestamp};
 use handover_secret::Secret;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::guard::{GroupColumns, Head, Table, candidate_key, candidate_mac, cursor_mac, key_mac};
 use super::trouble::{Stop, corrupt, read_int, stored_int};
 use crate::seal::{DataKey, Integrity, Place, Purpose, Sealer};
-use crate::state::{chain, rows};
+use crate::state::{chain, checkpoint, rows};
 
 /// One transaction. Whatever refuses a piece of work does so before its first write: the others go on.
 pub(super) struct Batch<'a> {
@@ -113,6 +113,23 @@ impl<'a> Batch<'a> {
         self.fence(epoch)?;
         self.record(group, entry, epoch, None)?;
         Ok(())
+    }
+
+    /// Appends a checkpoint over the head, unless there is nothing, or the head is one.
+    pub(super) fn checkpoint(&mut self, epoch: Epoch, at: Timestamp) -> Result<bool, Stop> {
+        self.fence(epoch)?;
+        let last: Option<String> = self
+            .connection
+            .prepare_cached("SELECT body FROM records WHERE position = ?1")?
+            .query_row([self.head.position], |row| row.get(0))
+            .optional()?;
+        if last.is_none_or(|body| checkpoint::is_body(&body)) {
+            return Ok(false);
+        }
+        let position = read_int(self.head.position)?;
+        let entry = checkpoint::entry(self.sealer.signer(), position, &self.head.hash, at);
+        self.record(&checkpoint::group(), &entry, epoch, None)?;
+        Ok(true)
     }
 
     /// Records how far a sink got, unless it was further.

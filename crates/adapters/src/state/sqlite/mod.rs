@@ -42,7 +42,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use self::batch::Batch;
-pub use self::inspect::{Inspection, inspect};
+pub use self::inspect::{Inspection, Reading, inspect};
 use self::lock::Lock;
 use self::reader::{Look, Reader};
 use self::schema::Found;
@@ -253,6 +253,10 @@ impl StateStore for Sqlite {
     fn append<'a>(&'a self, group: &'a GroupId, epoch: Epoch, entry: Entry) -> Answer<'a, ()> {
         let group = group.clone();
         Box::pin(self.write(move |batch| batch.append(&group, epoch, &entry)))
+    }
+
+    fn checkpoint(&self, epoch: Epoch, at: Timestamp) -> Answer<'_, bool> {
+        Box::pin(self.write(move |batch| batch.checkpoint(epoch, at)))
     }
 
     fn cursor<'a>(&'a self, sink: &'a str) -> Answer<'a, u64> {
