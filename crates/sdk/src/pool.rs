@@ -95,7 +95,7 @@ pub(crate) async fn dial_in_force<D: Dial>(
                 return Ok(Dialled { connection, publication });
             }
             // One look for something newer and one more try; more would help to lock the account.
-            Err(DialError::Refused { .. }) if !refused_before => {
+            Err(DialError::Refused { .. }) if !refused_before && !newer_for.is_zero() => {
                 refused_before = true;
                 if !live.refused(publication, newer_for).await {
                     return Err(DialError::Refused { publication });

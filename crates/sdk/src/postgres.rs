@@ -43,7 +43,8 @@ pub struct Options {
     pub dial_max: Duration,
     /// How long to wait for a free connection. Default 30 s.
     pub wait_max: Duration,
-    /// After the server refused a login: how long to wait for a newer publication before giving up. Default 3 s.
+    /// After the server refused a login: how long to wait for a newer publication before giving up. Default 3 s; zero:
+    /// a refused login is not tried again.
     pub newer_for: Duration,
     /// How often connections of older publications that came back meanwhile are closed. Default 1 s.
     pub sweep: Duration,

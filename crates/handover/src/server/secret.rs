@@ -7,9 +7,10 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::response::{IntoResponse as _, Response};
+use handover_adapters::store::embedded::Current;
 use handover_api::proof::Claim;
 use handover_api::{Ack, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce};
-use handover_core::port::Delivery;
+use handover_core::port::{Delivery, SecretStore as _};
 use handover_core::{ConsumerId, Fault, FaultKind, Generation, GroupId, Publication, Role};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
@@ -39,21 +40,11 @@ pub(crate) async fn fetch(
     query: Result<Query<Fetch>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refused> {
     let Query(fetch) = query.map_err(|_| Refused::bad_request("the query takes `after=<number>` and nothing else"))?;
-    let current = app.store.read(&group).await?.ok_or_else(|| Refused::not_published(&group))?;
-    if fetch.after.is_some_and(|after| current.publication.0 <= after) {
-        return Ok((StatusCode::NO_CONTENT, NO_STORE).into_response());
-    }
     let configured = app.groups.get(&group).ok_or_else(Refused::no_such_group)?;
     let roles = configured.roles(&caller.identity);
-    let nonce = nonce()?;
-    let delivery =
-        Delivery { publication: current.publication, generation: current.generation, nonce: nonce.0.to_vec() };
-    // Recorded before the value leaves: whoever may have it is expected to acknowledge.
-    for role in &roles {
-        if let Err(fault) = app.engine.delivered(&group, &caller.identity, *role, &delivery).await {
-            waited_for_anyway(&app, &group, &caller.identity, *role, fault).await?;
-        }
-    }
+    let Some((current, nonce, delivery)) = take(&app, &group, &caller.identity, &roles, fetch.after).await? else {
+        return Ok((StatusCode::NO_CONTENT, NO_STORE).into_response());
+    };
     if let Err(fault) = app.engine.read(&group, &caller.identity, &delivery).await {
         match configured.audit_reads {
             AuditReads::Closed => return Err(fault.into()),
@@ -80,6 +71,42 @@ pub(crate) async fn fetch(
         nonce,
     };
     Ok((NO_STORE, Json(delivered)).into_response())
+}
+
+/// How often a value is read anew because the pointer moved meanwhile.
+const TAKES_MAX: u32 = 8;
+
+/// Reads what is published and records, before the value leaves, that this consumer is expected to acknowledge it.
+///
+/// Then the pointer is looked at again. Had it moved between the read and the record, a roll could have been called
+/// without this consumer, and the value in hand could be disabled before anybody waited for it.
+async fn take(
+    app: &App,
+    group: &GroupId,
+    consumer: &ConsumerId,
+    roles: &[Role],
+    after: Option<u64>,
+) -> Result<Option<(Current, Nonce, Delivery)>, Refused> {
+    for _ in 0..TAKES_MAX {
+        let current = app.store.read(group).await?.ok_or_else(|| Refused::not_published(group))?;
+        if after.is_some_and(|after| current.publication.0 <= after) {
+            return Ok(None);
+        }
+        let nonce = nonce()?;
+        let delivery =
+            Delivery { publication: current.publication, generation: current.generation, nonce: nonce.0.to_vec() };
+        for role in roles {
+            if let Err(fault) = app.engine.delivered(group, consumer, *role, &delivery).await {
+                waited_for_anyway(app, group, consumer, *role, fault).await?;
+            }
+        }
+        let head = app.store.head(group).await?;
+        if head.is_some_and(|head| head.version == current.version) {
+            return Ok(Some((current, nonce, delivery)));
+        }
+    }
+    let detail = format!("what {group} publishes changed again and again while it was read; fetch again");
+    Err(Fault::untouched(FaultKind::Busy, detail).into())
 }
 
 /// A controller that cannot write still hands out what is published, or those who restart meanwhile would stop with it.
