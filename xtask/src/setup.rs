@@ -19,8 +19,11 @@ pub(crate) struct Need {
 pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
 
 /// What tests need besides Rust.
-pub(crate) const ALL: [Need; 2] =
-    [POSTGRESQL, Need { name: "Chromium with its driver", packages: &["chromium", "chromium-driver"], find: chromium }];
+pub(crate) const ALL: [Need; 3] = [
+    POSTGRESQL,
+    Need { name: "Chromium with its driver", packages: &["chromium", "chromium-driver"], find: chromium },
+    Need { name: "rsyslog with TLS", packages: &["rsyslog", "rsyslog-gnutls"], find: rsyslog },
+];
 
 const POSTGRESQL: Need = Need { name: "PostgreSQL's server", packages: &["postgresql"], find: postgresql };
 
@@ -78,6 +81,14 @@ fn postgresql() -> Option<PathBuf> {
         .filter(|(_, binaries)| binaries.join("postgres").exists() && binaries.join("initdb").exists())
         .max();
     newest.map(|(_, binaries)| binaries)
+}
+
+/// rsyslog's program, if its TLS module is there too: a folder for each architecture holds modules.
+fn rsyslog() -> Option<PathBuf> {
+    let program = Path::new("/usr/sbin/rsyslogd");
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let tls = folders.into_iter().any(|folder| folder.path().join("rsyslog/lmnsd_gtls.so").exists());
+    (program.exists() && tls).then(|| program.to_owned())
 }
 
 /// The browser's driver, where the browser is there as well.
