@@ -6,11 +6,13 @@
 //!
 //! * [`plan()`] says whether a rotation may start, and fixes what it will go by;
 //! * [`start`] makes its first row, [`advance`] the next row from a fact;
+//! * [`adopt`] makes the row of a credential that is in use already;
 //! * [`wants`] derives from a row what to do now, whom it waits for, and when to look again;
 //! * [`check`] lists the invariants that a row breaks.
 //!
 //! The traits in [`port`] are what the engine asks of the world.
 
+mod adopt;
 mod advance;
 mod check;
 mod effect;
@@ -22,6 +24,7 @@ pub mod port;
 mod time;
 mod wants;
 
+pub use adopt::{Adoption, AdoptionRefusal, adopt, adopted, adoption};
 pub use advance::{Refusal, Seen, advance, start};
 pub use check::{Violation, check};
 pub use effect::{Effect, EffectId, Fact, Member, Order, Reach, Role, RollCall, Tally};

@@ -10,7 +10,7 @@ use handover_secret::Secret;
 
 use crate::effect::Reach;
 use crate::effect::{EffectId, Role, RollCall, Tally};
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultKind};
 use crate::id::{Candidate, ConsumerId, Epoch, Generation, GroupId, Publication, RowVersion, Slot, StoreVersion};
 use crate::model::{Mark, Occupant, Row};
 use crate::plan::{Plan, StoreCapability, TargetCapability};
@@ -127,6 +127,15 @@ pub trait Target: Send + Sync {
     /// **If called twice** with one intent and value, the second changes nothing that can be seen. **If cut off** the
     /// outcome is unknown. **Errors** `Rejected` if the target's policy refuses the value (untouched).
     fn create<'a>(&'a self, intent: &'a Intent, value: &'a Secret) -> Answer<'a, ()>;
+
+    /// **Does** leave our label and the mark at a slot that accepts a value already, which a person says is this group's.
+    /// **Promises** to leave the value as it is; that a slot with another group's label, or a higher mark, is left alone.
+    /// **May assume** that the value was seen to be accepted. The rest as for [`Target::create`]. **Errors**
+    /// `Unsupported` where nothing can be adopted.
+    fn adopt<'a>(&'a self, intent: &'a Intent) -> Answer<'a, ()> {
+        let detail = format!("this target cannot adopt what is in slot {}", intent.who.slot);
+        Box::pin(std::future::ready(Err(Fault::untouched(FaultKind::Unsupported, detail))))
+    }
 
     /// **Does** try one login at the main endpoint, and one with `control` if the first was refused. **Promises** at
     /// most one failed login per call. **May assume** that the caller bounds the calls. **If called twice** tries twice.

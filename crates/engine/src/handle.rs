@@ -117,7 +117,7 @@ impl std::error::Error for OrderRefused {}
 /// Talks to a running engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl fmt::Debug for Handle {
@@ -362,7 +362,7 @@ impl Handle {
         Fault::untouched(FaultKind::Fenced, detail)
     }
 
-    fn binding(&self, group: &GroupId) -> Option<Arc<Binding>> {
+    pub(crate) fn binding(&self, group: &GroupId) -> Option<Arc<Binding>> {
         self.shared.bindings.get(group).cloned()
     }
 

@@ -28,6 +28,13 @@ pub const LITTER: &str = "litter";
 /// Event: the row breaks an invariant; nothing is done on it.
 pub const VIOLATED: &str = "violated";
 
+/// Event: a person began to adopt a credential that is in use; roles may be changed from here on.
+pub const ADOPTING: &str = "adopting";
+/// Event: what is adopted is durable, and sealed.
+pub const ADOPTION_SEALED: &str = "adoption_sealed";
+/// Event: an adoption is finished: labelled and published.
+pub const ADOPTED: &str = "adopted";
+
 /// Event: a value was handed to a consumer.
 pub const READ: &str = "read";
 
@@ -121,6 +128,11 @@ pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Ve
         entries.push(entry(new, HELD, now, vec![("hold", hold_words(hold))]));
     }
     entries
+}
+
+/// A line of an adoption.
+pub(crate) fn adoption(event: &'static str, actor: &str, fields: Vec<(&'static str, String)>, now: Timestamp) -> Entry {
+    Entry { at: now, event, actor: actor.to_owned(), fields }
 }
 
 /// The first line of a rotation.

@@ -5,11 +5,12 @@
 //! into the next row, and commits that with its history. Whatever the core decides, it decides here for nobody else.
 //!
 //! * [`Service::new`] takes the lease; [`Service::run`] works until it is told to drain;
-//! * [`Handle`] starts rotations, passes on orders, shows a group, and wakes it;
+//! * [`Handle`] starts rotations, adopts what is in use, passes on orders, shows a group, and wakes it;
 //! * [`Generate`] mints values, [`Random`] is the one that is built in;
 //! * [`environment`] names the variables that the fault points read;
 //! * [`telemetry`] names spans, fields and events.
 
+mod adopt;
 mod call;
 mod checkpoint;
 mod clock;
@@ -28,6 +29,7 @@ mod service;
 mod shared;
 pub mod telemetry;
 
+pub use adopt::AdoptRefused;
 pub use clock::{Clock, SystemClock};
 pub use generate::{
     ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Generate, LENGTH_MAX, LENGTH_MIN, Random, RandomRule,

@@ -56,6 +56,8 @@ pub(crate) enum Verb {
     Check(ConfigFile),
     /// Run the server.
     Serve(ConfigFile),
+    /// Make a user that is in use a group's first generation, with the password that it has.
+    Adopt(Adopt),
     /// Make tokens for consumers and operators.
     #[command(subcommand)]
     Token(Token),
@@ -111,6 +113,30 @@ pub(crate) struct Init {
     /// Where to write. It is made if it is not there; files in it are never overwritten.
     #[arg(default_value = ".")]
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("password").required(true).args(["password_file", "password_stdin"])))]
+pub(crate) struct Adopt {
+    /// Which group. Its configuration names the user as one of its twins.
+    pub(crate) group: String,
+    /// The user, as applications log in now. It keeps its name and its password.
+    #[arg(long)]
+    pub(crate) user: String,
+    /// A file with the user's password, mode 0600.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Read the user's password from standard input.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+    /// Only print what a superuser must run first, for psql. Changes nothing, and may run beside a server.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) print_sql: bool,
+    /// Only say what would be done. Changes nothing, and may run beside a server.
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
 }
 
 #[derive(Debug, Subcommand)]

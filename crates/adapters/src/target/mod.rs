@@ -67,6 +67,22 @@ impl TargetConfig {
         }
     }
 
+    /// Looks after the adoption of `user`, which is in use at the target of `group` already. The rest as for
+    /// [`TargetConfig::build`].
+    pub fn adoption(
+        self,
+        group: GroupId,
+        admin_password: Secret,
+        ca_pem: &[u8],
+        user: &str,
+    ) -> Result<postgres::Adoption, Fault> {
+        match self {
+            Self::Postgres(config) => {
+                postgres::Adoption::new(postgres::Postgres::new(config, group, admin_password, ca_pem)?, user)
+            }
+        }
+    }
+
     /// Makes the target of `group`. `admin_password` and `ca_pem` are the contents of the two files.
     pub fn build(self, group: GroupId, admin_password: Secret, ca_pem: &[u8]) -> Result<Box<dyn Target>, Fault> {
         match self {

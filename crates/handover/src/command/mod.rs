@@ -1,5 +1,6 @@
 //! What the verbs do: one file for each, the five orders in one.
 
+mod adopt;
 mod audit;
 mod check;
 mod completions;
@@ -26,6 +27,7 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Init(arguments) => init::run(&arguments, printer),
         Verb::Check(arguments) => check::run(&arguments, printer),
         Verb::Serve(arguments) => wait(serve::run(&arguments)),
+        Verb::Adopt(arguments) => wait(adopt::run(&arguments, printer)),
         Verb::Token(arguments) => token::run(&arguments, printer),
         Verb::Plan(arguments) => wait(plan::run(&arguments, printer)),
         Verb::Rotate(arguments) => wait(rotate::run(&arguments, printer)),

@@ -66,6 +66,18 @@ impl Connector {
         user: &str,
         password: &Secret,
     ) -> Result<Session, Denied> {
+        self.login_with(config, endpoint, user, password, &session_options(config.statement_timeout_ms)).await
+    }
+
+    /// The same with these settings and no others: with none, it is a session as an application has it.
+    pub(super) async fn login_with(
+        &self,
+        config: &Config,
+        endpoint: &Endpoint,
+        user: &str,
+        password: &Secret,
+        options: &str,
+    ) -> Result<Session, Denied> {
         let doing = || format!("logging in as {user} at endpoint {}", endpoint.name);
         let mut driver = tokio_postgres::Config::new();
         #[expect(clippy::disallowed_methods, reason = "the driver proves knowledge of it by SCRAM; it is not sent")]
@@ -76,7 +88,7 @@ impl Connector {
             .user(user)
             .dbname(&config.database)
             .application_name(APPLICATION_NAME)
-            .options(session_options(config.statement_timeout_ms))
+            .options(options)
             .ssl_mode(SslMode::Require)
             // The driver answers a request for a clear or MD5 password, unless a channel binding is required.
             .channel_binding(ChannelBinding::Require)

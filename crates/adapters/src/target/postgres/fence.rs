@@ -23,6 +23,8 @@ pub(super) enum Change<'a> {
     Enable,
     /// It may not log in, and has no verifier.
     Forget,
+    /// It may log in already, and gets its first label.
+    Adopt,
 }
 
 /// Begins the transaction. A server whose commits do not wait for its disk is made to wait for this one.
@@ -65,7 +67,7 @@ pub(super) async fn change(
     match (&found, change) {
         (Some(standing), _) => twin.judge(standing, intent, change)?,
         (None, Change::Forget) => {}
-        (None, Change::Accept { .. } | Change::Disable | Change::Enable) => return Err(twin.absent()),
+        (None, Change::Accept { .. } | Change::Disable | Change::Enable | Change::Adopt) => return Err(twin.absent()),
     }
     session.batch_execute(&change.statements(twin.role, found.is_some())).await.map_err(failed)?;
     // The advisory lock holds only among sessions of one database. The change itself holds everywhere: another one of
@@ -151,7 +153,8 @@ impl Twin<'_> {
     }
 
     fn judge(&self, standing: &Standing, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
-        if standing.may_log_in && standing.comment.label.is_none() {
+        // Whom it serves is not known, unless a person says so, which is what an adoption is.
+        if standing.may_log_in && standing.comment.label.is_none() && !matches!(change, Change::Adopt) {
             return Err(self.unlabelled());
         }
         self.judge_label(&standing.comment, intent, change)
@@ -220,7 +223,7 @@ impl Twin<'_> {
                 );
                 Err(Fault::untouched(FaultKind::Missing, detail))
             }
-            Change::Accept { .. } | Change::Disable | Change::Enable | Change::Forget => Ok(()),
+            Change::Accept { .. } | Change::Disable | Change::Enable | Change::Forget | Change::Adopt => Ok(()),
         }
     }
 }
@@ -236,7 +239,8 @@ impl Change<'_> {
         let change = match self {
             Self::Accept { verifier } => format!("ALTER ROLE {role} LOGIN PASSWORD {}", escape_literal(verifier)),
             Self::Disable => format!("ALTER ROLE {role} NOLOGIN"),
-            Self::Enable => format!("ALTER ROLE {role} LOGIN"),
+            // Nothing changes, and everybody else who changes the role is excluded until the label is written.
+            Self::Enable | Self::Adopt => format!("ALTER ROLE {role} LOGIN"),
             Self::Forget if exists => format!("ALTER ROLE {role} NOLOGIN PASSWORD NULL"),
             Self::Forget => format!("CREATE ROLE {role} NOLOGIN"),
         };
@@ -245,7 +249,7 @@ impl Change<'_> {
 
     const fn state(self) -> State {
         match self {
-            Self::Accept { .. } | Self::Enable => State::Accepting,
+            Self::Accept { .. } | Self::Enable | Self::Adopt => State::Accepting,
             Self::Disable => State::Disabled,
             Self::Forget => State::Forgotten,
         }

@@ -1,5 +1,7 @@
 #![doc = include_str!("README.md")]
 
+mod adopt;
+mod adopt_sql;
 mod config;
 mod connect;
 mod fault;
@@ -9,6 +11,7 @@ mod observe;
 mod preflight;
 mod verify;
 
+pub use adopt::{Adoption, Outlook, Step, script};
 pub use config::{Admin, Config, Endpoint};
 
 use handover_core::port::{Answer, Intent, Probe, Standing, State, Target, Verdict};
@@ -123,6 +126,10 @@ impl Target for Postgres {
             let verifier = verifier(value)?;
             self.change(intent, Change::Accept { verifier: &verifier }).await
         })
+    }
+
+    fn adopt<'a>(&'a self, intent: &'a Intent) -> Answer<'a, ()> {
+        Box::pin(self.change(intent, Change::Adopt))
     }
 
     fn probe<'a>(
