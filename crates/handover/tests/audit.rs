@@ -1,5 +1,9 @@
 //! The audit end to end: what was shipped shows a state that was rolled back, and reading needs no server.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Output;
 
 use handover_testkit::rig::{GROUP, Options, Rig};
@@ -7,6 +11,20 @@ use handover_testkit::servers::Receiver;
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Fetches the value as a consumer does, and looks only at whether it came.
+fn fetch(rig: &Rig) {
+    let token = std::fs::read_to_string(rig.token_file("reader", "consumer").unwrap()).unwrap();
+    let mut stream = TcpStream::connect(rig.url().strip_prefix("http://").unwrap()).unwrap();
+    let request = format!(
+        "GET /v1/groups/{GROUP}/secret HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+        token.trim()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{}", answer.lines().next().unwrap_or_default());
 }
 
 #[test]
@@ -23,6 +41,9 @@ fn what_was_shipped_shows_a_state_that_was_rolled_back() {
     rig.start(&[]).unwrap();
     rig.succeed(&["rotate", GROUP, "--wait"]).unwrap();
     let beside = rig.succeed(&["audit", "tail", "--group", GROUP, "-n", "1"]).unwrap();
+    fetch(&rig);
+    let read = rig.succeed(&["audit", "tail", "-n", "1"]).unwrap();
+    assert!(read.contains(" read by reader generation=1 publication=1"), "{read}");
     assert!(beside.contains(" ended by engine ") && beside.contains("outcome=success"), "{beside}");
     rig.stop().unwrap();
     let shipped = std::fs::read_to_string(rig.path("audit.jsonl")).unwrap();
