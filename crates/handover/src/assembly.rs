@@ -9,7 +9,7 @@ use handover_adapters::sink::file::FileSink;
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
-use handover_core::port::{SecretStore, Sink, Target};
+use handover_core::port::{SecretStore, Sink, StateStore as _, Target};
 use handover_core::{Fault, FaultKind, Role, StoreId};
 use handover_engine::{Binding, Handle, Options, Ports, Service, SystemClock};
 
@@ -31,7 +31,7 @@ pub(crate) struct Assembly {
 pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let sealer = sealer(config)?;
     let state = Arc::new(state(config, sealer.clone())?);
-    let store = Embedded::open(&config.store, sealer)?;
+    let store = store(config, &state, sealer).await?;
     let bindings = config.groups.iter().map(|group| binding(group, &store)).collect::<Result<Vec<_>, _>>()?;
     let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(file) = &config.audit_file {
@@ -93,6 +93,23 @@ pub(crate) fn sink(config: &SinkConfig) -> Result<Arc<dyn Sink>, Failure> {
     let ca_pem = config.ca_file().map(|path| file::public(path, "the CA file")).transpose()?;
     let token = config.token_file().map(|path| file::secret(path, "the token file")).transpose()?;
     Ok(config.clone().build(ca_pem.as_deref(), token)?)
+}
+
+/// The embedded store. One that is gone is not made anew: it would publish nothing to consumers that start, while the
+/// state says that it does.
+async fn store(config: &Config, state: &Sqlite, sealer: Arc<Sealer>) -> Result<Embedded, Failure> {
+    if !config.store.exists() {
+        for group in state.groups().await? {
+            if state.load(&group).await?.is_some_and(|loaded| !loaded.row.heads.is_empty()) {
+                let shown = config.store.display();
+                return Err(Failure::refused(format!(
+                    "the store {shown} is not there, and group {group} is published in it"
+                ))
+                .hint("restore it from the backup that belongs to this state, or name it with `store =`"));
+            }
+        }
+    }
+    Ok(Embedded::open(&config.store, sealer)?)
 }
 
 /// The group's target, with our own password read from its file.

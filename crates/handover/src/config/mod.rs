@@ -107,7 +107,7 @@ pub(crate) struct Consumer {
     /// Its identity: the name that its token is made for.
     #[serde(deserialize_with = "consumer_name")]
     pub(crate) name: ConsumerId,
-    /// `presenter` or `verifier`.
+    /// `presenter`. A `verifier` is known, and refused as long as no kind of target has any.
     #[serde(default)]
     pub(crate) role: RoleName,
 }
@@ -284,6 +284,14 @@ impl Group {
             if !seen.insert(consumer) {
                 return bad(format!("consumer {} is there twice in one role", consumer.name));
             }
+            // Verifiers acknowledge what they are handed ahead of its publication, and a password has none to hand out:
+            // the target itself verifies it. A rotation would wait for them until it is forced.
+            if consumer.role == RoleName::Verifier {
+                return bad(format!(
+                    "consumer {} is declared as a verifier, and a database password has none: leave `role` out",
+                    consumer.name
+                ));
+            }
         }
         match self.generate.random() {
             Ok(_) => Ok(()),
@@ -360,7 +368,7 @@ mod tests {
     const GROUP: &str = r#"
         [[group]]
         name = "orders-db"
-        consumers = [{ name = "pool" }, { name = "checker", role = "verifier" }]
+        consumers = [{ name = "pool" }, { name = "checker", role = "presenter" }]
         [group.target]
         kind = "postgres"
         endpoints = [{ name = "primary", host = "db.internal" }]
@@ -386,8 +394,8 @@ mod tests {
     fn a_group_is_read() {
         let config = parse(GROUP).unwrap();
         let group = &config.groups[0];
-        assert_eq!(group.called(), Called { verifiers: true, presenters: true });
-        assert_eq!(group.roles(&ConsumerId::parse("checker").unwrap()), [Role::Verifier]);
+        assert_eq!(group.called(), Called { verifiers: false, presenters: true });
+        assert_eq!(group.roles(&ConsumerId::parse("checker").unwrap()), [Role::Presenter]);
         assert_eq!(group.roles(&ConsumerId::parse("stranger").unwrap()), [Role::Presenter]);
         let files = (group.target.ca_file(), group.target.admin_password_file());
         assert_eq!(files, (Path::new("/etc/handover/ca.pem"), Path::new("/etc/handover/admin.password")));
@@ -409,7 +417,8 @@ mod tests {
             ("[[sink]]\nkind = \"file\"\nname = \"a b\"\npath = \"x\"", "the name of a sink"),
             ("audit_file = \"a\"\n[[sink]]\nkind = \"file\"\nname = \"audit-file\"\npath = \"x\"", "is there twice"),
             (&format!("{GROUP}{GROUP}"), "orders-db is there twice"),
-            (&GROUP.replace("checker\", role = \"verifier", "pool"), "twice in one role"),
+            (&GROUP.replace("checker", "pool"), "twice in one role"),
+            (&GROUP.replace("role = \"presenter", "role = \"verifier"), "checker is declared as a verifier"),
             (&GROUP.replace("orders-db", "Orders DB"), "lower-case"),
             (&GROUP.replace("consumers =", "stores = [\"vault\"]\nconsumers ="), "no other store"),
             (&GROUP.replace("consumers =", "generate.length = 4\nconsumers ="), "length must be"),
