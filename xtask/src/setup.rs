@@ -7,25 +7,40 @@ use std::process::{Command, Stdio};
 
 use crate::{Trouble, Verdict};
 
-/// What is installed: the name for people, Debian's packages, and how to find out whether it is there.
+/// What is installed: the name for people, where it comes from, and how to find out whether it is there.
 pub(crate) struct Need {
     /// For people.
     pub(crate) name: &'static str,
-    packages: &'static [&'static str],
+    source: Source,
     find: fn() -> Option<PathBuf>,
+}
+
+#[derive(Clone, Copy)]
+enum Source {
+    /// Debian's packages, which need root.
+    Debian(&'static [&'static str]),
+    /// A program of the crates registry, at a version that the checks were written for.
+    Cargo { program: &'static str, version: &'static str },
 }
 
 /// What the demonstration needs besides Rust.
 pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
 
 /// What tests need besides Rust.
-pub(crate) const ALL: [Need; 3] = [
-    POSTGRESQL,
-    Need { name: "Chromium with its driver", packages: &["chromium", "chromium-driver"], find: chromium },
-    Need { name: "rsyslog with TLS", packages: &["rsyslog", "rsyslog-gnutls"], find: rsyslog },
-];
+pub(crate) const ALL: [Need; 4] = [POSTGRESQL, CHROMIUM, RSYSLOG, CARGO_DENY];
 
-const POSTGRESQL: Need = Need { name: "PostgreSQL's server", packages: &["postgresql"], find: postgresql };
+const POSTGRESQL: Need =
+    Need { name: "PostgreSQL's server", source: Source::Debian(&["postgresql"]), find: postgresql };
+
+const CHROMIUM: Need =
+    Need { name: "Chromium with its driver", source: Source::Debian(&["chromium", "chromium-driver"]), find: chromium };
+
+const RSYSLOG: Need =
+    Need { name: "rsyslog with TLS", source: Source::Debian(&["rsyslog", "rsyslog-gnutls"]), find: rsyslog };
+
+/// Checks licences and sources of dependencies.
+pub(crate) const CARGO_DENY: Need =
+    Need { name: "cargo-deny", source: Source::Cargo { program: "cargo-deny", version: "0.20.2" }, find: cargo_deny };
 
 impl Need {
     /// Whether it is there.
@@ -33,9 +48,12 @@ impl Need {
         (self.find)().is_some()
     }
 
-    /// The line that installs it on Debian and its relatives.
+    /// The line that installs it; packages: on Debian and its relatives.
     pub(crate) fn install(&self) -> String {
-        format!("apt-get install -y --no-install-recommends {}", self.packages.join(" "))
+        match self.source {
+            Source::Debian(packages) => format!("apt-get install -y --no-install-recommends {}", packages.join(" ")),
+            Source::Cargo { program, version } => format!("cargo install --locked --version {version} {program}"),
+        }
     }
 }
 
@@ -48,29 +66,38 @@ pub(crate) fn run(needs: &[Need]) -> Result<Verdict, Trouble> {
             None => missing.push(need),
         }
     }
-    if missing.is_empty() {
-        return Ok(Verdict::Good);
-    }
-    if !is_root()? {
-        for need in missing {
+    let (packages, programs): (Vec<&Need>, Vec<&Need>) =
+        missing.into_iter().partition(|need| matches!(need.source, Source::Debian(_)));
+    if !packages.is_empty() && !is_root()? {
+        for need in packages {
             eprintln!("{} is missing, and this user cannot install it.", need.name);
             eprintln!("hint: run: sudo {}", need.install());
         }
         return Ok(Verdict::Bad);
     }
-    // Held until the end, so that the packages start no server of their own.
-    let _quiet = NoAutostart::set()?;
-    apt(&["update"], "cargo xtask setup")?;
-    for need in missing {
-        eprintln!("{} is missing; installing Debian's packages:", need.name);
-        let install = need.install();
-        apt(&install.split(' ').skip(1).collect::<Vec<_>>(), &install)?;
+    if !packages.is_empty() {
+        // Held until the end, so that the packages start no server of their own.
+        let _quiet = NoAutostart::set()?;
+        install("apt-get", &["update"], "cargo xtask setup")?;
+        install_all(&packages)?;
+    }
+    install_all(&programs)?;
+    Ok(Verdict::Good)
+}
+
+fn install_all(needs: &[&Need]) -> Result<(), Trouble> {
+    for need in needs {
+        eprintln!("{} is missing; installing it:", need.name);
+        let line = need.install();
+        let mut words = line.split(' ');
+        let program = words.next().unwrap_or_default();
+        install(program, &words.collect::<Vec<_>>(), &line)?;
         match (need.find)() {
             Some(place) => eprintln!("{} is there now: {}", need.name, place.display()),
-            None => return Err(format!("the packages are installed, and {} is not where it is looked for", need.name)),
+            None => return Err(format!("it is installed, and {} is not where it is looked for", need.name)),
         }
     }
-    Ok(Verdict::Good)
+    Ok(())
 }
 
 /// Where the newest server's programs are. Debian keeps them off the path, by version.
@@ -97,15 +124,24 @@ fn chromium() -> Option<PathBuf> {
     (browser.exists() && driver.exists()).then_some(driver)
 }
 
-fn apt(arguments: &[&str], line: &str) -> Result<(), Trouble> {
-    eprintln!("+ apt-get {}", arguments.join(" "));
-    let status = Command::new("apt-get")
+/// Where cargo finds its subcommands: on the path, or where it installs them.
+fn cargo_deny() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain(home.map(|home| home.join("bin")));
+    folders.map(|folder| folder.join("cargo-deny")).find(|program| program.exists())
+}
+
+fn install(program: &str, arguments: &[&str], line: &str) -> Result<(), Trouble> {
+    eprintln!("+ {program} {}", arguments.join(" "));
+    let status = Command::new(program)
         .args(arguments)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())
         .status()
-        .map_err(|error| format!("apt-get cannot be started ({error}); install what is missing by other means"))?;
-    if status.success() { Ok(()) } else { Err(format!("apt-get failed ({status}); once it works, run {line} again")) }
+        .map_err(|error| format!("{program} cannot be started ({error}); install what is missing by other means"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program} failed ({status}); once it works, run: {line}")) }
 }
 
 fn is_root() -> Result<bool, Trouble> {

@@ -44,18 +44,16 @@ fn conclude(results: &[(&str, Outcome, Duration)]) -> Verdict {
     eprintln!("==> summary");
     for (name, outcome, took) in results {
         let word = match outcome {
-            Outcome::Passed { .. } => "passed".to_owned(),
-            Outcome::Failed { .. } => "FAILED".to_owned(),
-            Outcome::NotRun { why } => format!("NOT RUN: {why}"),
+            Outcome::Passed { .. } => "passed",
+            Outcome::Failed { .. } => "FAILED",
         };
         eprintln!("{name:<11} {:>7.1} s  {word}", took.as_secs_f64());
     }
     // Last, what the tests said of themselves: the lines that people and machines look for.
     for (name, outcome, _) in results {
-        if let Outcome::Passed { said } | Outcome::Failed { said } = outcome {
-            for line in said {
-                eprintln!("{name}: {line}");
-            }
+        let (Outcome::Passed { said } | Outcome::Failed { said }) = outcome;
+        for line in said {
+            eprintln!("{name}: {line}");
         }
     }
     let good = results.iter().all(|(_, outcome, _)| !matches!(outcome, Outcome::Failed { .. }));
@@ -72,13 +70,12 @@ struct Step {
 enum Work {
     Cargo { arguments: Vec<&'static str>, environment: &'static [(&'static str, &'static str)] },
     Check(fn(&Path) -> Result<Vec<String>, Trouble>),
-    Missing { install: &'static str },
+    Missing(&'static setup::Need),
 }
 
 enum Outcome {
     Passed { said: Vec<String> },
     Failed { said: Vec<String> },
-    NotRun { why: String },
 }
 
 /// In this order, because what fails soonest should be known soonest, and what tests say should come last.
@@ -88,7 +85,7 @@ fn steps() -> Vec<Step> {
     let licences = if has_cargo_command("deny") {
         cargo(&["deny", "--offline", "--all-features", "check", "licenses", "bans", "sources"])
     } else {
-        Work::Missing { install: "cargo install --locked cargo-deny" }
+        Work::Missing(&setup::CARGO_DENY)
     };
     let tests = if has_cargo_command("nextest") {
         cargo(&["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"])
@@ -134,7 +131,7 @@ impl Step {
                 format!("{environment}cargo {}", arguments.join(" "))
             }
             Work::Check(_) => format!("cargo xtask test {}", self.name),
-            Work::Missing { install } => format!("not installed; run: {install}"),
+            Work::Missing(need) => format!("{} is missing; run: cargo xtask setup", need.name),
         }
     }
 
@@ -148,9 +145,10 @@ impl Step {
                 }
                 Ok(if found.is_empty() { Outcome::Passed { said: vec![] } } else { Outcome::Failed { said: vec![] } })
             }
-            Work::Missing { install } => {
-                eprintln!("hint: this step needs a program that is not installed; run: {install}");
-                Ok(Outcome::NotRun { why: format!("needs a program; run: {install}") })
+            Work::Missing(need) => {
+                eprintln!("error: {} is missing, so this was not checked", need.name);
+                eprintln!("hint: run: cargo xtask setup, or: {}", need.install());
+                Ok(Outcome::Failed { said: vec![] })
             }
         }
     }
