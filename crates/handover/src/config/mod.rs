@@ -94,9 +94,9 @@ pub(crate) struct Group {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AuditReads {
     /// The value is not handed out.
-    #[default]
     Closed,
-    /// It is, and the log says so.
+    /// It is, and the log says so: a full disk of ours stops no consumer that restarts.
+    #[default]
     Open,
 }
 
