@@ -118,6 +118,14 @@ fn steps() -> Vec<Step> {
             "examples in the documentation of the code run",
             cargo(&["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"]),
         ),
+        Step {
+            needs_servers: true,
+            ..step(
+                "demo",
+                "a real rotation, end to end, and nobody notices",
+                cargo(&["xtask", "demo", "--fast", "--output", "json"]),
+            )
+        },
         Step { needs_servers: true, ..step("tests", "all tests, against real servers", tests) },
     ]
 }
