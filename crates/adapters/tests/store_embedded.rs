@@ -295,7 +295,7 @@ async fn one_refused_change_takes_no_other_with_it() {
 
 #[tokio::test]
 async fn many_may_make_the_file_at_once() {
-    for _ in 0..10 {
+    for _ in 0..60 {
         let world = World::new();
         let start = std::sync::Barrier::new(6);
         let stores: Vec<Embedded> = std::thread::scope(|scope| {

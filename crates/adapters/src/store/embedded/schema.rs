@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use handover_core::{Fault, FaultKind, Touched};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rustix::fs::{FlockOperation, flock};
 
 use super::fault::{corrupt, fault};
 use crate::seal::{Integrity, Sealer};
@@ -64,6 +65,7 @@ CREATE TABLE head (
 
 /// Opens the file for writing; makes it if it is not there.
 pub(super) fn open_writer(path: &Path, sealer: &Sealer) -> Result<(Connection, Integrity), Fault> {
+    let _alone = alone_in(path)?;
     make_file(path)?;
     let untouched = |error: rusqlite::Error| fault(path, Touched::Nothing, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -112,7 +114,10 @@ enum Found {
 fn recognise(connection: &Connection, path: &Path) -> Result<Found, Fault> {
     let read = |sql| connection.query_row(sql, [], |row| row.get::<_, i32>(0));
     let (application, schema, tables) = (|| {
-        Ok((read("PRAGMA application_id")?, read("PRAGMA user_version")?, read("SELECT count(*) FROM sqlite_schema")?))
+        // One snapshot: between two reads another process may make the file, and half of each looks like nobody's.
+        let _snapshot = connection.unchecked_transaction()?;
+        let tables = read("SELECT count(*) FROM sqlite_schema")?;
+        Ok((read("PRAGMA application_id")?, read("PRAGMA user_version")?, tables))
     })()
     .map_err(|error: rusqlite::Error| fault(path, Touched::Nothing, &error))?;
     let path = path.display();
@@ -160,23 +165,35 @@ fn check_pages(connection: &Connection, path: &Path) -> Result<(), Fault> {
 fn make_file(path: &Path) -> Result<(), Fault> {
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let made = match made {
-        Ok(_) => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(parent).and_then(|directory| directory.sync_all())
-        }
+        Ok(_) => File::open(directory(path)).and_then(|directory| directory.sync_all()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     };
-    made.map_err(|error| {
-        let path = path.display();
-        #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel's errors: all others are alike to us")]
-        let (kind, why) = match error.kind() {
-            io::ErrorKind::NotFound => (FaultKind::Missing, "its directory is not there: create it"),
-            io::ErrorKind::PermissionDenied => {
-                (FaultKind::NotPermitted, "this user may not: fix the directory's owner")
-            }
-            _ => (FaultKind::Storage, "the file system failed: look at the kernel's log"),
-        };
-        Fault::untouched(kind, format!("cannot make the store file {path}: {why}"))
-    })
+    made.map_err(|error| cannot_make(path, &error))
+}
+
+/// Lets one process or thread at a time open files in a directory for writing; the lock ends with the answer.
+///
+/// Making the tables and turning to a write-ahead log both want the file alone, and SQLite says *busy* at once, without
+/// waiting, where two do that together. The lock is on the directory: closing a descriptor of the file itself would
+/// free the locks that SQLite holds on it in this process.
+fn alone_in(path: &Path) -> Result<File, Fault> {
+    let directory = File::open(directory(path)).map_err(|error| cannot_make(path, &error))?;
+    flock(&directory, FlockOperation::LockExclusive).map_err(|error| cannot_make(path, &error.into()))?;
+    Ok(directory)
+}
+
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn cannot_make(path: &Path, error: &io::Error) -> Fault {
+    let path = path.display();
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel's errors: all others are alike to us")]
+    let (kind, why) = match error.kind() {
+        io::ErrorKind::NotFound => (FaultKind::Missing, "its directory is not there: create it"),
+        io::ErrorKind::PermissionDenied => (FaultKind::NotPermitted, "this user may not: fix the directory's owner"),
+        _ => (FaultKind::Storage, "the file system failed: look at the kernel's log"),
+    };
+    Fault::untouched(kind, format!("cannot make the store file {path}: {why}"))
 }
