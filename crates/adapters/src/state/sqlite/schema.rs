@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use handover_core::{Fault, FaultKind};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::guard::{Head, Sum};
@@ -140,11 +141,16 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, Fault> {
     .map_err(|stop: Stop| stop.fault(path))
 }
 
-/// Opens a connection that cannot write.
+/// Opens a connection that changes nothing of what is stored.
+///
+/// Not one that SQLite calls read-only: that one cannot make the shared memory beside the log, and so would refuse a
+/// state whose last holder was killed between making the log and the memory. Nor does this one merge the log when it is
+/// closed.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
     (|| {
-        let connection = Connection::open_with_flags(path, flags() | OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = Connection::open_with_flags(path, flags() | OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(BUSY)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "query_only", "ON")?;
         tune(&connection)?;
         Ok(connection)
