@@ -130,18 +130,6 @@ async fn agree(state: &Sqlite, answered: &BTreeMap<String, u64>) {
     }
 }
 
-/// Killed between making the log and the shared memory beside it: SQLite would not open that for reading only.
-#[tokio::test]
-async fn a_log_without_its_shared_memory_is_opened() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("state.db");
-    drop(open(&path).unwrap());
-    std::fs::write(folder.path().join("state.db-wal"), b"").unwrap();
-    let _ = std::fs::remove_file(folder.path().join("state.db-shm"));
-    let state = open(&path).unwrap();
-    state.lease().await.unwrap();
-}
-
 /// Killed while the file is being made, there is either none or a whole one.
 #[tokio::test]
 async fn killed_at_the_start_it_starts_again() {

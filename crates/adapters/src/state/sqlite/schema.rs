@@ -143,9 +143,8 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, Fault> {
 
 /// Opens a connection that changes nothing of what is stored.
 ///
-/// Not one that SQLite calls read-only: that one cannot make the shared memory beside the log, and so would refuse a
-/// state whose last holder was killed between making the log and the memory. Nor does this one merge the log when it is
-/// closed.
+/// Not one that SQLite calls read-only: under load, that one now and then refused a state whose last holder was killed
+/// while it opened it (the test that kills at the start shows it). Nor does this one merge the log when it is closed.
 pub(super) fn open_reader(path: &Path) -> Result<Connection, Fault> {
     (|| {
         let connection = Connection::open_with_flags(path, flags() | OpenFlags::SQLITE_OPEN_READ_WRITE)?;
