@@ -4,6 +4,7 @@
 //! * [`Delivered`]: a published value, the one type through which a value crosses the wire;
 //! * [`proof`]: how a consumer proves what it loaded, described so that any language can do it;
 //! * [`GroupStatus`], [`RotationView`]: where a group stands, and for whom it waits;
+//! * [`Explanation`]: what is happening to a group, why, and what can be done about it;
 //! * [`WatchEvent`]: what a watch stream carries; publications, never values; [`EventReader`] reads it;
 //! * [`Problem`]: the body of every refusal.
 //!
@@ -11,6 +12,7 @@
 
 mod delivery;
 mod events;
+mod history;
 mod order;
 pub mod path;
 mod problem;
@@ -20,6 +22,7 @@ mod watch;
 
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
 pub use events::{EventReader, NotEvents};
+pub use history::{History, PAGE_DEFAULT, PAGE_MAX, RecordView};
 pub use order::{OrderRequest, REASON_CHARS_MAX, RotateRequest, Started};
 pub use problem::{MEDIA_TYPE, Problem};
 pub use status::{

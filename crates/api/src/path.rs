@@ -20,6 +20,12 @@ pub const RESUME: &str = "/v1/groups/{group}/resume";
 pub const ABANDON: &str = "/v1/groups/{group}/abandon";
 /// Stop waiting in the present phase.
 pub const FORCE: &str = "/v1/groups/{group}/force";
+/// Start a rotation over a rollback that waits.
+pub const SUPERSEDE: &str = "/v1/groups/{group}/supersede";
+/// What happened to the group, the newest first, page by page: `?before=POSITION&limit=N`.
+pub const HISTORY: &str = "/v1/groups/{group}/history";
+/// What happened to all groups that the token covers: `?before=`, or `?after=` for the oldest first, and `&limit=`.
+pub const AUDIT: &str = "/v1/audit";
 /// The published value, for a consumer. With `?after=N`: only if a publication above N stands, else *204*.
 pub const SECRET: &str = "/v1/groups/{group}/secret";
 /// Acknowledge a delivery, with proof.

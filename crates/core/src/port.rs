@@ -335,6 +335,12 @@ pub trait StateStore: Send + Sync {
     /// **Does** read history after `position`, in order. **Errors** as storage.
     fn records(&self, after: u64, limit: usize) -> Answer<'_, Vec<Record>>;
 
+    /// **Does** read history backwards from before a position (`None`: from its end), the newest first: that of one group,
+    /// or all of it. **Promises** a cost that follows what is read, and nothing that was edited. **May assume** nothing: a
+    /// group without a row may have history. **If called twice** reads twice. **Errors** `Corrupt` if a record does not
+    /// follow the one before it.
+    fn history<'a>(&'a self, group: Option<&'a GroupId>, before: Option<u64>, limit: usize) -> Answer<'a, Vec<Record>>;
+
     /// **Does** append history that belongs to no change of a row (a denied order, a start of the server).
     /// **If called twice** appends twice. **If cut off** it may be there. **Errors** as [`StateStore::commit`].
     fn append<'a>(&'a self, group: &'a GroupId, epoch: Epoch, entry: Entry) -> Answer<'a, ()>;

@@ -346,6 +346,17 @@ impl Handle {
         self.shared.calls.make(Call::look(Whom::State, "records"), || state.records(after, limit)).await
     }
 
+    /// History backwards, of one group or all of it. See [`handover_core::port::StateStore::history`].
+    pub async fn history(
+        &self,
+        group: Option<&GroupId>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Record>, Fault> {
+        let state = &self.shared.ports.state;
+        self.shared.calls.make(Call::look(Whom::State, "history"), || state.history(group, before, limit)).await
+    }
+
     /// Has the group's row looked at soon. Decides nothing, and hurries neither logins nor waits after a failure.
     pub fn wake(&self, group: &GroupId) {
         if self.shared.bindings.contains_key(group) {

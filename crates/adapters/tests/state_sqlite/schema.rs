@@ -29,7 +29,11 @@ async fn schema_1_is_read() {
     for file in [&path, &key] {
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let state = Sqlite::open(&path, Arc::new(Sealer::new(MasterKey::read(&key).unwrap()))).unwrap();
+    let sealer = Arc::new(Sealer::new(MasterKey::read(&key).unwrap()));
+    let before = fs::read(&path).unwrap();
+    assert_eq!(inspect(&path, &sealer).unwrap().chain.broken, None, "looked at as it is");
+    assert!(fs::read(&path).unwrap() == before, "whoever looks changes nothing");
+    let state = Sqlite::open(&path, sealer).unwrap();
     check(&state).await;
     // And it is not only read: what comes next goes on from it.
     let epoch = state.lease().await.unwrap();

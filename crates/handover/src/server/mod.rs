@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod groups;
+mod history;
 mod orders;
 mod page;
 mod refusal;
@@ -78,6 +79,8 @@ pub(crate) fn table() -> Vec<Route> {
         look(path::GROUPS, Rule::Operator, get(groups::list)),
         look(path::GROUP, Rule::Operator, get(groups::show)),
         look(path::PLAN, Rule::Operator, get(groups::plan)),
+        look(path::HISTORY, Rule::Operator, get(history::of_group)),
+        look(path::AUDIT, Rule::Operator, get(history::of_all)),
         act(path::ROTATE, Rule::Operator, post(orders::rotate)),
         act(path::ROLLBACK, Rule::Operator, post(orders::rollback)),
         act(path::HOLD, Rule::Operator, post(orders::hold)),

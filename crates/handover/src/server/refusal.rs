@@ -13,7 +13,7 @@ use crate::words::{self, Denial};
 
 /// A refusal on its way to the client.
 #[derive(Debug)]
-pub(crate) struct Refused(Problem);
+pub(crate) struct Refused(Box<Problem>);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -26,7 +26,7 @@ impl IntoResponse for Refused {
 
 impl Refused {
     pub(crate) fn new(status: u16, code: &str, title: &str, detail: impl Into<String>, hint: &str) -> Self {
-        Self(Problem::new(status, code, title, detail).hint(hint))
+        Self(Box::new(Problem::new(status, code, title, detail).hint(hint)))
     }
 
     pub(crate) fn unauthenticated() -> Self {

@@ -1,5 +1,7 @@
 //! The server over real connections, with a real state and store; the engine has no target here.
 
+mod history;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -102,7 +102,8 @@ pub(crate) const fn core_reach(reach: api::Reach) -> Option<Reach> {
     }
 }
 
-fn time(at: Timestamp) -> String {
+/// A time on the wire: RFC 3339, UTC.
+pub(crate) fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |at| at.to_string())
 }
 

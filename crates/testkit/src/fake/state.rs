@@ -200,6 +200,18 @@ impl StateStore for FakeState {
         }))
     }
 
+    fn history<'a>(&'a self, group: Option<&'a GroupId>, before: Option<u64>, limit: usize) -> Answer<'a, Vec<Record>> {
+        let (inner, group) = (Arc::clone(&self.inner), group.cloned());
+        Box::pin(self.script.pass("state.history", move || {
+            let inner = locked(&inner);
+            let wanted = |record: &&Record| {
+                before.is_none_or(|before| record.position < before)
+                    && group.as_ref().is_none_or(|group| record.group == *group)
+            };
+            Ok(inner.records.iter().rev().filter(wanted).take(limit).cloned().collect())
+        }))
+    }
+
     fn append<'a>(&'a self, group: &'a GroupId, epoch: Epoch, entry: Entry) -> Answer<'a, ()> {
         let (inner, group) = (Arc::clone(&self.inner), group.clone());
         Box::pin(self.script.pass("state.append", move || {

@@ -17,11 +17,34 @@ pub(super) enum Table {
     Rolls,
     Members,
     Deliveries,
+    Requests,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Groups, Self::Keys, Self::Candidates, Self::Cursors, Self::Rolls, Self::Members, Self::Deliveries];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Groups,
+        Self::Keys,
+        Self::Candidates,
+        Self::Cursors,
+        Self::Rolls,
+        Self::Members,
+        Self::Deliveries,
+        Self::Requests,
+    ];
+
+    /// The schema that it came with: a file that is only looked at may be older.
+    pub(super) const fn since(self) -> i32 {
+        match self {
+            Self::Groups
+            | Self::Keys
+            | Self::Candidates
+            | Self::Cursors
+            | Self::Rolls
+            | Self::Members
+            | Self::Deliveries => 1,
+            Self::Requests => 2,
+        }
+    }
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -32,6 +55,7 @@ impl Table {
             Self::Rolls => "rolls",
             Self::Members => "members",
             Self::Deliveries => "deliveries",
+            Self::Requests => "requests",
         }
     }
 }
@@ -176,6 +200,27 @@ impl DeliveryColumns {
             &self.nonce,
             &self.publication.to_be_bytes(),
             &self.generation.to_be_bytes(),
+        ])
+    }
+}
+
+pub(super) struct RequestColumns {
+    pub(super) caller: String,
+    pub(super) key: String,
+    pub(super) digest: Vec<u8>,
+    pub(super) at: i64,
+    pub(super) answer: String,
+}
+
+impl RequestColumns {
+    pub(super) fn mac(&self, integrity: &Integrity) -> Mac {
+        integrity.mac(&[
+            b"requests",
+            self.caller.as_bytes(),
+            self.key.as_bytes(),
+            &self.digest,
+            &self.at.to_be_bytes(),
+            self.answer.as_bytes(),
         ])
     }
 }

@@ -19,6 +19,7 @@ mod inspect;
 mod lock;
 mod members;
 mod reader;
+mod requests;
 mod schema;
 mod trouble;
 mod verify;
@@ -248,6 +249,11 @@ impl StateStore for Sqlite {
 
     fn records(&self, after: u64, limit: usize) -> Answer<'_, Vec<Record>> {
         Box::pin(self.read(move |reader| reader.records(after, limit)))
+    }
+
+    fn history<'a>(&'a self, group: Option<&'a GroupId>, before: Option<u64>, limit: usize) -> Answer<'a, Vec<Record>> {
+        let group = group.cloned();
+        Box::pin(self.read(move |reader| reader.history(group.as_ref(), before, limit)))
     }
 
     fn append<'a>(&'a self, group: &'a GroupId, epoch: Epoch, entry: Entry) -> Answer<'a, ()> {

@@ -23,6 +23,17 @@ const LIST_MAX: usize = 100_000;
 /// What a tick reads: the index alone, and of it no more than is due and one.
 pub(super) const DUE: &str = "SELECT name, due_at FROM groups WHERE due_at IS NOT NULL ORDER BY due_at, name LIMIT ?1";
 
+/// A group's history, the newest first: the index alone, and for each record found the record and the one before it.
+pub(super) const HISTORY_OF: &str =
+    "SELECT records.position, records.group_name, records.at, records.body, records.hash, before.hash
+     FROM records LEFT JOIN records AS before ON before.position = records.position - 1
+     WHERE records.group_name = ?3 AND records.position < ?1 ORDER BY records.position DESC LIMIT ?2";
+
+/// All history, the newest first.
+const HISTORY: &str = "SELECT records.position, records.group_name, records.at, records.body, records.hash, before.hash
+     FROM records LEFT JOIN records AS before ON before.position = records.position - 1
+     WHERE records.position < ?1 ORDER BY records.position DESC LIMIT ?2";
+
 /// One piece of reading.
 pub(super) type Look = Box<dyn FnOnce(&Reader) + Send>;
 
@@ -155,6 +166,36 @@ impl Reader {
             let hash = chain::follows(&before, position, &record)
                 .ok_or_else(|| corrupt(format!("the history breaks at position {position}")))?;
             previous = Some(hash);
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Reads history backwards. Each record is held against the one before it, whosever that is.
+    pub(super) fn history(&self, of: Option<&GroupId>, before: Option<u64>, limit: usize) -> Result<Vec<Record>, Stop> {
+        let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
+        let limit = limit.min(LIST_MAX);
+        let mut statement = self.connection.prepare_cached(if of.is_some() { HISTORY_OF } else { HISTORY })?;
+        let mut rows = match of {
+            Some(group) => statement.query(params![before, limit, group.as_str()])?,
+            None => statement.query(params![before, limit])?,
+        };
+        let mut records = Vec::new();
+        while let Some(row) = rows.next()? {
+            let record = Record {
+                position: read_int(row.get(0)?)?,
+                group: group(&row.get::<_, String>(1)?)?,
+                at: Timestamp(row.get(2)?),
+                body: row.get(3)?,
+                hash: hex::encode(row.get::<_, Vec<u8>>(4)?),
+            };
+            let breaks = || corrupt(format!("the history breaks at position {}", record.position));
+            let previous = match row.get::<_, Option<Vec<u8>>>(5)? {
+                Some(hash) => hash.try_into().map_err(|_| breaks())?,
+                None if record.position == 1 => chain::START,
+                None => return Err(breaks().into()),
+            };
+            chain::follows(&previous, record.position, &record).ok_or_else(breaks)?;
             records.push(record);
         }
         Ok(records)

@@ -18,9 +18,9 @@ use crate::state::chain;
 /// Written into the file's header: `HOVR`.
 const APPLICATION_ID: i32 = 0x484F_5652;
 /// One for each schema, in order: the first makes schema 1. A released one is never changed.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
 /// What this program writes.
-pub(super) const SCHEMA: i32 = 1;
+pub(super) const SCHEMA: i32 = 2;
 const _: () = assert!(MIGRATIONS.len() == SCHEMA as usize, "one migration for each schema");
 
 /// SQLite's header: magic at 0, user version at 60, application id at 68.

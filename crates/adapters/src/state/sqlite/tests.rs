@@ -145,6 +145,27 @@ async fn a_tick_reads_the_index_and_no_more_than_is_due() {
 }
 
 #[tokio::test]
+async fn history_of_a_group_reads_no_records_of_others() {
+    let (_folder, state) = open();
+    let plan = state
+        .read(|reader| {
+            let plan: Vec<String> = reader
+                .connection
+                .prepare(&format!("EXPLAIN QUERY PLAN {}", reader::HISTORY_OF))?
+                .query_map(rusqlite::params![10, 10, "a"], |row| row.get(3))?
+                .collect::<Result<_, _>>()?;
+            Ok(plan)
+        })
+        .await
+        .unwrap();
+    let expected = [
+        "SEARCH records USING INDEX records_by_group (group_name=? AND position<?)",
+        "SEARCH before USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+    ];
+    assert_eq!(plan, expected, "no sort, no scan");
+}
+
+#[tokio::test]
 async fn another_holder_fences_this_one_even_without_the_lock() {
     let (folder, state) = open();
     let epoch = state.lease().await.unwrap();

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::guard::{GroupColumns, Head, Sum, Table, candidate_mac, cursor_mac, key_mac, roll_mac};
 use super::members::{delivery_columns, member_columns};
+use super::requests::request_columns;
 use super::trouble::{Stop, corrupt, read_int};
 use crate::seal::Integrity;
 use crate::state::chain;
@@ -79,7 +80,8 @@ pub(super) fn hash_at(connection: &Connection, position: i64) -> Result<Option<c
 pub(super) fn rows(connection: &Connection, integrity: &Integrity) -> Result<u64, Stop> {
     let head = connection.query_row(Head::SELECT, [], |row| Head::read(row, integrity))??;
     let mut check = Check { connection, integrity, sum: Sum::EMPTY, rows: 0 };
-    for table in Table::ALL {
+    let schema: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for table in Table::ALL.into_iter().filter(|table| table.since() <= schema) {
         match table {
             Table::Groups => check.groups()?,
             Table::Keys => check.keys()?,
@@ -88,6 +90,7 @@ pub(super) fn rows(connection: &Connection, integrity: &Integrity) -> Result<u64
             Table::Rolls => check.rolls()?,
             Table::Members => check.members()?,
             Table::Deliveries => check.deliveries()?,
+            Table::Requests => check.requests()?,
         }
     }
     if check.sum != head.sum {
@@ -195,6 +198,16 @@ impl Check<'_> {
         while let Some(row) = rows.next()? {
             let (columns, stored) = delivery_columns(row)?;
             self.row(Table::Deliveries, &columns.group, &stored, &columns.mac(self.integrity))?;
+        }
+        Ok(())
+    }
+
+    fn requests(&mut self) -> Result<(), Stop> {
+        let mut statement = self.connection.prepare("SELECT caller, key, digest, at, answer, mac FROM requests")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (columns, stored) = request_columns(row)?;
+            self.row(Table::Requests, &columns.caller, &stored, &columns.mac(self.integrity))?;
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ cases! {
     no_value_is_at_rest_in_clear,
     history_has_no_gaps_and_no_lines_of_refused_commits,
     history_is_read_in_pages,
+    history_of_a_group_is_read_backwards,
     history_that_belongs_to_no_row_is_appended,
     text_from_outside_stays_one_line,
     due_lists_the_most_overdue_first_and_the_next,
@@ -308,6 +309,39 @@ async fn history_is_read_in_pages(harness: Arc<dyn Harness>) {
     assert_eq!(read, all);
     assert!(world.state.records(u64::MAX, 10).await.expect("a page").is_empty());
     assert!(world.state.records(0, 0).await.expect("a page").is_empty());
+}
+
+async fn history_of_a_group_is_read_backwards(harness: Arc<dyn Harness>) {
+    let world = World::open(harness).await;
+    let (a, b) = (group("a"), group("b"));
+    for version in 0..6 {
+        let expect = (version > 0).then_some(version);
+        let entries = vec![entry("one", version), entry("two", version)];
+        world.commit(Commit { entries, ..world.step(&a, expect) }).await.expect("a step");
+        world.commit(world.step(&b, expect)).await.expect("a step of another group");
+    }
+    let world = world.reopened().await;
+    let mut all = world.records().await;
+    all.reverse();
+    let of_a: Vec<_> = all.iter().filter(|record| record.group == a).cloned().collect();
+    for (of, expected) in [(Some(&a), &of_a), (None, &all)] {
+        let (mut read, mut before) = (Vec::new(), None);
+        loop {
+            let page = world.state.history(of, before, 5).await.expect("a page");
+            assert!(page.len() <= 5);
+            let Some(last) = page.last() else { break };
+            before = Some(last.position);
+            read.extend(page);
+        }
+        assert_eq!(read, *expected);
+        for nothing in [Some(0), Some(1)] {
+            assert!(world.state.history(of, nothing, 5).await.expect("a page").is_empty(), "before {nothing:?}");
+        }
+        let beyond = world.state.history(of, Some(u64::MAX), 100).await.expect("a page");
+        assert_eq!(beyond, *expected, "a position that is not there yet");
+        assert!(world.state.history(of, None, 0).await.expect("a page").is_empty());
+    }
+    assert!(world.state.history(Some(&group("c")), None, 5).await.expect("a page").is_empty());
 }
 
 async fn history_that_belongs_to_no_row_is_appended(harness: Arc<dyn Harness>) {
