@@ -11,9 +11,11 @@ use std::task::Poll;
 use handover_core::port::Answer;
 use handover_core::{Fault, FaultKind, StoreId, Touched};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::fault;
+use crate::numbers::Numbers;
 use crate::options::Options;
 use crate::telemetry;
 
@@ -53,6 +55,17 @@ impl<'a> Call<'a> {
 }
 
 impl Whom<'_> {
+    /// Whose kind of port it is, in one word.
+    pub(crate) const fn port(self) -> &'static str {
+        match self {
+            Self::Target(_) => "target",
+            Self::Store(_) => "store",
+            Self::Sink(_) => "sink",
+            Self::State => "state",
+            Self::Consumers => "consumers",
+        }
+    }
+
     fn words(self) -> String {
         match self {
             Self::Target(name) => format!("target {name}"),
@@ -67,14 +80,16 @@ impl Whom<'_> {
 /// Makes calls, and bounds them.
 pub(crate) struct Calls {
     options: Options,
+    numbers: Arc<Numbers>,
     all: Arc<Semaphore>,
     each: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 impl Calls {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options, numbers: Arc<Numbers>) -> Self {
         Self {
             options: options.clone(),
+            numbers,
             all: Arc::new(Semaphore::new(options.calls_max.max(1))),
             each: Mutex::default(),
         }
@@ -89,6 +104,7 @@ impl Calls {
         };
         let span = tracing::debug_span!(telemetry::SPAN_CALL, port = call.name, whom = %call.whom.words());
         fault::point(fault::BEFORE, call.name);
+        let started = Instant::now();
         let answer = async {
             match tokio::time::timeout(deadline, caught(async { start().await })).await {
                 Ok(Some(answer)) => answer,
@@ -102,6 +118,7 @@ impl Calls {
         }
         .instrument(span)
         .await;
+        self.numbers.called(call, started.elapsed(), answer.as_ref().err());
         fault::point(fault::AFTER, call.name);
         answer
     }
@@ -146,7 +163,8 @@ mod tests {
     use super::*;
 
     fn calls() -> Calls {
-        Calls::new(&Options { calls_each_max: 1, call_deadline: Duration::from_secs(1), ..Options::default() })
+        let options = Options { calls_each_max: 1, call_deadline: Duration::from_secs(1), ..Options::default() };
+        Calls::new(&options, Arc::default())
     }
 
     #[tokio::test(start_paused = true)]
@@ -175,7 +193,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_target_delays_no_other() {
-        let calls = Arc::new(Calls::new(&Options { calls_each_max: 2, calls_max: 3, ..Options::default() }));
+        let calls = Options { calls_each_max: 2, calls_max: 3, ..Options::default() };
+        let calls = Arc::new(Calls::new(&calls, Arc::default()));
         let stuck: Vec<_> = (0..8)
             .map(|_| {
                 let calls = Arc::clone(&calls);

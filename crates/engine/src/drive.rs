@@ -143,6 +143,7 @@ impl Drive<'_> {
             return Round::Again(None);
         }
         if work.setback {
+            self.shared.numbers.setback();
             self.memory.backoff.failed(&self.shared.options, Instant::now());
         }
         self.settle(current, work).await
@@ -176,8 +177,11 @@ impl Drive<'_> {
         let id = effect.id(self.group, to);
         let done = Done::of(effect, id.clone());
         let executor = Executor { shared: self.shared, current, to };
-        let learnt = executor.perform(effect, &id, !effect.is_look() && self.memory.must_probe(&id)).await;
+        let probe_first = !effect.is_look() && self.memory.must_probe(&id);
+        let span = tracing::debug_span!(telemetry::SPAN_EFFECT, effect = effect.kind(), probe_first);
+        let learnt = executor.perform(effect, &id, probe_first).instrument(span).await;
         let Learnt { fact, sealed, entries, fault, setback, doubtful } = learnt;
+        self.shared.numbers.effect(effect.kind(), fault.as_ref());
         if let Some(fault) = &fault {
             self.shared.note(self.group, effect.kind(), fault);
         }

@@ -44,6 +44,10 @@ pub struct SinkSeen {
     pub position: Option<u64>,
     /// Since when it takes nothing, and why; `None` if the last delivery went well.
     pub failing: Option<FaultSeen>,
+    /// How many records it took from this process.
+    pub records: u64,
+    /// How many deliveries to it failed.
+    pub failures: u64,
 }
 
 /// A group as it stands.
@@ -289,6 +293,7 @@ impl Handle {
         let consumers = &self.shared.ports.consumers;
         let call = Call::act(Whom::Consumers, "delivered");
         self.shared.calls.make(call, || consumers.delivered(group, consumer, role, delivery)).await?;
+        self.shared.numbers.delivered(group);
         self.wake(group);
         Ok(())
     }
@@ -312,6 +317,7 @@ impl Handle {
         let consumers = &self.shared.ports.consumers;
         let call = Call::act(Whom::Consumers, "acknowledged");
         self.shared.calls.make(call, || consumers.acknowledged(group, consumer, role, publication, reach)).await?;
+        self.shared.numbers.acknowledged(group, reach);
         self.wake(group);
         Ok(())
     }

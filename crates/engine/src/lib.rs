@@ -22,12 +22,14 @@ mod generate;
 mod handle;
 pub mod history;
 mod memory;
+mod numbers;
 mod options;
 mod outbox;
 mod queue;
 mod service;
 mod shared;
 pub mod telemetry;
+mod watchful;
 
 pub use adopt::AdoptRefused;
 pub use clock::{Clock, SystemClock};
@@ -35,6 +37,10 @@ pub use generate::{
     ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Generate, LENGTH_MAX, LENGTH_MIN, Random, RandomRule,
 };
 pub use handle::{FaultSeen, Handle, OrderRefused, REASON_CHARS_MAX, SinkSeen, StartRefused, View};
+pub use numbers::{
+    CALL_BOUNDS_S, Counters, EffectResult, GroupNumbers, LiveNumbers, PHASE_BOUNDS_S, Recalled, Spread, StateTrouble,
+};
 pub use options::Options;
 pub use service::{Binding, Ports, PublishFields, Service};
 pub use shared::{Event, Happening};
+pub use watchful::{SinkProgress, Standing};

@@ -89,7 +89,7 @@ impl Outbox {
         let position = last.position;
         calls.make(Call::act(Whom::Sink(name), "deliver"), || self.sink.deliver(&records)).await?;
         calls.make(Call::act(Whom::State, "move_cursor"), || state.move_cursor(name, position)).await?;
-        self.shared.sink_took(name, position);
+        self.shared.sink_took(name, position, records.len());
         Ok(true)
     }
 }

@@ -103,6 +103,12 @@ impl Queue {
         self.lock().order.first().map(|(due, _)| *due)
     }
 
+    /// How many groups wait for their time, and how many are worked on.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        let inner = self.lock();
+        (inner.order.len(), inner.slots.values().filter(|slot| slot.running).count())
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -108,6 +108,8 @@ impl Service {
     /// within [`Options::drain_limit`], and returns. What is unfinished resumes at the next start.
     pub async fn run(self, drain: watch::Receiver<bool>) {
         let shared = self.shared;
+        // Also when this future is dropped: whoever asks is told that nothing is worked on.
+        let _over = Over(Arc::clone(&shared));
         // The outbox drains last: it delivers what the running work still commits.
         let (outbox_drain, outbox_drained) = watch::channel(false);
         let outbox = outbox::spawn(&shared, &outbox_drained);
@@ -117,6 +119,15 @@ impl Service {
         running.work().await;
         checkpoints.abort();
         running.finish(&outbox_drain, outbox).await;
+    }
+}
+
+/// Says that the loop is over once it is dropped.
+struct Over(Arc<Shared>);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.numbers.over();
     }
 }
 
@@ -135,6 +146,7 @@ impl Running {
         let mut sweep_at = Instant::now();
         loop {
             let now = Instant::now();
+            self.shared.numbers.beat();
             if *self.drain.borrow() {
                 return;
             }

@@ -13,6 +13,7 @@ use crate::call::{Call, Calls, Whom};
 use crate::fault;
 use crate::handle::{FaultSeen, SinkSeen};
 use crate::history;
+use crate::numbers::Numbers;
 use crate::options::Options;
 use crate::queue::{Queue, Wake};
 use crate::service::{Binding, Ports};
@@ -58,6 +59,8 @@ pub enum Happening {
 struct Delivering {
     position: Option<u64>,
     failing: Option<FaultSeen>,
+    records: u64,
+    failures: u64,
 }
 
 pub(crate) struct Shared {
@@ -65,6 +68,7 @@ pub(crate) struct Shared {
     pub(crate) ports: Ports,
     pub(crate) bindings: HashMap<GroupId, Arc<Binding>>,
     pub(crate) calls: Calls,
+    pub(crate) numbers: Arc<Numbers>,
     pub(crate) queue: Queue,
     pub(crate) events: broadcast::Sender<Event>,
     /// Counts commits, so that the outbox wakes.
@@ -78,8 +82,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(options: Options, ports: Ports, bindings: HashMap<GroupId, Arc<Binding>>, epoch: Epoch) -> Self {
+        let numbers = Arc::<Numbers>::default();
         Self {
-            calls: Calls::new(&options),
+            calls: Calls::new(&options, Arc::clone(&numbers)),
+            numbers,
             queue: Queue::default(),
             events: broadcast::Sender::new(options.events_max.max(1)),
             committed: watch::Sender::new(0),
@@ -102,7 +108,11 @@ impl Shared {
     }
 
     pub(crate) async fn load(&self, group: &GroupId) -> Result<Option<Loaded>, Fault> {
-        self.calls.make(Call::look(Whom::State, "load"), || self.ports.state.load(group)).await
+        let loaded = self.calls.make(Call::look(Whom::State, "load"), || self.ports.state.load(group)).await?;
+        if let Some(loaded) = &loaded {
+            self.numbers.loaded(&loaded.row);
+        }
+        Ok(loaded)
     }
 
     /// Commits a row and tells everybody. `before` is the row that it follows.
@@ -114,6 +124,7 @@ impl Shared {
         let word = history::row_word(&row);
         tracing::info!(group = %row.group, version = %row.version, phase = word, "{}", telemetry::COMMITTED);
         self.committed.send_modify(|count| *count = count.wrapping_add(1));
+        self.numbers.committed(before, &row, self.now());
         let advanced = before.is_none_or(|before| history::row_word(before) != word);
         self.tell(&row.group, Happening::Committed { row: Arc::new(Row::clone(&row)), advanced });
         Ok(row)
@@ -135,11 +146,12 @@ impl Shared {
         Ok(())
     }
 
-    /// A sink took everything up to `position`.
-    pub(crate) fn sink_took(&self, name: &str, position: u64) {
+    /// A sink took `records`, and with them everything up to `position`.
+    pub(crate) fn sink_took(&self, name: &str, position: u64, records: usize) {
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = sinks.entry(name.to_owned()).or_default();
         seen.position = Some(position);
+        seen.records = seen.records.saturating_add(records as u64);
     }
 
     /// How the last delivery to a sink went. Said once when it fails, once when it fails otherwise, and once when it
@@ -155,6 +167,7 @@ impl Shared {
                     tracing::warn!(sink = name, code, detail = %fault.detail, "{}", telemetry::SINK_FAILED);
                 }
                 let since = seen.failing.as_ref().map_or(at, |failing| failing.at);
+                seen.failures = seen.failures.saturating_add(1);
                 seen.failing = Some(FaultSeen { at: since, effect: "deliver", fault: fault.clone() });
             }
             None => {
@@ -169,7 +182,8 @@ impl Shared {
         let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         let seen = |name: &str| {
             let delivery = sinks.get(name).cloned().unwrap_or_default();
-            SinkSeen { name: name.to_owned(), position: delivery.position, failing: delivery.failing }
+            let Delivering { position, failing, records, failures } = delivery;
+            SinkSeen { name: name.to_owned(), position, failing, records, failures }
         };
         self.ports.sinks.iter().map(|sink| seen(sink.name())).collect()
     }
@@ -185,6 +199,7 @@ impl Shared {
             "{}",
             telemetry::EFFECT_FAILED
         );
+        self.numbers.faulted(fault);
         let at = self.now();
         let mut faults = self.faults();
         let seen = faults.entry(group.clone()).or_default();
@@ -204,6 +219,7 @@ impl Shared {
     /// Says loudly that a row breaks invariants.
     pub(crate) fn violated(&self, group: &GroupId, violations: Vec<Violation>) {
         tracing::error!(%group, ?violations, "{}", telemetry::INVARIANT_BROKEN);
+        self.numbers.violated();
         self.tell(group, Happening::Violated { violations });
     }
 
@@ -230,6 +246,7 @@ impl Shared {
     pub(crate) fn lease_taken(&self, epoch: Epoch) {
         self.epoch.store(epoch.0, Ordering::SeqCst);
         self.lease_doubted.store(false, Ordering::SeqCst);
+        self.numbers.lease_taken();
         tracing::info!(%epoch, "{}", telemetry::LEASE_TAKEN);
     }
 

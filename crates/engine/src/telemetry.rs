@@ -3,6 +3,8 @@
 
 /// Span around one call of a port.
 pub const SPAN_CALL: &str = "call";
+/// Span around one effect: the calls that perform it.
+pub const SPAN_EFFECT: &str = "effect";
 /// Span around the work on one group, from its load to its next wait.
 pub const SPAN_DRIVE: &str = "drive";
 
