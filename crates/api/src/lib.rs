@@ -23,7 +23,7 @@ mod watch;
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
 pub use events::{EventReader, NotEvents};
 pub use history::{History, PAGE_DEFAULT, PAGE_MAX, RecordView};
-pub use order::{OrderRequest, REASON_CHARS_MAX, RotateRequest, Started};
+pub use order::{IDEMPOTENCY_KEY, OrderRequest, REASON_CHARS_MAX, RotateRequest, Started};
 pub use problem::{MEDIA_TYPE, Problem};
 pub use status::{
     GroupStatus, GroupSummary, Groups, Health, MemberView, OccupantView, PlanStep, PlanView, RotationView, Status,

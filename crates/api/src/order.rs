@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 /// The longest reason, in characters: it is audited as it is.
 pub const REASON_CHARS_MAX: usize = 1_000;
 
+/// The request header in which a client names an order, so that a repeat of it is not another one: 1 to 128 visible ASCII
+/// characters, a fresh one for each order. It is remembered for a day at least.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// Body of a request to start a rotation.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -300,6 +300,24 @@ pub struct Commit {
     pub entries: Vec<Entry>,
 }
 
+/// A request that was carried out, kept so that a repeat of it is answered and not carried out again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Whose it was.
+    pub caller: String,
+    /// The caller's own name for it.
+    pub key: String,
+    /// SHA-256 of what was asked: a repeat asks for the same.
+    pub digest: [u8; 32],
+    /// When it was carried out.
+    pub at: Timestamp,
+    /// What was answered, as text; never secret.
+    pub answer: String,
+}
+
+/// How long a request is kept at least, in milliseconds: a day.
+pub const REQUEST_KEPT_MS_MIN: i64 = 24 * 3_600 * 1_000;
+
 /// Where rows, sealed candidates and history are kept.
 pub trait StateStore: Send + Sync {
     /// **Does** take the lease. **Promises** an epoch higher than any before, and that commits with a lower one are
@@ -323,6 +341,16 @@ pub trait StateStore: Send + Sync {
     /// the outcome is unknown: load. **Errors** `Fenced` if the stored version is not `expect` or the epoch is not the
     /// latest; `Storage` if the disk is full (untouched).
     fn commit(&self, commit: Commit) -> Answer<'_, Committed<Row>>;
+
+    /// **Does** commit, and keep the request that ordered it, in the same transaction; forgets some of those that were
+    /// kept for [`REQUEST_KEPT_MS_MIN`]. **Promises** what [`StateStore::commit`] promises, and that of two commits of one
+    /// request one is done. **If called twice** or **cut off** as there: then [`StateStore::request`] says whether it was
+    /// done. **Errors** as there; `Fenced` if the caller's request of this key is kept already.
+    fn carry_out(&self, commit: Commit, request: Request) -> Answer<'_, Committed<Row>>;
+
+    /// **Does** find a request that was carried out; `None` if there is none, or it was forgotten. **If called twice** reads
+    /// twice. **Errors** `Corrupt` if what is kept was edited.
+    fn request<'a>(&'a self, caller: &'a str, key: &'a str) -> Answer<'a, Option<Request>>;
 
     /// **Does** open the sealed value of a candidate; `None` if there is none. **Errors** `Corrupt` if it does not open.
     fn candidate<'a>(

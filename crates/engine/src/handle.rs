@@ -11,6 +11,7 @@ use handover_core::{
 };
 use tokio::sync::broadcast;
 
+use crate::asker::{Asker, Repeat};
 use crate::call::{Call, Whom};
 use crate::drive;
 use crate::history;
@@ -72,6 +73,8 @@ pub enum StartRefused {
     Obstacles(Vec<Obstacle>),
     /// The core refuses the start.
     Refused(Refusal),
+    /// Another request of the caller has this one's key.
+    OtherRequest,
     /// The state store, or the world, could not be asked.
     Fault(Fault),
 }
@@ -87,8 +90,28 @@ pub enum OrderRefused {
     ReasonTooLong,
     /// The order does not apply to the rotation as it stands.
     Refused(Refusal),
+    /// Another request of the caller has this one's key.
+    OtherRequest,
     /// The state store could not take it.
     Fault(Fault),
+}
+
+impl From<Repeat> for StartRefused {
+    fn from(repeat: Repeat) -> Self {
+        match repeat {
+            Repeat::OtherRequest => Self::OtherRequest,
+            Repeat::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+impl From<Repeat> for OrderRefused {
+    fn from(repeat: Repeat) -> Self {
+        match repeat {
+            Repeat::OtherRequest => Self::OtherRequest,
+            Repeat::Fault(fault) => Self::Fault(fault),
+        }
+    }
 }
 
 impl fmt::Display for StartRefused {
@@ -97,6 +120,7 @@ impl fmt::Display for StartRefused {
             Self::UnknownGroup(group) => write!(f, "group {group} is not configured"),
             Self::Obstacles(obstacles) => write!(f, "{} obstacles stand in the way of a rotation", obstacles.len()),
             Self::Refused(refusal) => write!(f, "a rotation cannot start now ({refusal:?})"),
+            Self::OtherRequest => f.write_str("another request has this key"),
             Self::Fault(fault) => fault.fmt(f),
         }
     }
@@ -111,6 +135,7 @@ impl fmt::Display for OrderRefused {
             Self::ReasonMissing => f.write_str("this order wants a reason, which is written to the history"),
             Self::ReasonTooLong => write!(f, "a reason has at most {REASON_CHARS_MAX} characters"),
             Self::Refused(refusal) => write!(f, "the order does not apply now ({refusal:?})"),
+            Self::OtherRequest => f.write_str("another request has this key"),
             Self::Fault(fault) => fault.fmt(f),
         }
     }
@@ -136,7 +161,22 @@ impl Handle {
     }
 
     /// Starts a rotation, if nothing stands in its way. It is durable when this returns, and goes on by itself.
-    pub async fn rotate(&self, group: &GroupId, actor: &str) -> Result<Generation, StartRefused> {
+    pub async fn rotate<'a>(&self, group: &GroupId, asker: impl Into<Asker<'a>>) -> Result<Generation, StartRefused> {
+        let asker = asker.into();
+        if let Some(done) = asker.done(&self.shared).await? {
+            return Ok(done);
+        }
+        let answer = self.start(group, asker).await;
+        // A repeat that came between the look and the start was refused for what the first one did.
+        if answer.is_err()
+            && let Ok(Some(done)) = asker.done(&self.shared).await
+        {
+            return Ok(done);
+        }
+        answer
+    }
+
+    async fn start(&self, group: &GroupId, asker: Asker<'_>) -> Result<Generation, StartRefused> {
         let binding = self.binding(group).ok_or_else(|| StartRefused::UnknownGroup(group.clone()))?;
         for _ in 0..TRIES_MAX {
             let before = self.shared.load(group).await.map_err(StartRefused::Fault)?;
@@ -152,7 +192,7 @@ impl Handle {
             }
             let generation = next.last_generation;
             let commit = Commit {
-                entries: history::started(&next, row.live().is_some(), actor, now),
+                entries: history::started(&next, row.live().is_some(), asker.actor, now),
                 expect: before.is_some().then_some(row.version),
                 epoch: self.shared.epoch(),
                 candidate: None,
@@ -161,7 +201,8 @@ impl Handle {
                 plan: Some(plan),
                 row: next,
             };
-            match self.shared.commit(Some(&row), commit).await {
+            let request = asker.request(&commit, &self.shared);
+            match self.shared.commit_for(request, Some(&row), commit).await {
                 Ok(_) => {
                     self.shared.wake(group, Wake::Changed);
                     return Ok(generation);
@@ -175,13 +216,14 @@ impl Handle {
     }
 
     /// Passes on what a person asks of a live rotation. The order and its reason are durable when this returns.
-    pub async fn order(
+    pub async fn order<'a>(
         &self,
         group: &GroupId,
         order: Order,
-        actor: &str,
+        asker: impl Into<Asker<'a>>,
         reason: Option<String>,
     ) -> Result<(), OrderRefused> {
+        let asker = asker.into();
         if self.binding(group).is_none() {
             return Err(OrderRefused::UnknownGroup(group.clone()));
         }
@@ -192,12 +234,17 @@ impl Handle {
             Some(_) | None => {}
         }
         for _ in 0..TRIES_MAX {
+            if asker.done(&self.shared).await?.is_some() {
+                return Ok(());
+            }
             let loaded = self.shared.load(group).await.map_err(OrderRefused::Fault)?;
             let Some(Loaded { row, plan: Some(plan) }) = loaded else {
                 return Err(OrderRefused::Refused(Refusal::NotLive));
             };
-            match self.order_once(&row, &plan, order, actor, reason.as_deref()).await {
+            match self.order_once(&row, &plan, order, asker, reason.as_deref()).await {
                 Err(OrderRefused::Fault(fault)) if fault.kind == FaultKind::Fenced => {}
+                // What the first one did may be what a repeat is refused for.
+                Err(OrderRefused::Refused(_)) if matches!(asker.done(&self.shared).await, Ok(Some(_))) => return Ok(()),
                 answer => return answer,
             }
         }
@@ -209,9 +256,10 @@ impl Handle {
         row: &Row,
         plan: &Plan,
         order: Order,
-        actor: &str,
+        asker: Asker<'_>,
         reason: Option<&str>,
     ) -> Result<(), OrderRefused> {
+        let actor = asker.actor;
         let (group, now) = (&row.group, self.shared.now());
         let seen = Seen { now, fact: Fact::Order(order) };
         let mut next = match advance(row, plan, &seen) {
@@ -243,7 +291,8 @@ impl Handle {
             entries,
             row: next,
         };
-        self.shared.commit(Some(row), commit).await.map_err(OrderRefused::Fault)?;
+        let request = asker.request(&commit, &self.shared);
+        self.shared.commit_for(request, Some(row), commit).await.map_err(OrderRefused::Fault)?;
         self.shared.wake(group, Wake::Changed);
         Ok(())
     }

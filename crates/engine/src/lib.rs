@@ -11,6 +11,7 @@
 //! * [`telemetry`] names spans, fields and events.
 
 mod adopt;
+mod asker;
 mod call;
 mod checkpoint;
 mod clock;
@@ -32,6 +33,7 @@ pub mod telemetry;
 mod watchful;
 
 pub use adopt::AdoptRefused;
+pub use asker::{Asker, REQUEST_KEY_CHARS_MAX, RequestKey};
 pub use clock::{Clock, SystemClock};
 pub use generate::{
     ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Generate, LENGTH_MAX, LENGTH_MIN, Random, RandomRule,

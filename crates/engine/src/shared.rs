@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use handover_core::port::{Commit, Committed, Entry, Loaded};
+use handover_core::port::{Commit, Committed, Entry, Loaded, Request};
 use handover_core::{Epoch, Fault, GroupId, Row, Timestamp, Violation};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -117,9 +117,23 @@ impl Shared {
 
     /// Commits a row and tells everybody. `before` is the row that it follows.
     pub(crate) async fn commit(&self, before: Option<&Row>, commit: Commit) -> Result<Committed<Row>, Fault> {
+        self.commit_for(None, before, commit).await
+    }
+
+    /// The same for a request, which is kept with it if it has a key.
+    pub(crate) async fn commit_for(
+        &self,
+        request: Option<Request>,
+        before: Option<&Row>,
+        commit: Commit,
+    ) -> Result<Committed<Row>, Fault> {
         let point = format!("commit:{}", history::row_word(&commit.row));
         fault::point(fault::BEFORE, &point);
-        let row = self.calls.make(Call::act(Whom::State, "commit"), || self.ports.state.commit(commit)).await?;
+        let call = Call::act(Whom::State, "commit");
+        let row = match request {
+            Some(request) => self.calls.make(call, || self.ports.state.carry_out(commit, request)).await?,
+            None => self.calls.make(call, || self.ports.state.commit(commit)).await?,
+        };
         fault::point(fault::AFTER, &point);
         let word = history::row_word(&row);
         tracing::info!(group = %row.group, version = %row.version, phase = word, "{}", telemetry::COMMITTED);

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use handover_api::{EventReader, HEARTBEAT_S, Problem, WatchEvent, path};
+use handover_api::{EventReader, HEARTBEAT_S, IDEMPOTENCY_KEY, Problem, WatchEvent, path};
 use handover_core::GroupId;
 use handover_secret::Secret;
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Method, Url};
+use reqwest::{Method, StatusCode, Url};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Serialize;
@@ -65,13 +67,13 @@ impl Remote {
     }
 
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let answer = self.send(self.request(Method::POST, path).json(body)).await?;
+        let answer = self.send_once(path, body).await?;
         serde_json::from_slice(&answer).map_err(|_| not_this_api())
     }
 
     /// A request whose answer has no body.
     pub(crate) async fn order(&self, path: &str, body: &impl Serialize) -> Result<(), Failure> {
-        self.send(self.request(Method::POST, path).json(body)).await.map(drop)
+        self.send_once(path, body).await.map(drop)
     }
 
     /// Opens the watch stream of a group.
@@ -86,17 +88,40 @@ impl Remote {
         self.http.request(method, format!("{}{path}", self.base)).header(AUTHORIZATION, self.bearer.clone())
     }
 
+    fn unreachable(&self, why: &str) -> Failure {
+        Failure::error(format!("the server at {} cannot be reached: {why}", self.base))
+            .hint("start it with `handover serve`, or name another one with --url")
+    }
+
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
-        let unreachable = |why: &str| {
-            Failure::error(format!("the server at {} cannot be reached: {why}", self.base))
-                .hint("start it with `handover serve`, or name another one with --url")
-        };
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| unreachable(if error.is_timeout() { "no answer in time" } else { "no connection" }))?;
-        let status = answer.status();
-        let body = answer.bytes().await.map_err(|_| unreachable("the answer broke off"))?;
+        self.read(attempt(request).await)
+    }
+
+    /// Sends an order under a fresh key; where the connection was lost on the way, once more under the same key: nobody
+    /// knows then whether the order was taken, and under one key it is taken once.
+    async fn send_once(&self, path: &str, body: &impl Serialize) -> Result<Vec<u8>, Failure> {
+        let mut key = [0; 16];
+        OsRng.try_fill_bytes(&mut key).map_err(|_| Failure::error("the operating system gave no randomness"))?;
+        let request = || self.request(Method::POST, path).header(IDEMPOTENCY_KEY, hex::encode(key)).json(body);
+        match attempt(request()).await {
+            Err(error) if !error.is_connect() && !error.is_timeout() => {
+                let again = attempt(request()).await;
+                let lost = again.is_err();
+                self.read(again).map_err(|failure| if lost { failure.hint(MAYBE_TAKEN) } else { failure })
+            }
+            Err(error) if error.is_timeout() => self.read(Err(error)).map_err(|failure| failure.hint(MAYBE_TAKEN)),
+            answer => self.read(answer),
+        }
+    }
+
+    fn read(&self, answer: reqwest::Result<(StatusCode, Bytes)>) -> Result<Vec<u8>, Failure> {
+        let (status, body) = answer.map_err(|error| {
+            self.unreachable(match error.is_timeout() {
+                true => "no answer in time",
+                false if error.is_connect() => "no connection",
+                false => "the answer broke off",
+            })
+        })?;
         if status.is_success() {
             return Ok(body.to_vec());
         }
@@ -105,6 +130,14 @@ impl Remote {
             Err(_) => Err(not_this_api()),
         }
     }
+}
+
+/// What helps where nobody knows whether an order was taken.
+const MAYBE_TAKEN: &str = "the order may have been taken all the same: `handover status` shows it";
+
+async fn attempt(request: reqwest::RequestBuilder) -> reqwest::Result<(StatusCode, Bytes)> {
+    let answer = request.send().await?;
+    Ok((answer.status(), answer.bytes().await?))
 }
 
 /// An open watch stream.

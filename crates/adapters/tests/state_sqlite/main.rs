@@ -14,7 +14,7 @@ use std::sync::Arc;
 use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::chain;
 use handover_adapters::state::sqlite::{Sqlite, inspect};
-use handover_core::port::{Answer, Commit, Consumers, Delivery, Entry, StateStore};
+use handover_core::port::{Answer, Commit, Consumers, Delivery, Entry, Request, StateStore};
 use handover_core::{
     Candidate, ConsumerId, Epoch, Fault, Generation, GroupId, Publication, Reach, Role, Row, RowVersion, Timestamp,
 };
@@ -89,7 +89,14 @@ async fn fill(state: &Sqlite) {
     let epoch = state.lease().await.unwrap();
     for version in 1..=5 {
         state.commit(step("a", epoch, version)).await.unwrap();
-        state.commit(step("b", epoch, version)).await.unwrap();
+        let request = Request {
+            caller: "anna".to_owned(),
+            key: format!("key-{version}"),
+            digest: [7; 32],
+            at: Timestamp(version.cast_signed()),
+            answer: version.to_string(),
+        };
+        state.carry_out(step("b", epoch, version), request).await.unwrap();
     }
     let (a, web) = (group("a"), consumer("web"));
     state.declare(&a, &web, Role::Presenter).await.unwrap();

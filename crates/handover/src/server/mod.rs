@@ -4,6 +4,7 @@ mod auth;
 mod body;
 mod groups;
 mod history;
+mod idempotency;
 mod orders;
 mod page;
 mod refusal;

@@ -105,6 +105,16 @@ impl Refused {
         Fault::untouched(FaultKind::Bug, format!("group {group} is configured, and the engine does not know it")).into()
     }
 
+    pub(crate) fn idempotency_mismatch() -> Self {
+        Self::new(
+            422,
+            "idempotency_mismatch",
+            "The key is that of another request",
+            "another request was carried out under this idempotency key; this one was not",
+            "send a fresh key with each order, and the same key with a repeat only",
+        )
+    }
+
     pub(crate) fn too_slow() -> Self {
         Self::new(503, "too_slow", "No answer in time", "the server could not answer in time", "try again later")
     }
@@ -145,6 +155,7 @@ impl From<StartRefused> for Refused {
                     "`handover plan` shows what stands in the way; clear it and try again",
                 )
             }
+            StartRefused::OtherRequest => Self::idempotency_mismatch(),
             StartRefused::Refused(refusal) => refusal.into(),
             StartRefused::Fault(fault) => fault.into(),
         }
@@ -169,6 +180,7 @@ impl From<OrderRefused> for Refused {
                 format!("a reason has at most {} characters", handover_api::REASON_CHARS_MAX),
                 "say it shorter",
             ),
+            OrderRefused::OtherRequest => Self::idempotency_mismatch(),
             OrderRefused::Refused(refusal) => refusal.into(),
             OrderRefused::Fault(fault) => fault.into(),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use handover_core::port::{Answer, Commit, Committed, Entry, Loaded, Record, StateStore};
+use handover_core::port::{Answer, Commit, Committed, Entry, Loaded, REQUEST_KEPT_MS_MIN, Record, Request, StateStore};
 use handover_core::{Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Plan, Row, Timestamp};
 use handover_secret::Secret;
 
@@ -23,6 +23,7 @@ struct Inner {
     values: BTreeMap<(GroupId, Generation, Candidate), Secret>,
     records: Vec<Record>,
     cursors: BTreeMap<String, u64>,
+    requests: BTreeMap<(String, String), Request>,
     commits: Vec<(GroupId, Row)>,
     epoch: u64,
     holder: Option<u64>,
@@ -124,6 +125,17 @@ impl Inner {
         Ok(Committed::vouch(commit.row))
     }
 
+    fn carry_out(&mut self, commit: Commit, request: Request) -> Result<Committed<Row>, Fault> {
+        let key = (request.caller.clone(), request.key.clone());
+        if self.requests.contains_key(&key) {
+            return Err(Fault::untouched(FaultKind::Fenced, "the request was carried out already"));
+        }
+        let row = self.commit(commit)?;
+        self.requests.retain(|_, kept| request.at.0.saturating_sub(kept.at.0) <= REQUEST_KEPT_MS_MIN);
+        self.requests.insert(key, request);
+        Ok(row)
+    }
+
     fn append(&mut self, group: &GroupId, entry: Entry) {
         let position = self.records.len() as u64 + 1;
         let body = format!("{} by {}: {:?}", entry.event, entry.actor, entry.fields);
@@ -179,6 +191,16 @@ impl StateStore for FakeState {
     fn commit(&self, commit: Commit) -> Answer<'_, Committed<Row>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(self.script.pass("state.commit", move || locked(&inner).commit(commit)))
+    }
+
+    fn carry_out(&self, commit: Commit, request: Request) -> Answer<'_, Committed<Row>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.script.pass("state.carry_out", move || locked(&inner).carry_out(commit, request)))
+    }
+
+    fn request<'a>(&'a self, caller: &'a str, key: &'a str) -> Answer<'a, Option<Request>> {
+        let (inner, key) = (Arc::clone(&self.inner), (caller.to_owned(), key.to_owned()));
+        Box::pin(self.script.pass("state.request", move || Ok(locked(&inner).requests.get(&key).cloned())))
     }
 
     fn candidate<'a>(

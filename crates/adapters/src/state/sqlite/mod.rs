@@ -33,7 +33,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use handover_core::port::{Answer, Commit, Committed, Consumers, Delivery, Entry, Loaded, Record, StateStore};
+use handover_core::port::{Answer, Commit, Committed, Consumers, Delivery, Entry, Loaded, Record, Request, StateStore};
 use handover_core::{
     Candidate, ConsumerId, Epoch, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role, RollCall, Row,
     Timestamp,
@@ -235,6 +235,15 @@ impl StateStore for Sqlite {
 
     fn commit(&self, commit: Commit) -> Answer<'_, Committed<Row>> {
         Box::pin(self.write(move |batch| batch.commit(commit)))
+    }
+
+    fn carry_out(&self, commit: Commit, request: Request) -> Answer<'_, Committed<Row>> {
+        Box::pin(self.write(move |batch| batch.carry_out(commit, request)))
+    }
+
+    fn request<'a>(&'a self, caller: &'a str, key: &'a str) -> Answer<'a, Option<Request>> {
+        let (caller, key) = (caller.to_owned(), key.to_owned());
+        Box::pin(self.read(move |reader| reader.request(&caller, &key)))
     }
 
     fn candidate<'a>(

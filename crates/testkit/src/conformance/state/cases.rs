@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use handover_core::port::Commit;
+use handover_core::port::{Commit, REQUEST_KEPT_MS_MIN, Request};
 use handover_core::{Epoch, FaultKind, Generation, Row, RowVersion, Timestamp, Touched};
 
 use super::{Harness, World, canary, entry, group, minted, sample};
@@ -29,6 +29,8 @@ cases! {
     history_of_a_group_is_read_backwards,
     history_that_belongs_to_no_row_is_appended,
     text_from_outside_stays_one_line,
+    a_request_is_carried_out_once,
+    requests_are_forgotten_after_a_day,
     due_lists_the_most_overdue_first_and_the_next,
     due_follows_each_commit,
     cursors_only_rise,
@@ -360,6 +362,50 @@ async fn text_from_outside_stays_one_line(harness: Arc<dyn Harness>) {
     world.commit(Commit { entries: vec![line], ..world.step(&group("a"), None) }).await.expect("first");
     let body = world.records().await.remove(0).body;
     assert!(body.contains("mallory") && !body.chars().any(char::is_control), "{body:?}");
+}
+
+async fn a_request_is_carried_out_once(harness: Arc<dyn Harness>) {
+    let world = World::open(harness).await;
+    let a = group("a");
+    let mine = request("anna", "k1", 1_000);
+    world.state.carry_out(world.step(&a, None), mine.clone()).await.expect("first");
+    let again = world.state.carry_out(world.step(&a, Some(1)), mine.clone()).await.expect_err("it was done");
+    assert_eq!((again.kind, again.touched), (FaultKind::Fenced, Touched::Nothing));
+    let late = world.state.carry_out(world.step(&a, None), request("anna", "k2", 1_000)).await.expect_err("fenced");
+    assert_eq!((late.kind, late.touched), (FaultKind::Fenced, Touched::Nothing));
+    let (one, other) = tokio::join!(
+        world.state.carry_out(world.step(&a, Some(1)), request("bert", "k1", 1_000)),
+        world.state.carry_out(world.step(&a, Some(1)), request("bert", "k1", 1_000)),
+    );
+    assert!(one.is_ok() != other.is_ok(), "exactly one is done: {one:?}, {other:?}");
+    let world = world.reopened().await;
+    assert_eq!(world.loaded(&a).await.row.version, RowVersion(2));
+    assert_eq!(world.records().await.len(), 2, "a refused one left a line");
+    for (caller, key, found) in
+        [("anna", "k1", Some(mine)), ("bert", "k1", Some(request("bert", "k1", 1_000))), ("anna", "k2", None)]
+    {
+        assert_eq!(world.state.request(caller, key).await.expect("a look"), found, "{caller} {key}");
+    }
+}
+
+async fn requests_are_forgotten_after_a_day(harness: Arc<dyn Harness>) {
+    let world = World::open(harness).await;
+    let a = group("a");
+    let (early, late) = (request("anna", "early", 0), request("anna", "late", 1));
+    world.state.carry_out(world.step(&a, None), early).await.expect("first");
+    world.state.carry_out(world.step(&a, Some(1)), late.clone()).await.expect("second");
+    let next = request("anna", "next", REQUEST_KEPT_MS_MIN + 1);
+    world.state.carry_out(world.step(&a, Some(2)), next).await.expect("a day later");
+    assert_eq!(world.state.request("anna", "early").await.expect("a look"), None);
+    assert_eq!(world.state.request("anna", "late").await.expect("a look"), Some(late), "a day is not over");
+    let world = world.reopened().await;
+    let early = request("anna", "early", REQUEST_KEPT_MS_MIN + 2);
+    world.state.carry_out(world.step(&a, Some(3)), early).await.expect("the key is free again");
+}
+
+fn request(caller: &str, key: &str, at: i64) -> Request {
+    let (caller, key) = (caller.to_owned(), key.to_owned());
+    Request { caller, key, digest: [7; 32], at: Timestamp(at), answer: "2".to_owned() }
 }
 
 async fn due_lists_the_most_overdue_first_and_the_next(harness: Arc<dyn Harness>) {
