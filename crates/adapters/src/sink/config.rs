@@ -88,6 +88,15 @@ impl SinkConfig {
         }
     }
 
+    /// Where its receiver listens, as `(host, port)`; `None` where there is none over the network that answers.
+    pub fn receiver(&self) -> Option<(String, u16)> {
+        match self {
+            Self::File(_) => None,
+            Self::Syslog(config) => config.receiver(),
+            Self::Http(config) => config.receiver(),
+        }
+    }
+
     /// Makes the sink. `ca_pem` and `token` are the contents of the two files. Blocks where a file is opened.
     ///
     /// # Errors

@@ -59,6 +59,16 @@ impl TargetConfig {
         }
     }
 
+    /// Looks for what cannot be meant, without opening anything.
+    ///
+    /// # Errors
+    /// `Misconfigured`, in words for whoever wrote it.
+    pub fn check(&self) -> Result<(), Fault> {
+        match self {
+            Self::Postgres(config) => config.check(),
+        }
+    }
+
     /// What consumers need beside the value to use the credential in `slot`, as `(field, text)`; `None` if there is no
     /// such slot.
     pub fn fields(&self, slot: Slot) -> Option<Vec<(String, String)>> {

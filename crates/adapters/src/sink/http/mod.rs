@@ -68,6 +68,11 @@ impl Config {
         }
     }
 
+    pub(super) fn receiver(&self) -> Option<(String, u16)> {
+        let url = self.parsed().ok()?;
+        Some((url.host_str()?.trim_matches(['[', ']']).to_owned(), url.port_or_known_default()?))
+    }
+
     fn parsed(&self) -> Result<Url, Fault> {
         let url = Url::parse(&self.url).map_err(|_| self.misconfigured("url is not a URL"))?;
         if !url.username().is_empty() || url.password().is_some() {

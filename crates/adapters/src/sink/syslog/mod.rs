@@ -98,6 +98,16 @@ impl Config {
         Ok(())
     }
 
+    pub(super) fn receiver(&self) -> Option<(String, u16)> {
+        match self.transport {
+            Transport::Tls | Transport::Tcp => {
+                Some((self.host()?.to_owned(), self.address.rsplit_once(':')?.1.parse().ok()?))
+            }
+            // Nobody says that a datagram arrived.
+            Transport::Udp | Transport::Unix => None,
+        }
+    }
+
     /// The host of the address, without the brackets of an IPv6 address.
     fn host(&self) -> Option<&str> {
         let (host, port) = self.address.rsplit_once(':')?;

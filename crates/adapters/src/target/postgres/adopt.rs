@@ -190,7 +190,7 @@ impl Adoption {
     pub async fn verify(&self, password: &Secret) -> Result<Vec<Fault>, Fault> {
         let twin = self.target.twin(self.slot)?;
         // That it bears no label is what the adoption is about.
-        let expected = twin.unlabelled();
+        let expected = preflight::unlabelled(twin);
         let mut findings = preflight::look(&self.target).await?;
         findings.retain(|finding| *finding != expected);
         findings.extend(self.rehearse(twin).await?);

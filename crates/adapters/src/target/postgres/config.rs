@@ -91,7 +91,7 @@ impl Config {
     }
 
     /// Refuses what cannot be meant.
-    pub(super) fn check(&self) -> Result<(), Fault> {
+    pub(in crate::target) fn check(&self) -> Result<(), Fault> {
         let main = self.main()?;
         if !main.required {
             return Err(misconfigured("the first endpoint is where changes are made: it must be required"));

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use handover_core::{Fault, FaultKind, Touched};
+use handover_core::{Fault, FaultKind};
 use handover_secret::Secret;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -11,7 +11,7 @@ use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::{Config, Endpoint};
-use super::fault::{fault, refuses_credential};
+use super::fault::{no_session, refuses_credential};
 
 /// How we call ourselves in the server's list of sessions.
 const APPLICATION_NAME: &str = "handover";
@@ -78,7 +78,6 @@ impl Connector {
         password: &Secret,
         options: &str,
     ) -> Result<Session, Denied> {
-        let doing = || format!("logging in as {user} at endpoint {}", endpoint.name);
         let mut driver = tokio_postgres::Config::new();
         #[expect(clippy::disallowed_methods, reason = "the driver proves knowledge of it by SCRAM; it is not sent")]
         driver.password(password.expose());
@@ -98,9 +97,13 @@ impl Connector {
         let (client, mut connection) = match attempt.await {
             Ok(Ok(connected)) => connected,
             Ok(Err(error)) if refuses_credential(&error) => return Err(Denied::Refused),
-            Ok(Err(error)) => return Err(Denied::Fault(fault(&error, Touched::Nothing, &doing()))),
+            Ok(Err(error)) => return Err(Denied::Fault(no_session(&error, config, endpoint, user))),
             Err(_) => {
-                let detail = format!("{}: no session within connect_timeout_ms", doing());
+                let Endpoint { name, host, port, .. } = endpoint;
+                let detail = format!(
+                    "logging in as {user} at endpoint {name} ({host}:{port}): no session within connect_timeout_ms; look at \
+                     routes and firewalls, or give it longer"
+                );
                 return Err(Denied::Fault(Fault::untouched(FaultKind::Unreachable, detail)));
             }
         };

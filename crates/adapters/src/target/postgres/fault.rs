@@ -1,14 +1,43 @@
 //! From the driver's errors to ours. The driver's and the server's texts stop here: they quote statements.
 
 use std::error::Error as _;
+use std::io::ErrorKind;
 
 use handover_core::{Fault, FaultKind, Touched};
+use postgres_protocol::escape::escape_identifier;
+use rustls::CertificateError;
+
+use super::config::{Config, Endpoint};
 
 /// A fault in our own words: what was tried, what kind of trouble it is, and the server's code if it gave one.
 pub(super) fn fault(error: &tokio_postgres::Error, touched: Touched, doing: &str) -> Fault {
     let kind = kind(error);
     let code = error.code().map(|code| format!(" (SQLSTATE {})", code.code())).unwrap_or_default();
     Fault { kind, touched, detail: format!("{doing}: {}{code}", words(kind, error)) }
+}
+
+/// Why there is no session, with what mends it.
+pub(super) fn no_session(error: &tokio_postgres::Error, config: &Config, endpoint: &Endpoint, user: &str) -> Fault {
+    let Endpoint { name, host, port, .. } = endpoint;
+    let doing = format!("logging in as {user} at endpoint {name} ({host}:{port})");
+    let (database, quoted) = (&config.database, escape_identifier(&config.database));
+    let why = match error.code().map(tokio_postgres::error::SqlState::code) {
+        Some("3D000") => format!(
+            "there is no database {database}; correct `database`, or make it. Run as a superuser: CREATE DATABASE {quoted};"
+        ),
+        Some("42501") => format!(
+            "it may not connect to database {database}. Run as a superuser: GRANT CONNECT ON DATABASE {quoted} TO {};",
+            escape_identifier(user)
+        ),
+        Some("53300") => "the server has no connection free; it passes, or raise its max_connections".to_owned(),
+        Some(_) => return fault(error, Touched::Nothing, &doing),
+        None => match certificate(error) {
+            Some(found) => distrusted(found, host),
+            None if is_authentication(error) => return fault(error, Touched::Nothing, &doing),
+            None => no_connection(error, host),
+        },
+    };
+    Fault { kind: kind(error), touched: Touched::Nothing, detail: format!("{doing}: {why}") }
 }
 
 /// Whether a login was refused for its credential: a wrong password, or a role that may not log in.
@@ -19,7 +48,7 @@ pub(super) fn refuses_credential(error: &tokio_postgres::Error) -> bool {
 fn kind(error: &tokio_postgres::Error) -> FaultKind {
     match error.code() {
         Some(code) => of_code(code.code()),
-        None if is_certificate(error) || is_authentication(error) => FaultKind::Misconfigured,
+        None if certificate(error).is_some() || is_authentication(error) => FaultKind::Misconfigured,
         None => FaultKind::Unreachable,
     }
 }
@@ -58,9 +87,7 @@ fn words(kind: FaultKind, error: &tokio_postgres::Error) -> &'static str {
             "the server did not ask for SCRAM-SHA-256 with a channel binding, or could not prove that it knows the \
              password; set scram-sha-256 in pg_hba.conf, and see the connector's page on certificates"
         }
-        FaultKind::Misconfigured => {
-            "the server's certificate is not one that ca_file vouches for, or names another host"
-        }
+        FaultKind::Misconfigured => words_of_certificate(),
         FaultKind::Unsupported
         | FaultKind::Rejected
         | FaultKind::Unfit
@@ -78,18 +105,71 @@ fn is_authentication(error: &tokio_postgres::Error) -> bool {
     error.to_string().starts_with("authentication error")
 }
 
-fn is_certificate(error: &tokio_postgres::Error) -> bool {
+/// What is wrong with the server's certificate, wherever in the chain of causes the TLS library says so.
+fn certificate(error: &tokio_postgres::Error) -> Option<&CertificateError> {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let tls = inner.downcast_ref::<rustls::Error>().or_else(|| {
             inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref).and_then(|io| io.downcast_ref())
         });
-        if let Some(rustls::Error::InvalidCertificate(_)) = tls {
-            return true;
+        if let Some(rustls::Error::InvalidCertificate(found)) = tls {
+            return Some(found);
         }
         cause = inner.source();
     }
-    false
+    None
+}
+
+fn distrusted(found: &CertificateError, host: &str) -> String {
+    use CertificateError as Why;
+    if matches!(found, Why::UnknownIssuer | Why::BadSignature) {
+        return "the server's certificate is not signed by a CA in ca_file; name the file with the CA that signed it"
+            .to_owned();
+    }
+    if matches!(found, Why::NotValidForName | Why::NotValidForNameContext { .. }) {
+        return format!("the server's certificate does not name {host}; write `host` as the certificate has it");
+    }
+    if matches!(found, Why::Expired | Why::ExpiredContext { .. }) {
+        return "the server's certificate has expired; renew it at the server".to_owned();
+    }
+    if matches!(found, Why::NotValidYet | Why::NotValidYetContext { .. }) {
+        return "the server's certificate is not valid yet; compare the clocks of both machines".to_owned();
+    }
+    words_of_certificate().to_owned()
+}
+
+const fn words_of_certificate() -> &'static str {
+    "the server's certificate is not one that ca_file vouches for, or names another host"
+}
+
+fn no_connection(error: &tokio_postgres::Error, host: &str) -> String {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return broken(io, host);
+        }
+        // The driver's own constant for a server that answers a request for TLS with a no.
+        if inner.to_string() == "server does not support TLS" {
+            return "the server has no TLS; set ssl = on in its postgresql.conf".to_owned();
+        }
+        cause = inner.source();
+    }
+    "the connection failed or broke".to_owned()
+}
+
+fn broken(io: &std::io::Error, host: &str) -> String {
+    let is = |kinds: &[ErrorKind]| kinds.contains(&io.kind());
+    if is(&[ErrorKind::ConnectionRefused]) {
+        return "nothing listens there; correct `host` and `port`, or start it".to_owned();
+    }
+    if is(&[ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable, ErrorKind::TimedOut]) {
+        return "there is no way to it from here, or it does not answer; look at routes and firewalls".to_owned();
+    }
+    // The standard library has no kind for it; the text is its own constant.
+    if io.to_string().starts_with("failed to lookup address") {
+        return format!("the name {host} cannot be resolved; correct `host`, or look at DNS");
+    }
+    "the connection failed or broke".to_owned()
 }
 
 #[cfg(test)]

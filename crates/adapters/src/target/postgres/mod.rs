@@ -43,9 +43,12 @@ impl Postgres {
         match self.connector.login(&self.config, endpoint, user, &self.admin_password).await {
             Ok(session) => Ok(session),
             Err(Denied::Refused) => {
+                let Endpoint { name, host, port, .. } = endpoint;
+                let quoted = postgres_protocol::escape::escape_identifier(user);
                 let detail = format!(
-                    "endpoint {} refused our own user {user}; check admin.password_file and pg_hba.conf",
-                    endpoint.name
+                    "endpoint {name} ({host}:{port}) refused our own user {user}: there is none, its password is not what \
+                     admin.password_file holds, or pg_hba.conf has no line for it. Run in psql as a superuser: \\password \
+                     {quoted} or, if there is none, first: CREATE ROLE {quoted} LOGIN CREATEROLE;"
                 );
                 Err(Fault::untouched(FaultKind::Unauthenticated, detail))
             }

@@ -88,7 +88,7 @@ async fn look_at_twin(
     let standing = match twin.read(session).await {
         Ok(Some(standing)) => standing,
         Ok(None) => {
-            findings.push(twin.absent());
+            findings.push(absent(target, twin));
             return Ok(());
         }
         Err(fault) if fault.kind == FaultKind::Corrupt => {
@@ -99,7 +99,7 @@ async fn look_at_twin(
     };
     match &standing.comment.label {
         Some(label) => {
-            findings.extend(twin.owns(label).err());
+            findings.extend(twin.owns(label).err().map(foreign));
             if standing.may_log_in && label.state != State::Accepting {
                 let detail = format!(
                     "the role {} may log in, though it was disabled here: somebody else enabled it. Run: ALTER ROLE {} \
@@ -110,10 +110,50 @@ async fn look_at_twin(
                 findings.push(Fault::untouched(FaultKind::Foreign, detail));
             }
         }
-        None if standing.may_log_in => findings.push(twin.unlabelled()),
+        None if standing.may_log_in => findings.push(unlabelled(twin)),
         None => {}
     }
     look_at_role(target, session, twin, findings).await
+}
+
+/// The twin with all that it needs. Where its owner is missing too, that is told before.
+fn absent(target: &Postgres, twin: Twin<'_>) -> Fault {
+    let (owner, role) = (escape_identifier(&target.config.owner), escape_identifier(twin.role));
+    let detail = format!(
+        "the role {} does not exist. Run as a superuser: CREATE ROLE {role} NOLOGIN IN ROLE {owner}; ALTER ROLE {role} SET \
+         role = {owner}; and from PostgreSQL 16 on: GRANT {role} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;",
+        twin.role,
+        escape_identifier(twin.admin)
+    );
+    Fault { detail, ..twin.absent() }
+}
+
+fn foreign(fault: Fault) -> Fault {
+    if fault.kind == FaultKind::Foreign {
+        let detail = format!("{}; name roles in `twins` that no other group has", fault.detail);
+        return Fault { detail, ..fault };
+    }
+    fault
+}
+
+/// Only a person knows whether somebody uses it.
+pub(super) fn unlabelled(twin: Twin<'_>) -> Fault {
+    let fault = twin.unlabelled();
+    let detail = format!(
+        "{}. Run, if applications log in as it: handover adopt {} --user {} --password-file FILE; if nobody does, as a \
+         superuser: ALTER ROLE {} NOLOGIN;",
+        fault.detail,
+        twin.group,
+        shell_word(twin.role),
+        escape_identifier(twin.role)
+    );
+    Fault { detail, ..fault }
+}
+
+/// A name as a shell takes it.
+fn shell_word(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }
 
 async fn look_at_role(
@@ -148,7 +188,11 @@ async fn look_at_role(
         ));
     }
     if ask::<bool>(session, "SELECT rolsuper FROM pg_roles WHERE rolname = $1", &[twin.role]).await? == Some(true) {
-        find(format!("the role {} is a superuser; a twin has no rights but its owner's", twin.role));
+        find(format!(
+            "the role {} is a superuser; a twin has no rights but its owner's. Run as a superuser: ALTER ROLE {quoted} \
+             NOSUPERUSER;",
+            twin.role
+        ));
     }
     Ok(())
 }
