@@ -10,6 +10,7 @@
 //!
 //! These are wire types only. They share nothing with the core's types: conversions are written where both are known.
 
+mod bootstrap;
 mod delivery;
 mod events;
 mod history;
@@ -20,6 +21,7 @@ pub mod proof;
 mod status;
 mod watch;
 
+pub use bootstrap::{BootstrapRequest, Bootstrapped};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
 pub use events::{EventReader, NotEvents};
 pub use history::{History, PAGE_DEFAULT, PAGE_MAX, RecordView};

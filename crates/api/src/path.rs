@@ -2,6 +2,8 @@
 
 /// Whether the server is up. The only path that needs no token.
 pub const HEALTH: &str = "/v1/health";
+/// Exchange the one-time code for the first operator's token.
+pub const BOOTSTRAP: &str = "/v1/bootstrap";
 /// All groups that the token may see.
 pub const GROUPS: &str = "/v1/groups";
 /// One group.

@@ -1,12 +1,14 @@
 //! The command line: arguments only. What they do is in [`crate::command`], one file per verb.
 
+mod token;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use crate::config::duration::Span;
-use crate::tokens::Grant;
+pub(crate) use token::{Bootstrap, Token, TokenCreate, TokenRevoke};
 
 /// Rotates credentials without anybody noticing.
 #[derive(Debug, Parser)]
@@ -58,9 +60,12 @@ pub(crate) enum Verb {
     Serve(ConfigFile),
     /// Make a user that is in use a group's first generation, with the password that it has.
     Adopt(Adopt),
-    /// Make tokens for consumers and operators.
+    /// Make tokens, list them, take them back.
     #[command(subcommand)]
     Token(Token),
+    /// Make the first operator's token, with the one-time code that `serve` wrote.
+    #[command(after_help = "Example:\n  handover bootstrap anna --code-file bootstrap.code > anna.token")]
+    Bootstrap(Bootstrap),
     /// Show what a rotation would do, or what stands in its way.
     Plan(OneGroup),
     /// Start a rotation.
@@ -106,6 +111,12 @@ pub(crate) struct Server {
     /// CA certificates, PEM, that the server's certificate must chain to.
     #[arg(long, value_name = "FILE", env = crate::environment::CA_FILE)]
     pub(crate) ca_file: Option<PathBuf>,
+    /// A client certificate, PEM, with those between it and its CA.
+    #[arg(long, value_name = "FILE", env = crate::environment::CLIENT_CERTIFICATE_FILE, requires = "client_key_file")]
+    pub(crate) client_certificate_file: Option<PathBuf>,
+    /// The client certificate's key, PEM, mode 0600.
+    #[arg(long, value_name = "FILE", env = crate::environment::CLIENT_KEY_FILE, requires = "client_certificate_file")]
+    pub(crate) client_key_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -135,26 +146,6 @@ pub(crate) struct Adopt {
     /// Only say what would be done. Changes nothing, and may run beside a server.
     #[arg(long)]
     pub(crate) check: bool,
-    #[command(flatten)]
-    pub(crate) config: ConfigFile,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Token {
-    /// Make a token. It is printed once, on standard output, and kept nowhere.
-    Create(TokenCreate),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TokenCreate {
-    /// Whose token it is. For a consumer: the name under which it acknowledges.
-    pub(crate) identity: String,
-    /// A group that it covers; may be repeated. `*`, for operators only: every group.
-    #[arg(long = "group", value_name = "GROUP", required = true)]
-    pub(crate) groups: Vec<String>,
-    /// What it may do.
-    #[arg(long, value_enum)]
-    pub(crate) role: Grant,
     #[command(flatten)]
     pub(crate) config: ConfigFile,
 }

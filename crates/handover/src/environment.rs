@@ -9,5 +9,11 @@ pub(crate) const TOKEN_FILE: &str = "HANDOVER_TOKEN_FILE";
 /// CA certificates that the server's certificate must chain to.
 pub(crate) const CA_FILE: &str = "HANDOVER_CA_FILE";
 
+/// A client certificate, for verbs that talk to a server.
+pub(crate) const CLIENT_CERTIFICATE_FILE: &str = "HANDOVER_CLIENT_CERTIFICATE_FILE";
+
+/// The client certificate's key.
+pub(crate) const CLIENT_KEY_FILE: &str = "HANDOVER_CLIENT_KEY_FILE";
+
 /// What is logged, as `level` or `target=level,…`. Default `info`.
 pub(crate) const LOG: &str = "HANDOVER_LOG";

@@ -13,7 +13,12 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// Reads a secret: the file without one line feed at its end. Refuses a file that everybody may read.
 pub(crate) fn secret(file: &Path, what: &str) -> Result<Secret, Failure> {
     let unusable = |why: &str| Failure::error(format!("{what} {} is not usable: {why}", file.display()));
-    let metadata = std::fs::metadata(file).map_err(|error| unusable(&error.kind().to_string()))?;
+    let metadata = std::fs::metadata(file).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return unusable("it is not there").hint("write it with mode 0600, or name another file");
+        }
+        unusable(&error.kind().to_string())
+    })?;
     if metadata.mode() & 0o007 != 0 {
         return Err(unusable("everybody may read or write it").hint(format!("chmod 600 {}", file.display())));
     }
@@ -31,10 +36,34 @@ pub(crate) fn secret(file: &Path, what: &str) -> Result<Secret, Failure> {
     if secret.is_empty() { Err(unusable("it is empty")) } else { Ok(secret) }
 }
 
+/// What changes when a file is written or replaced.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stamp {
+    inode: u64,
+    length: u64,
+    modified_ns: (i64, i64),
+    changed_ns: (i64, i64),
+}
+
+/// How a file is now. `None` if it cannot be looked at.
+pub(crate) fn stamp(file: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some(Stamp {
+        inode: metadata.ino(),
+        length: metadata.len(),
+        modified_ns: (metadata.mtime(), metadata.mtime_nsec()),
+        changed_ns: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
 /// Reads a file that holds no secret.
 pub(crate) fn public(file: &Path, what: &str) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file)
-        .map_err(|error| Failure::error(format!("{what} {} cannot be read: {}", file.display(), error.kind())))
+    std::fs::read(file).map_err(|error| {
+        let there = error.kind() != std::io::ErrorKind::NotFound;
+        let why = if there { error.kind().to_string() } else { "it is not there".to_owned() };
+        Failure::error(format!("{what} {} cannot be read: {why}", file.display()))
+            .hint("correct its path in the configuration; paths start at that file's directory")
+    })
 }
 
 /// Writes a file that is not there yet, with this mode, durably. False if it was there.

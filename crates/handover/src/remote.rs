@@ -15,8 +15,8 @@ use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Method, StatusCode, Url};
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::client::WantsClientCert;
+use rustls::{ClientConfig, ConfigBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -24,6 +24,7 @@ use crate::cli::Server;
 use crate::environment;
 use crate::failure::Failure;
 use crate::file;
+use crate::server::tls;
 
 /// How long a request may take. A plan looks at the target and the stores first.
 const REQUEST_MAX: Duration = Duration::from_secs(70);
@@ -35,24 +36,29 @@ const STREAM_MAX: Duration = Duration::from_secs(24 * 3_600);
 pub(crate) struct Remote {
     http: reqwest::Client,
     base: String,
-    bearer: HeaderValue,
+    /// Absent: the client certificate says who asks.
+    bearer: Option<HeaderValue>,
 }
 
 impl Remote {
     pub(crate) fn new(server: &Server) -> Result<Self, Failure> {
         let https = check_url(&server.url)?;
-        let file = server.token_file.as_deref().ok_or_else(|| {
-            Failure::error("this needs an operator's token").hint(format!(
-                "make one with `handover token create NAME --role operator --group '*' > FILE`, then name the file \
-                 with --token-file or {}",
-                environment::TOKEN_FILE
-            ))
-        })?;
-        let token = file::secret(file, "the token file")?;
-        let bearer = bearer(&token)
-            .ok_or_else(|| Failure::error(format!("the token file {} holds no token", file.display())))?;
+        let bearer = match server.token_file.as_deref() {
+            Some(file) => Some(
+                bearer(&file::secret(file, "the token file")?)
+                    .ok_or_else(|| Failure::error(format!("the token file {} holds no token", file.display())))?,
+            ),
+            None if https && server.client_certificate_file.is_some() => None,
+            None => {
+                return Err(Failure::error("this needs an operator's token").hint(format!(
+                    "make one with `handover token create NAME --role operator --group '*' > FILE`, then name the file \
+                     with --token-file or {}",
+                    environment::TOKEN_FILE
+                )));
+            }
+        };
         let http = reqwest::Client::builder()
-            .use_preconfigured_tls(roots(https, server.ca_file.as_deref())?)
+            .use_preconfigured_tls(client_config(https, server)?)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .timeout(REQUEST_MAX)
@@ -85,7 +91,11 @@ impl Remote {
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base)).header(AUTHORIZATION, self.bearer.clone())
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.bearer {
+            Some(bearer) => request.header(AUTHORIZATION, bearer.clone()),
+            None => request,
+        }
     }
 
     fn unreachable(&self, why: &str) -> Failure {
@@ -186,16 +196,34 @@ fn check_url(text: &str) -> Result<bool, Failure> {
     }
 }
 
-pub(crate) fn roots(https: bool, ca_file: Option<&Path>) -> Result<rustls::ClientConfig, Failure> {
+fn client_config(https: bool, server: &Server) -> Result<ClientConfig, Failure> {
+    let builder = trusting(https, server.ca_file.as_deref())?;
+    let (Some(certificate), Some(key_file)) = (&server.client_certificate_file, &server.client_key_file) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let chain = tls::certificates(certificate, "the client certificate")?;
+    let key = tls::key(&file::secret(key_file, "the client certificate's key")?, key_file)?;
+    builder.with_client_auth_cert(chain, key).map_err(|_| {
+        Failure::error(format!(
+            "the client certificate {} and the key {} are not usable together",
+            certificate.display(),
+            key_file.display()
+        ))
+    })
+}
+
+/// Trusts the named CA and nobody else.
+pub(crate) fn trusting(
+    https: bool,
+    ca_file: Option<&Path>,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, Failure> {
     let mut roots = rustls::RootCertStore::empty();
     match ca_file {
         Some(file) => {
-            let bad = || Failure::error(format!("the CA file {} holds no usable certificate", file.display()));
-            for certificate in CertificateDer::pem_slice_iter(&file::public(file, "the CA file")?) {
-                roots.add(certificate.map_err(|_| bad())?).map_err(|_| bad())?;
-            }
-            if roots.is_empty() {
-                return Err(bad());
+            for certificate in tls::certificates(file, "the CA file")? {
+                roots.add(certificate).map_err(|_| {
+                    Failure::error(format!("the CA file {} holds no usable certificate", file.display()))
+                })?;
             }
         }
         None if https => {
@@ -206,10 +234,10 @@ pub(crate) fn roots(https: bool, ca_file: Option<&Path>) -> Result<rustls::Clien
         None => {}
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_| Failure::error("TLS cannot be set up"))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(builder.with_root_certificates(roots))
 }
 
 fn bearer(token: &Secret) -> Option<HeaderValue> {

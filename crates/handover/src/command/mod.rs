@@ -2,6 +2,7 @@
 
 mod adopt;
 mod audit;
+mod bootstrap;
 mod check;
 mod completions;
 mod init;
@@ -29,6 +30,7 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Serve(arguments) => wait(serve::run(&arguments)),
         Verb::Adopt(arguments) => wait(adopt::run(&arguments, printer)),
         Verb::Token(arguments) => token::run(&arguments, printer),
+        Verb::Bootstrap(arguments) => wait(bootstrap::run(&arguments, printer)),
         Verb::Plan(arguments) => wait(plan::run(&arguments, printer)),
         Verb::Rotate(arguments) => wait(rotate::run(&arguments, printer)),
         Verb::Status(arguments) => wait(status::run(&arguments, printer)),

@@ -12,6 +12,8 @@ use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::process;
+use crate::server::bootstrap::Bootstrap;
+use crate::server::tls::Tls;
 use crate::server::{self, Announcer, App, Limits, News};
 use crate::tokens::Tokens;
 
@@ -35,19 +37,25 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
         groups: config.groups.iter().map(|group| group.name.clone()).collect(),
         news: news.clone(),
     };
+    let tls = config.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
+    let tokens = Tokens::open(&config.tokens)?;
+    // After the lease was taken: a server that does not come to serve must not replace the code of the one that does.
+    let bootstrap = Bootstrap::open(&config.tokens, &tokens)?;
     let app = Arc::new(App {
         engine,
         store,
-        tokens: Tokens::open(&config.tokens)?,
+        tokens,
+        bootstrap,
         groups: config.groups.iter().map(|group| (group.name.clone(), group.clone())).collect(),
         news,
         drain: drain.subscribe(),
     });
     let announcing = tokio::spawn(announcer.run());
     let mut working = tokio::spawn(service.run(drain.subscribe()));
-    let serving = tokio::spawn(server::serve(listener, server::router(&app), Limits::default(), drain.subscribe()));
-    drop(app);
-    tracing::info!(listen = %config.listen, groups = config.groups.len(), "ready");
+    let served = server::serve(listener, tls.clone(), server::router(&app), Limits::default(), drain.subscribe());
+    let serving = tokio::spawn(served);
+    look_around(app, tls, &drain);
+    tracing::info!(listen = %config.listen, tls = config.tls.is_some(), groups = config.groups.len(), "ready");
 
     let asked = tokio::select! {
         name = signals.next() => {
@@ -72,6 +80,18 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     }
     tracing::info!("drained");
     Ok(())
+}
+
+/// Sees to it that changed files are noticed while nobody asks for anything. Ends with the server.
+fn look_around(app: Arc<App>, tls: Option<Arc<Tls>>, drain: &watch::Sender<bool>) {
+    let (draining, bootstrapping) = (drain.subscribe(), drain.subscribe());
+    tokio::spawn(async move {
+        tokio::join!(app.tokens.follow(draining), app.bootstrap.follow(&app.tokens, bootstrapping));
+    });
+    if let Some(tls) = tls {
+        let draining = drain.subscribe();
+        tokio::spawn(async move { tls.follow(draining).await });
+    }
 }
 
 /// The signals that ask for an end.

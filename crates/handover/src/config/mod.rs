@@ -2,6 +2,7 @@
 
 pub(crate) mod duration;
 mod policy;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Deserializer};
 use crate::failure::Failure;
 use duration::Span;
 pub(crate) use policy::{Called, PolicyConfig};
+pub(crate) use tls::{ClientAuth, TlsConfig};
 
 /// The file's name where none is given.
 pub(crate) const FILE: &str = "handover.toml";
@@ -34,9 +36,11 @@ const GROUPS_MAX: usize = 10_000;
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Address and port to listen on. Loopback only.
+    /// Address and port to listen on. Other than loopback only with TLS.
     #[serde(default = "listen")]
     pub(crate) listen: SocketAddr,
+    /// TLS on that port.
+    pub(crate) tls: Option<TlsConfig>,
     /// The state: rows, sealed candidates, history.
     #[serde(default = "state")]
     pub(crate) state: PathBuf,
@@ -226,6 +230,9 @@ impl Config {
         for path in [&mut config.state, &mut config.store, &mut config.master_key, &mut config.tokens] {
             *path = directory.join(&*path);
         }
+        if let Some(tls) = &mut config.tls {
+            tls.resolve(directory);
+        }
         for sink in &mut config.sinks {
             sink.resolve(directory);
         }
@@ -242,12 +249,15 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), Why> {
-        if !self.listen.ip().is_loopback() {
+        if !self.listen.ip().is_loopback() && self.tls.is_none() {
             return Err(Why(format!(
-                "listen = \"{}\" is not a loopback address: there is no TLS on this port, so tokens and values would \
-                 cross the network in clear; use 127.0.0.1 or [::1]",
+                "listen = \"{}\" is not a loopback address, and without TLS tokens and values would cross the network \
+                 in clear: add [tls] with certificate_file and key_file, or use 127.0.0.1 or [::1]",
                 self.listen
             )));
+        }
+        if let Some(why) = self.tls.as_ref().and_then(TlsConfig::wrong) {
+            return Err(Why(why));
         }
         if self.groups.len() > GROUPS_MAX {
             return Err(Why(format!("there are {} groups; the limit is {GROUPS_MAX}", self.groups.len())));

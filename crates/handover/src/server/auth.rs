@@ -13,47 +13,80 @@ use handover_secret::Secret;
 
 use super::App;
 use super::refusal::Refused;
-use crate::tokens::{Caller, Grant};
+use crate::tokens::{Caller, Certificate, Grant, Verb};
 
 /// Who may use a route. On routes with `{group}`, the token must cover the group as well.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Rule {
     /// Everybody, without a token.
     Public,
-    /// Holders of a consumer's token.
+    /// Whoever presents the one-time code, which the handler checks.
+    Code,
+    /// Consumers.
     Consumer,
-    /// Holders of an operator's token.
-    Operator,
+    /// Those whose role includes the verb, and whose token was not narrowed to others.
+    May(Verb),
     /// Holders of any token.
     Anyone,
 }
 
 impl Rule {
-    const fn allows(self, grant: Grant) -> bool {
-        match (self, grant) {
-            (Self::Public | Self::Anyone, Grant::Consumer | Grant::Operator)
-            | (Self::Consumer, Grant::Consumer)
-            | (Self::Operator, Grant::Operator) => true,
-            (Self::Consumer, Grant::Operator) | (Self::Operator, Grant::Consumer) => false,
+    /// Whether the rule lets this caller in.
+    fn allows(self, caller: &Caller) -> bool {
+        match self {
+            Self::Public | Self::Code | Self::Anyone => true,
+            Self::Consumer => caller.grant == Grant::Consumer,
+            Self::May(verb) => caller.may(verb),
         }
     }
 }
 
+/// What a connection says of its client, beside what its requests say.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Peer {
+    /// The client's certificate, which chains to the configured CA.
+    pub(crate) certificate: Option<Certificate>,
+}
+
 /// The layer in front of every route.
 pub(crate) async fn guard(State((app, rule)): State<(Arc<App>, Rule)>, mut request: Request, next: Next) -> Response {
-    if rule == Rule::Public {
-        return next.run(request).await;
+    match rule {
+        Rule::Public | Rule::Code => return next.run(request).await,
+        Rule::Consumer | Rule::May(_) | Rule::Anyone => {}
     }
-    let Some(caller) = bearer(request.headers()).and_then(|token| app.tokens.caller(&token)) else {
-        let mut answer = Refused::unauthenticated().into_response();
-        answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return answer;
+    let caller = match who(&app, &request) {
+        Ok(caller) => caller,
+        Err(refused) => {
+            let mut answer = refused.into_response();
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            return answer;
+        }
     };
-    if !rule.allows(caller.grant) {
-        return Refused::not_permitted(caller.grant).into_response();
+    if !rule.allows(&caller) {
+        return Refused::not_permitted(rule, caller.grant).into_response();
     }
     request.extensions_mut().insert(caller);
     next.run(request).await
+}
+
+/// Who asks: by the token, or without one by the certificate.
+///
+/// A certificate that stands for one identity and a token of another are refused together. One of the two is not where
+/// it belongs, and the history would name whichever of them we had picked. Where both are of one identity, the token
+/// says what it may: it is what the request chose to present. A certificate that stands for nobody decides nothing.
+fn who(app: &App, request: &Request) -> Result<Caller, Refused> {
+    let certificate = request.extensions().get::<Peer>().and_then(|peer| peer.certificate.as_ref());
+    let certified = certificate.and_then(|certificate| app.tokens.holder(certificate));
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return certified.ok_or_else(Refused::unauthenticated);
+    }
+    // A token that is not valid is refused, also beside a certificate that is: whoever sends it means to be its holder.
+    let token = bearer(request.headers()).and_then(|token| app.tokens.caller(&token));
+    let caller = token.ok_or_else(Refused::unauthenticated)?;
+    match certified {
+        Some(certified) if certified.identity != caller.identity => Err(Refused::two_identities()),
+        Some(_) | None => Ok(caller),
+    }
 }
 
 /// The one who asks, on routes whose rule is not public.
@@ -92,7 +125,11 @@ impl FromRequestParts<Arc<App>> for Covered {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<Secret> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+/// The bearer token of a request.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<Secret> {
+    // Two of them are none: an intermediary could look at one and we at the other.
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let (Some(only), None) = (all.next(), all.next()) else { return None };
+    let (scheme, token) = only.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| Secret::from_text(token.trim().to_owned()))
 }

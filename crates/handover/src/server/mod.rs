@@ -2,6 +2,7 @@
 
 mod auth;
 mod body;
+pub(crate) mod bootstrap;
 mod groups;
 mod history;
 mod idempotency;
@@ -10,6 +11,7 @@ mod page;
 mod refusal;
 mod secret;
 mod serve;
+pub(crate) mod tls;
 mod view;
 mod watch;
 
@@ -30,8 +32,9 @@ use handover_engine::Handle;
 use tokio::sync::watch::Receiver;
 
 use crate::config;
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, Verb};
 use auth::{Rule, guard};
+use bootstrap::Bootstrap;
 use refusal::Refused;
 pub(crate) use serve::{Limits, serve};
 pub(crate) use watch::{Announcer, News};
@@ -51,6 +54,8 @@ pub(crate) struct App {
     pub(crate) store: Embedded,
     /// Who may ask.
     pub(crate) tokens: Tokens,
+    /// How the first operator gets a token.
+    pub(crate) bootstrap: Bootstrap,
     /// The configured groups.
     pub(crate) groups: BTreeMap<GroupId, config::Group>,
     /// What watch streams are told.
@@ -77,17 +82,18 @@ pub(crate) fn table() -> Vec<Route> {
         look(page::SCRIPT, Rule::Public, get(page::script)),
         look(page::ICON, Rule::Public, get(page::icon)),
         look(path::HEALTH, Rule::Public, get(groups::health)),
-        look(path::GROUPS, Rule::Operator, get(groups::list)),
-        look(path::GROUP, Rule::Operator, get(groups::show)),
-        look(path::PLAN, Rule::Operator, get(groups::plan)),
-        look(path::HISTORY, Rule::Operator, get(history::of_group)),
-        look(path::AUDIT, Rule::Operator, get(history::of_all)),
-        act(path::ROTATE, Rule::Operator, post(orders::rotate)),
-        act(path::ROLLBACK, Rule::Operator, post(orders::rollback)),
-        act(path::HOLD, Rule::Operator, post(orders::hold)),
-        act(path::RESUME, Rule::Operator, post(orders::resume)),
-        act(path::ABANDON, Rule::Operator, post(orders::abandon)),
-        act(path::FORCE, Rule::Operator, post(orders::force)),
+        act(path::BOOTSTRAP, Rule::Code, post(bootstrap::redeem)),
+        look(path::GROUPS, Rule::May(Verb::Look), get(groups::list)),
+        look(path::GROUP, Rule::May(Verb::Look), get(groups::show)),
+        look(path::PLAN, Rule::May(Verb::Plan), get(groups::plan)),
+        look(path::HISTORY, Rule::May(Verb::Audit), get(history::of_group)),
+        look(path::AUDIT, Rule::May(Verb::Audit), get(history::of_all)),
+        act(path::ROTATE, Rule::May(Verb::Rotate), post(orders::rotate)),
+        act(path::ROLLBACK, Rule::May(Verb::Rollback), post(orders::rollback)),
+        act(path::HOLD, Rule::May(Verb::Hold), post(orders::hold)),
+        act(path::RESUME, Rule::May(Verb::Resume), post(orders::resume)),
+        act(path::ABANDON, Rule::May(Verb::Abandon), post(orders::abandon)),
+        act(path::FORCE, Rule::May(Verb::Force), post(orders::force)),
         look(path::SECRET, Rule::Consumer, get(secret::fetch)),
         act(path::ACK, Rule::Consumer, post(secret::acknowledge)),
         look(path::WATCH, Rule::Anyone, get(watch::stream)),

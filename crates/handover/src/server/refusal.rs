@@ -8,6 +8,7 @@ use handover_api::{MEDIA_TYPE, Problem};
 use handover_core::{Fault, FaultKind, GroupId, Refusal};
 use handover_engine::{OrderRefused, StartRefused};
 
+use super::auth::Rule;
 use crate::tokens::Grant;
 use crate::words::{self, Denial};
 
@@ -34,18 +35,45 @@ impl Refused {
             401,
             "unauthenticated",
             "No valid token",
-            "this needs a token that the server knows",
+            "this needs a token that the server knows and that has not expired",
             "make one with `handover token create`, and send it as a bearer token",
         )
     }
 
-    pub(crate) fn not_permitted(grant: Grant) -> Self {
-        let (is, needs) = match grant {
-            Grant::Consumer => ("a consumer's", "an operator's"),
-            Grant::Operator => ("an operator's", "a consumer's"),
+    pub(crate) fn not_permitted(rule: Rule, grant: Grant) -> Self {
+        let (detail, hint) = match (rule, grant) {
+            (Rule::May(verb), Grant::Operator) => (
+                format!("this token was narrowed to other verbs than `{verb}`"),
+                format!(
+                    "use a token with `--verb {verb}`, or one that is not narrowed; see `handover token create --help`"
+                ),
+            ),
+            (Rule::May(verb), Grant::Consumer | Grant::Viewer) => {
+                let whose = if Grant::Viewer.includes(verb) { "a viewer's or an operator's" } else { "an operator's" };
+                (
+                    format!("`{verb}` is not for a {grant}'s token"),
+                    format!("use {whose} token; see `handover token create --help`"),
+                )
+            }
+            (Rule::Public | Rule::Code | Rule::Consumer | Rule::Anyone, _) => (
+                format!(
+                    "this is not for {} token",
+                    if grant == Grant::Operator { "an operator's" } else { "a viewer's" }
+                ),
+                "use a consumer's token; see `handover token create --help`".to_owned(),
+            ),
         };
-        let hint = format!("use {needs} token; see `handover token create --help`");
-        Self::new(403, "not_permitted", "Not permitted", format!("this is not for {is} token"), &hint)
+        Self::new(403, "not_permitted", "Not permitted", detail, &hint)
+    }
+
+    pub(crate) fn two_identities() -> Self {
+        Self::new(
+            401,
+            "two_identities",
+            "Two identities",
+            "the client certificate stands for one identity, and the token is of another",
+            "send the token of the certificate's identity, or one of the two alone",
+        )
     }
 
     pub(crate) fn no_such_group() -> Self {

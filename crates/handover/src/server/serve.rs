@@ -4,18 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::rt::{Read, Write};
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+
+use super::auth::Peer;
+use super::tls::{self, Tls};
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// The most connections at a time. Those above wait in the kernel's queue.
     pub(crate) connections_max: usize,
+    /// How long a TLS handshake may take.
+    pub(crate) handshake_max: Duration,
     /// How long the head of a request may take: slow clients must not fill the connections.
     pub(crate) head_max: Duration,
     /// The longest head of a request, in bytes.
@@ -28,6 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 2_048,
+            handshake_max: Duration::from_secs(10),
             head_max: Duration::from_secs(10),
             head_bytes_max: 32 * 1024,
             drain_max: Duration::from_secs(10),
@@ -39,7 +49,13 @@ impl Default for Limits {
 const AFTER_FAILURE: Duration = Duration::from_millis(200);
 
 /// Serves until `drain` turns true, then lets open requests finish.
-pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits, mut drain: watch::Receiver<bool>) {
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    limits: Limits,
+    mut drain: watch::Receiver<bool>,
+) {
     let (open, graceful) = (Arc::new(Semaphore::new(limits.connections_max)), GracefulShutdown::new());
     loop {
         let taken = tokio::select! {
@@ -53,13 +69,28 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
             tokio::time::sleep(AFTER_FAILURE).await;
             continue;
         };
-        let mut builder = http1::Builder::new();
-        builder.timer(TokioTimer::new()).header_read_timeout(limits.head_max).max_buf_size(limits.head_bytes_max);
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
-        let watched = graceful.watch(connection);
+        let acceptor = tls.as_ref().map(|tls| tls.acceptor());
+        let (router, watcher, mut drain) = (router.clone(), graceful.watcher(), drain.clone());
         tokio::spawn(async move {
-            // A connection that breaks is the client's affair.
-            drop(watched.await);
+            match acceptor {
+                None => converse(TokioIo::new(stream), Peer::default(), router, limits, watcher).await,
+                Some(acceptor) => {
+                    let shaken = tokio::select! {
+                        _ = drain.wait_for(|drain| *drain) => return,
+                        shaken = tokio::time::timeout(limits.handshake_max, acceptor.accept(stream)) => shaken,
+                    };
+                    match shaken {
+                        Ok(Ok(stream)) => {
+                            let peer = tls::peer(&stream);
+                            converse(TokioIo::new(stream), peer, router, limits, watcher).await;
+                        }
+                        // The client was told by an alert. Its own log is where the reason is looked for.
+                        Ok(Err(error)) => tracing::debug!(kind = %error.kind(), "a TLS handshake failed"),
+                        Err(_) => tracing::debug!("a TLS handshake did not end in time"),
+                    }
+                }
+            }
+            // A place is taken from before the handshake until the connection has ended.
             drop(permit);
         });
     }
@@ -67,4 +98,20 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, limits: Limits,
     if tokio::time::timeout(limits.drain_max, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were cut off at the end of the time for draining");
     }
+}
+
+/// Answers the requests of one connection. Each is told who is at its other end.
+async fn converse<I>(io: I, peer: Peer, router: Router, limits: Limits, watcher: Watcher)
+where
+    I: Read + Write + Unpin + Send + 'static,
+{
+    let answer = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        answer.call(request)
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head_max).max_buf_size(limits.head_bytes_max);
+    // A connection that breaks is the client's affair.
+    drop(watcher.watch(builder.serve_connection(io, service)).await);
 }

@@ -1,5 +1,6 @@
 //! The server over real connections, with a real state and store; the engine has no target here.
 
+mod authorisation;
 mod history;
 
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::*;
-use crate::tokens::{self, Grant};
+use crate::tokens::{self, Grant, Terms};
 
 const CONFIG: &str = r#"
     [[group]]
@@ -74,13 +75,14 @@ impl Rig {
             engine,
             store,
             tokens: Tokens::open(&config.tokens).unwrap(),
+            bootstrap: Bootstrap::open(&config.tokens, &Tokens::open(&config.tokens).unwrap()).unwrap(),
             groups: config.groups.iter().map(|group| (group.name.clone(), group.clone())).collect(),
             drain: drain.subscribe(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(serve(listener, router(&app), limits, drain.subscribe()));
-        let tls = crate::remote::roots(false, None).unwrap();
+        let serving = tokio::spawn(serve(listener, None, router(&app), limits, drain.subscribe()));
+        let tls = crate::remote::trusting(false, None).unwrap().with_no_client_auth();
         let http = reqwest::Client::builder().use_preconfigured_tls(tls).no_proxy().build().unwrap();
         Self { directory, base, http, app, state, disk, drain, serving }
     }
@@ -90,9 +92,13 @@ impl Rig {
     }
 
     fn token(&self, identity: &str, grant: Grant, groups: &[&str]) -> String {
-        let file = self.token_file().join("tokens.json");
         let groups: BTreeSet<String> = groups.iter().map(|group| (*group).to_owned()).collect();
-        let token = tokens::create(&file, &ConsumerId::parse(identity).unwrap(), grant, groups).unwrap();
+        let identity = ConsumerId::parse(identity).unwrap();
+        self.token_of(&Terms { identity, grant, verbs: None, groups, expires_at: None })
+    }
+
+    fn token_of(&self, terms: &Terms) -> String {
+        let token = tokens::create(&self.token_file().join("tokens.json"), terms).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the test presents the token")]
         token.expose_text().unwrap().to_owned()
     }
@@ -232,91 +238,6 @@ fn ack(delivered: &Delivered, reach: Reach, value: &Secret) -> Ack {
         nonce: delivered.nonce,
         proof: claim.prove(value),
     }
-}
-
-/// What a caller is expected to get from a route.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Expected {
-    Unauthenticated,
-    NotPermitted,
-    NoSuchGroup,
-    Let,
-}
-
-fn expected(route: &Route, grant: Option<Grant>, covers: bool) -> Expected {
-    match (route.rule, grant) {
-        (Rule::Public, _) => Expected::Let,
-        (_, None) => Expected::Unauthenticated,
-        (Rule::Consumer, Some(Grant::Operator)) | (Rule::Operator, Some(Grant::Consumer)) => Expected::NotPermitted,
-        (Rule::Consumer | Rule::Operator | Rule::Anyone, Some(_)) => {
-            if covers || !route.path.contains("{group}") {
-                Expected::Let
-            } else {
-                Expected::NoSuchGroup
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_route_lets_in_whom_its_rule_names_and_nobody_else() {
-    let rig = Rig::start().await;
-    let callers = [
-        (None, None, false),
-        (Some("nonsense".to_owned()), None, false),
-        (Some(rig.token("worker", Grant::Consumer, &["orders"])), Some(Grant::Consumer), true),
-        (Some(rig.token("stranger", Grant::Consumer, &["others"])), Some(Grant::Consumer), false),
-        // A group that is not configured: a token covers it, and it is not there.
-        (Some(rig.token("ghost", Grant::Consumer, &["gone"])), Some(Grant::Consumer), false),
-        (Some(rig.token("person", Grant::Operator, &["orders"])), Some(Grant::Operator), true),
-        (Some(rig.token("guest", Grant::Operator, &["others"])), Some(Grant::Operator), false),
-        (Some(rig.token("chief", Grant::Operator, &["*"])), Some(Grant::Operator), true),
-    ];
-    for route in table() {
-        for (token, grant, covers) in &callers {
-            let path = handover_api::path::group(route.path, "orders");
-            let answer = rig.ask(route.method.clone(), &path, token.as_deref()).await;
-            let status = answer.status();
-            let code = if status.is_success() { String::new() } else { answer.json::<Problem>().await.unwrap().code };
-            let got = match code.as_str() {
-                "unauthenticated" => Expected::Unauthenticated,
-                "not_permitted" => Expected::NotPermitted,
-                "no_such_group" => Expected::NoSuchGroup,
-                _ => Expected::Let,
-            };
-            assert_eq!(
-                got,
-                expected(&route, *grant, *covers),
-                "{} {path} for {grant:?}: {status} {code}",
-                route.method
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn only_health_and_the_page_are_public_and_only_consumers_touch_values() {
-    let public: Vec<&str> = table().iter().filter(|route| route.rule == Rule::Public).map(|route| route.path).collect();
-    assert_eq!(public, [page::INDEX, page::STYLE, page::SCRIPT, page::ICON, path::HEALTH]);
-    for route in table().iter().filter(|route| [path::SECRET, path::ACK].contains(&route.path)) {
-        assert_eq!(route.rule, Rule::Consumer, "{}", route.path);
-    }
-}
-
-#[test]
-fn the_page_lists_every_route_with_its_rule_and_no_other() {
-    let documented = include_str!("../../../../docs/http-api.md");
-    for Route { method, path, rule, .. } in table() {
-        let whom = match rule {
-            Rule::Public => "everybody",
-            Rule::Consumer => "consumer",
-            Rule::Operator => "operator",
-            Rule::Anyone => "consumer, operator",
-        };
-        let row = format!("| {method} | `{path}` | {whom} |");
-        assert!(documented.contains(&row), "docs/http-api.md lacks {row}");
-    }
-    assert_eq!(documented.lines().filter(|line| line.contains("| `/")).count(), table().len());
 }
 
 #[tokio::test]

@@ -64,6 +64,7 @@ impl News {
         })
     }
 
+
     /// Tells the streams that cover the group.
     pub(super) fn tell(&self, group: &GroupId, event: WatchEvent) {
         let item = Item { group: group.clone(), position: self.position(), event };
@@ -234,6 +235,7 @@ pub(crate) async fn stream(
         // Subscribed before the snapshot is taken, so that nothing falls between the two.
         items: app.news.items.subscribe(),
         drain: app.drain.clone(),
+        tokens: app.tokens.changes(),
         snapshot: true,
         app,
         caller,
@@ -244,6 +246,13 @@ pub(crate) async fn stream(
     Ok(Sse::new(opened.into_events()))
 }
 
+/// Why a stream looks around.
+enum Woken {
+    Tokens,
+    Heartbeat,
+    Item(Result<Arc<Item>, RecvError>),
+}
+
 /// An open stream.
 struct Open {
     app: Arc<App>,
@@ -251,6 +260,8 @@ struct Open {
     groups: Vec<GroupId>,
     items: broadcast::Receiver<Arc<Item>>,
     drain: tokio::sync::watch::Receiver<bool>,
+    /// Entries may have come, gone or expired.
+    tokens: tokio::sync::watch::Receiver<u64>,
     heartbeat: Interval,
     /// The client named a position that is not in this history.
     reset: bool,
@@ -267,7 +278,7 @@ impl Open {
         })
     }
 
-    /// The next event; `None` when the stream is over: the server drains, or the token was removed.
+    /// The next event; `None` when the stream is over: the server drains, or the token was revoked or has expired.
     async fn next(&mut self) -> Option<Event> {
         if self.reset {
             self.reset = false;
@@ -278,22 +289,23 @@ impl Open {
             return self.take_snapshot().await;
         }
         loop {
-            let item = tokio::select! {
+            let woken = tokio::select! {
                 _ = self.drain.wait_for(|drain| *drain) => return None,
-                _ = self.heartbeat.tick() => None,
-                item = self.items.recv() => Some(item),
+                changed = self.tokens.changed() => changed.ok().map(|()| Woken::Tokens)?,
+                _ = self.heartbeat.tick() => Woken::Heartbeat,
+                item = self.items.recv() => Woken::Item(item),
             };
-            // Whoever's token was removed learns no more.
+            // Whoever's token was revoked learns no more.
             if !self.app.tokens.is_valid(&self.caller) {
                 return None;
             }
-            match item {
-                None => return Some(Event::default().comment("heartbeat")),
-                Some(Ok(item)) if self.groups.contains(&item.group) => return event(item.position, &item.event),
-                Some(Ok(_)) => {}
+            match woken {
+                Woken::Heartbeat => return Some(Event::default().comment("heartbeat")),
+                Woken::Item(Ok(item)) if self.groups.contains(&item.group) => return event(item.position, &item.event),
+                Woken::Item(Ok(_)) | Woken::Tokens => {}
                 // What was missed is in the snapshot, as far as it still matters.
-                Some(Err(RecvError::Lagged(_))) => return self.take_snapshot().await,
-                Some(Err(RecvError::Closed)) => return None,
+                Woken::Item(Err(RecvError::Lagged(_))) => return self.take_snapshot().await,
+                Woken::Item(Err(RecvError::Closed)) => return None,
             }
         }
     }
