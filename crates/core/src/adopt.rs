@@ -20,6 +20,8 @@ pub enum Adoption {
 pub enum AdoptionRefusal {
     /// A rotation of the group is live.
     Live,
+    /// The record may not be what the world is at: recover first.
+    Doubted,
     /// The group has a credential already, in force and published.
     InForce(Occupant),
     /// An adoption of another slot has begun.
@@ -29,6 +31,7 @@ pub enum AdoptionRefusal {
 /// How far the adoption of what is in `slot` is, or why there can be none.
 pub fn adoption(row: &Row, slot: Slot) -> Result<Adoption, AdoptionRefusal> {
     match row.current {
+        _ if row.doubt.is_some() => Err(AdoptionRefusal::Doubted),
         _ if row.live().is_some() => Err(AdoptionRefusal::Live),
         None => Ok(Adoption::Fresh),
         Some(current) if !row.heads.is_empty() => Err(AdoptionRefusal::InForce(current)),

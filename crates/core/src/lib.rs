@@ -6,6 +6,7 @@
 //!
 //! * [`plan()`] says whether a rotation may start, and fixes what it will go by;
 //! * [`start`] makes its first row, [`advance`] the next row from a fact;
+//! * [`compare`] says whether the record is what the world is at, and [`recover`] what to do if not;
 //! * [`adopt`] makes the row of a credential that is in use already;
 //! * [`wants`] derives from a row what to do now, whom it waits for, and when to look again;
 //! * [`check`] lists the invariants that a row breaks.
@@ -21,6 +22,7 @@ mod id;
 mod model;
 mod plan;
 pub mod port;
+mod recover;
 mod time;
 mod wants;
 
@@ -33,10 +35,11 @@ pub use id::{
     BadName, Candidate, ConsumerId, Epoch, Generation, GroupId, NAME_BYTES_MAX, Publication, RowVersion, Slot, StoreId,
     StoreVersion,
 };
-pub use model::{Cause, Hold, Mark, Occupant, Outcome, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
+pub use model::{Cause, Doubt, Hold, Mark, Occupant, Outcome, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
 pub use plan::{
     Census, Deadline, Obstacle, OnDeadline, Plan, Policy, SeesUse, Slots, StoreCapability, Strategy, Stretch,
     TargetCapability, plan,
 };
+pub use recover::{Course, Recovery, Survey, Unrecoverable, compare, recover};
 pub use time::{Timestamp, Waited};
 pub use wants::{Blocker, Wants, wants};

@@ -48,6 +48,9 @@ pub struct Row {
     pub heads: BTreeMap<StoreId, StoreVersion>,
     /// The rotation: live, or the last one with its outcome.
     pub rotation: Option<Rotation>,
+    /// Why this record may not be what the world is at. While it is there, nothing is started, and nothing written
+    /// outside.
+    pub doubt: Option<Doubt>,
 }
 
 impl Row {
@@ -61,6 +64,7 @@ impl Row {
             publication: Publication(0),
             heads: BTreeMap::new(),
             rotation: None,
+            doubt: None,
         }
     }
 
@@ -68,6 +72,21 @@ impl Row {
     pub fn live(&self) -> Option<&Rotation> {
         self.rotation.as_ref().filter(|rotation| !matches!(rotation.phase, Phase::Done(_)))
     }
+}
+
+/// Why a record may not be what the world is at: one of them was set back to an earlier time.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Doubt {
+    /// The state was restored from a backup, and nobody has compared it with the world since.
+    Restored,
+    /// The target bears a mark that this record never wrote: the record is behind.
+    TargetAhead,
+    /// This store bears a publication of ours that this record never intended: the record is behind.
+    StoreAhead(StoreId),
+    /// The target does not bear what this record wrote there: the target is behind.
+    TargetBehind,
+    /// This store bears an earlier publication of ours, or nothing: the store is behind.
+    StoreBehind(StoreId),
 }
 
 /// One procedure from a generation to a later one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::effect::Reach;
 use crate::fault::Fault;
 use crate::id::{Slot, StoreId};
-use crate::model::{Occupant, Phase, Row, Undo};
+use crate::model::{Doubt, Occupant, Phase, Row, Undo};
 
 /// How a credential is handed over. A strategy is a plan over the same phases, not another engine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -210,6 +210,8 @@ pub struct Census<'a> {
 pub enum Obstacle {
     /// A rotation of this group is live and cannot be superseded.
     Live,
+    /// The record may not be what the world is at: recover first.
+    Doubted(Doubt),
     /// This strategy cannot be executed yet.
     NotBuilt(Strategy),
     /// The strategy needs more slots than the target has.
@@ -237,7 +239,7 @@ pub enum Obstacle {
 
 /// Makes a plan, or says everything that stands in its way.
 pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>> {
-    let mut obstacles = Vec::new();
+    let mut obstacles: Vec<_> = census.row.doubt.iter().cloned().map(Obstacle::Doubted).collect();
     let there = match census.target.slots {
         Slots::Fixed(slots) => slots,
         Slots::Fresh => u32::MAX,

@@ -237,6 +237,14 @@ pub trait SecretStore: Send + Sync {
         expect: Option<&'a StoreVersion>,
     ) -> Answer<'a, StoreVersion>;
 
+    /// **Does** give back the value of a generation that it keeps, with its candidate; `None` if it keeps none, or gives
+    /// none back. Only recovery asks. **Promises** to change nothing. **If called twice** reads twice. **Errors** as
+    /// for any connection.
+    fn recall<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, Option<(Candidate, Secret)>> {
+        let _ = (group, generation);
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
     /// **Does** forget the values of a retired generation. **Promises** to leave the current one alone. **If called
     /// twice**: absent is done. **If cut off** it may be gone. **Errors** `Conflict` if it is current.
     fn discard<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()>;
@@ -360,6 +368,10 @@ pub trait StateStore: Send + Sync {
         candidate: Candidate,
     ) -> Answer<'a, Option<Secret>>;
 
+    /// **Does** list the sealed values of a group, in order, without opening them. **If called twice** reads twice.
+    /// **Errors** as storage.
+    fn candidates<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Vec<(Generation, Candidate)>>;
+
     /// **Does** read history after `position`, in order. **Errors** as storage.
     fn records(&self, after: u64, limit: usize) -> Answer<'_, Vec<Record>>;
 
@@ -372,6 +384,13 @@ pub trait StateStore: Send + Sync {
     /// **Does** append history that belongs to no change of a row (a denied order, a start of the server).
     /// **If called twice** appends twice. **If cut off** it may be there. **Errors** as [`StateStore::commit`].
     fn append<'a>(&'a self, group: &'a GroupId, epoch: Epoch, entry: Entry) -> Answer<'a, ()>;
+
+    /// **Does** forget a group whose row is at `expect`: the row with its plan, its sealed values and their key, its roll
+    /// and its deliveries, and append `entry`, in one transaction. **Promises** all or nothing, durable on return; that
+    /// its history stays, and that what is forgotten is not found at rest; that a group by the same name begins anew.
+    /// **May assume** that nothing acts on the group any more. **If called twice** the second is `Fenced`: there is no
+    /// row. **If cut off** the outcome is unknown: load. **Errors** as [`StateStore::commit`].
+    fn forget<'a>(&'a self, group: &'a GroupId, expect: RowVersion, epoch: Epoch, entry: Entry) -> Answer<'a, ()>;
 
     /// **Does** append a record that vouches, by a signature, for all of history before it; whether it did.
     /// **Promises** that nothing stands between it and what it vouches for. **If called twice** without other history

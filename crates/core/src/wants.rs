@@ -8,13 +8,15 @@ use std::time::Duration;
 use crate::effect::{Effect, Role, Tally};
 use crate::fault::FaultKind;
 use crate::id::{ConsumerId, StoreId};
-use crate::model::{Hold, Mark, Occupant, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
+use crate::model::{Doubt, Hold, Mark, Occupant, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
 use crate::plan::{OnDeadline, Plan, Stretch};
 use crate::time::{Timestamp, Waited};
 
 /// Whom or what a phase waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Blocker {
+    /// The record may not be what the world is at.
+    Doubted(Doubt),
     /// It is held.
     Held(Hold),
     /// The last try failed with this.
@@ -77,6 +79,9 @@ pub struct Wants {
 
 /// Derives from a row what to do at `now`.
 pub fn wants(row: &Row, plan: &Plan, now: Timestamp) -> Wants {
+    if let Some(doubt) = &row.doubt {
+        return Wants { waiting_for: vec![Blocker::Doubted(doubt.clone())], ..Wants::default() };
+    }
     let Some(rotation) = row.live() else { return Wants::default() };
     let mark = Mark { generation: rotation.to.generation, version: row.version };
     let mut draft = Draft { row, rotation, plan, mark, wants: Wants::default() };

@@ -114,8 +114,42 @@ impl Drive<'_> {
         if !broken.is_empty() {
             return Err(self.violated(broken).await);
         }
+        if !self.shared.is_compared(self.group) {
+            self.compare(&row, binding).await?;
+        }
         self.memory.loaded(&row);
         Ok(Current { row, plan: Arc::new(plan), binding: Arc::clone(binding) })
+    }
+
+    /// Looks, before anything is done on a row that this process found, whether the world is of the row's time: a state
+    /// that was set back would mint a second value for a generation that is in use.
+    async fn compare(&mut self, row: &Committed<Row>, binding: &Binding) -> Result<(), Next> {
+        match self.shared.doubt(binding, row).await {
+            Ok(None) => {
+                self.shared.compared(self.group);
+                Ok(())
+            }
+            Ok(Some(doubt)) => {
+                let before = Row::clone(row);
+                let entries = vec![history::doubted(&doubt, history::ENGINE, None, self.shared.now())];
+                let commit = Commit {
+                    expect: Some(before.version),
+                    epoch: self.shared.epoch(),
+                    candidate: None,
+                    erase: Vec::new(),
+                    due_at: None,
+                    plan: None,
+                    entries,
+                    row: Row { version: before.version.next(), doubt: Some(doubt), ..before.clone() },
+                };
+                match self.shared.commit(Some(&before), commit).await {
+                    Ok(_) => Err(Next::Idle),
+                    // Somebody moved the row: what spoke against it was theirs.
+                    Err(fault) => Err(self.failed("commit", &fault)),
+                }
+            }
+            Err(fault) => Err(self.failed("compare", &fault)),
+        }
     }
 
     /// One round: perform what is due, fold what was learnt, commit once.

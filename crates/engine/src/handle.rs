@@ -7,7 +7,7 @@ use std::sync::Arc;
 use handover_core::port::{Commit, Delivery, Loaded, Record};
 use handover_core::{
     Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Obstacle, Order, Plan, Publication, Reach,
-    Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
+    Refusal, Role, RollCall, Rotation, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
 };
 use tokio::sync::broadcast;
 
@@ -71,6 +71,14 @@ pub enum StartRefused {
     UnknownGroup(GroupId),
     /// The plan is refused: everything that stands in its way.
     Obstacles(Vec<Obstacle>),
+    /// A rollback waits: only [`Handle::supersede`] starts over it.
+    Waits,
+    /// No rollback waits, so there is nothing to supersede.
+    NothingWaits,
+    /// To supersede wants a reason.
+    ReasonMissing,
+    /// The reason has more than [`REASON_CHARS_MAX`] characters.
+    ReasonTooLong,
     /// The core refuses the start.
     Refused(Refusal),
     /// Another request of the caller has this one's key.
@@ -119,6 +127,10 @@ impl fmt::Display for StartRefused {
         match self {
             Self::UnknownGroup(group) => write!(f, "group {group} is not configured"),
             Self::Obstacles(obstacles) => write!(f, "{} obstacles stand in the way of a rotation", obstacles.len()),
+            Self::Waits => f.write_str("a rollback waits: only a superseding rotation starts over it"),
+            Self::NothingWaits => f.write_str("no rollback waits: there is nothing to supersede"),
+            Self::ReasonMissing => f.write_str("to supersede wants a reason, which is written to the history"),
+            Self::ReasonTooLong => write!(f, "a reason has at most {REASON_CHARS_MAX} characters"),
             Self::Refused(refusal) => write!(f, "a rotation cannot start now ({refusal:?})"),
             Self::OtherRequest => f.write_str("another request has this key"),
             Self::Fault(fault) => fault.fmt(f),
@@ -166,7 +178,7 @@ impl Handle {
         if let Some(done) = asker.done(&self.shared).await? {
             return Ok(done);
         }
-        let answer = self.start(group, asker).await;
+        let answer = self.start(group, asker, None).await;
         // A repeat that came between the look and the start was refused for what the first one did.
         if answer.is_err()
             && let Ok(Some(done)) = asker.done(&self.shared).await
@@ -176,11 +188,53 @@ impl Handle {
         answer
     }
 
-    async fn start(&self, group: &GroupId, asker: Asker<'_>) -> Result<Generation, StartRefused> {
+    /// Starts a rotation over a rollback that waits: what the rollback would have revoked retires with the loser of the
+    /// new rotation. Only a person decides this, and says why. It is durable when this returns.
+    pub async fn supersede<'a>(
+        &self,
+        group: &GroupId,
+        asker: impl Into<Asker<'a>>,
+        reason: &str,
+    ) -> Result<Generation, StartRefused> {
+        let asker = asker.into();
+        let reason = reason.trim();
+        if reason.is_empty() {
+            return Err(StartRefused::ReasonMissing);
+        }
+        if reason.chars().count() > REASON_CHARS_MAX {
+            return Err(StartRefused::ReasonTooLong);
+        }
+        if let Some(done) = asker.done(&self.shared).await? {
+            return Ok(done);
+        }
+        let answer = self.start(group, asker, Some(reason)).await;
+        if answer.is_err()
+            && let Ok(Some(done)) = asker.done(&self.shared).await
+        {
+            return Ok(done);
+        }
+        answer
+    }
+
+    /// Starts a rotation: over a rollback that waits if there is a reason to supersede it, else only at rest.
+    async fn start(
+        &self,
+        group: &GroupId,
+        asker: Asker<'_>,
+        supersede: Option<&str>,
+    ) -> Result<Generation, StartRefused> {
         let binding = self.binding(group).ok_or_else(|| StartRefused::UnknownGroup(group.clone()))?;
         for _ in 0..TRIES_MAX {
             let before = self.shared.load(group).await.map_err(StartRefused::Fault)?;
             let row = before.as_ref().map_or_else(|| Row::new(group.clone()), |loaded| Row::clone(&loaded.row));
+            let over = row.live();
+            // Before the world is looked at: it does not matter here.
+            match (over.map(Rotation::can_be_superseded), supersede) {
+                (None, None) | (Some(true), Some(_)) => {}
+                (Some(true), None) => return Err(StartRefused::Waits),
+                (Some(false), None) => return Err(StartRefused::Refused(Refusal::Live)),
+                (None | Some(false), Some(_)) => return Err(StartRefused::NothingWaits),
+            }
             let plan = self.planned(&binding, &row).await.map_err(StartRefused::Fault)?;
             let plan = plan.map_err(StartRefused::Obstacles)?;
             let now = self.shared.now();
@@ -191,8 +245,14 @@ impl Handle {
                 return Err(StartRefused::Fault(drive::bug(group)));
             }
             let generation = next.last_generation;
+            let mut entries: Vec<_> = over
+                .zip(supersede)
+                .map(|(over, reason)| history::superseded(over, asker.actor, reason, now))
+                .into_iter()
+                .collect();
+            entries.extend(history::started(&next, over.is_some(), asker.actor, now));
             let commit = Commit {
-                entries: history::started(&next, row.live().is_some(), asker.actor, now),
+                entries,
                 expect: before.is_some().then_some(row.version),
                 epoch: self.shared.epoch(),
                 candidate: None,
@@ -347,9 +407,16 @@ impl Handle {
         Ok(())
     }
 
-    /// Writes to the history, before a value leaves, who gets it. On an error nobody knows whether it was written.
-    pub async fn read(&self, group: &GroupId, consumer: &ConsumerId, delivery: &Delivery) -> Result<(), Fault> {
-        let entry = history::read(delivery, consumer.as_str(), self.shared.now());
+    /// Writes to the history, before a value leaves, who gets it, and whether rotations wait for them from then on. On an
+    /// error nobody knows whether it was written.
+    pub async fn read(
+        &self,
+        group: &GroupId,
+        consumer: &ConsumerId,
+        delivery: &Delivery,
+        counts: bool,
+    ) -> Result<(), Fault> {
+        let entry = history::read(delivery, counts, consumer.as_str(), self.shared.now());
         self.shared.try_append(group, entry).await
     }
 
@@ -432,8 +499,30 @@ impl Handle {
         self.shared.bindings.get(group).cloned()
     }
 
-    /// Looks at the world and plans.
+    /// Looks at the world and plans; refused while something there speaks against the record.
     async fn planned(&self, binding: &Binding, row: &Row) -> Result<Result<Plan, Vec<Obstacle>>, Fault> {
+        let doubt = match self.shared.doubt(binding, row).await {
+            Ok(doubt) => {
+                if doubt.is_none() {
+                    self.shared.compared(&row.group);
+                }
+                doubt
+            }
+            // Whatever cannot be looked at, preflight finds as well, with better words.
+            Err(fault) => {
+                let planned = self.planned_without_doubt(binding, row).await?;
+                return Ok(planned.and_then(|_| Err(vec![Obstacle::Found(fault)])));
+            }
+        };
+        self.planned_without_doubt(binding, &Row { doubt, ..row.clone() }).await
+    }
+
+    /// The same, where the record is what it is.
+    pub(crate) async fn planned_without_doubt(
+        &self,
+        binding: &Binding,
+        row: &Row,
+    ) -> Result<Result<Plan, Vec<Obstacle>>, Fault> {
         let mut findings = self
             .shared
             .calls

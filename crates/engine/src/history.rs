@@ -2,7 +2,8 @@
 
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
-    Cause, Fact, Fault, Hold, Order, Outcome, Phase, Refusal, Rotation, Row, Tally, Timestamp, Undo, Violation,
+    Cause, Course, Doubt, Fact, Fault, Hold, Occupant, Order, Outcome, Phase, Recovery, Refusal, Rotation, Row, Tally,
+    Timestamp, Undo, Violation,
 };
 
 use crate::memory::same_phase;
@@ -23,6 +24,12 @@ pub const FAULTED: &str = "faulted";
 pub const ORDERED: &str = "ordered";
 /// Event: a person gave an order, and it was refused.
 pub const DENIED: &str = "denied";
+/// Event: a rollback that waits is given over to a new rotation, which retires what it would have revoked.
+pub const SUPERSEDED: &str = "superseded";
+/// Event: a person had a group that is not configured any more forgotten; its values go now.
+pub const REMOVING: &str = "removing";
+/// Event: a group is forgotten. Its history stays.
+pub const REMOVED: &str = "removed";
 /// Event: something retired could not be cleaned away; nothing depends on it.
 pub const LITTER: &str = "litter";
 /// Event: the row breaks an invariant; nothing is done on it.
@@ -34,6 +41,13 @@ pub const ADOPTING: &str = "adopting";
 pub const ADOPTION_SEALED: &str = "adoption_sealed";
 /// Event: an adoption is finished: labelled and published.
 pub const ADOPTED: &str = "adopted";
+
+/// Event: the record may not be what the world is at; nothing is started or written until it is recovered.
+pub const DOUBTED: &str = "doubted";
+/// Event: a person began to make record and world be of one time again.
+pub const RECOVERING: &str = "recovering";
+/// Event: record and world are of one time again.
+pub const RECOVERED: &str = "recovered";
 
 /// Event: a value was handed to a consumer.
 pub const READ: &str = "read";
@@ -102,6 +116,8 @@ pub fn row_word(row: &Row) -> &'static str {
 pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Vec<Entry> {
     let (Some(old), Some(new)) = (&before.rotation, &after.rotation) else { return Vec::new() };
     let mut entries = Vec::new();
+    entries
+        .extend(after.doubt.iter().filter(|_| before.doubt.is_none()).map(|doubt| doubted(doubt, ENGINE, None, now)));
     if let Fact::Fault { effect, fault } = fact
         && (old.trouble != Some(fault.kind) || !same_phase(before, after))
     {
@@ -135,6 +151,12 @@ pub(crate) fn adoption(event: &'static str, actor: &str, fields: Vec<(&'static s
     Entry { at: now, event, actor: actor.to_owned(), fields }
 }
 
+/// The line that a superseded rotation ends with.
+pub(crate) fn superseded(over: &Rotation, actor: &str, reason: &str, now: Timestamp) -> Entry {
+    let fields = vec![("phase", phase_word(&over.phase).to_owned()), ("reason", reason.to_owned())];
+    Entry { actor: actor.to_owned(), ..entry(over, SUPERSEDED, now, fields) }
+}
+
 /// The first line of a rotation.
 pub(crate) fn started(row: &Row, superseded: bool, actor: &str, now: Timestamp) -> Vec<Entry> {
     row.rotation
@@ -160,10 +182,72 @@ pub(crate) fn denied(order: Order, refusal: Refusal, actor: &str, now: Timestamp
     Entry { at: now, event: DENIED, actor: actor.to_owned(), fields }
 }
 
+/// Why the record is doubted, as one word and the store that it is about.
+pub fn doubt_words(doubt: &Doubt) -> String {
+    match doubt {
+        Doubt::Restored => "restored".to_owned(),
+        Doubt::TargetAhead => "target ahead".to_owned(),
+        Doubt::StoreAhead(store) => format!("store {store} ahead"),
+        Doubt::TargetBehind => "target behind".to_owned(),
+        Doubt::StoreBehind(store) => format!("store {store} behind"),
+    }
+}
+
+/// A course of recovery as one word.
+pub const fn course_word(course: Course) -> &'static str {
+    match course {
+        Course::Agrees => "agrees",
+        Course::Reasserts => "reasserts",
+        Course::Follows => "follows",
+        Course::Resumes => "resumes",
+        Course::Replaces => "replaces",
+        Course::Nothing => "nothing",
+    }
+}
+
+/// A record that is doubted from here on.
+pub(crate) fn doubted(doubt: &Doubt, actor: &str, reason: Option<&str>, now: Timestamp) -> Entry {
+    let mut fields = vec![("doubt", doubt_words(doubt))];
+    fields.extend(reason.map(|reason| ("reason", reason.to_owned())));
+    Entry { at: now, event: DOUBTED, actor: actor.to_owned(), fields }
+}
+
+/// What a recovery is about to do.
+pub(crate) fn recovering(recovery: &Recovery, actor: &str, reason: Option<&str>, now: Timestamp) -> Entry {
+    let generations = |all: &[Occupant]| {
+        let all: Vec<String> = all.iter().map(|who| who.generation.to_string()).collect();
+        all.join(" ")
+    };
+    let mut fields = vec![
+        ("course", course_word(recovery.course).to_owned()),
+        ("accept", generations(&recovery.accept)),
+        ("forget", generations(&recovery.forget)),
+    ];
+    fields.extend(reason.map(|reason| ("reason", reason.to_owned())));
+    Entry { at: now, event: RECOVERING, actor: actor.to_owned(), fields }
+}
+
+/// What a recovery came to.
+pub(crate) fn recovered(recovery: &Recovery, row: &Row, actor: &str, reason: Option<&str>, now: Timestamp) -> Entry {
+    let none = || "none".to_owned();
+    let mut fields = vec![
+        ("course", course_word(recovery.course).to_owned()),
+        ("current", row.current.map_or_else(none, |current| current.generation.to_string())),
+        ("phase", row_word(row).to_owned()),
+        ("publication", row.publication.to_string()),
+    ];
+    fields.extend(reason.map(|reason| ("reason", reason.to_owned())));
+    Entry { at: now, event: RECOVERED, actor: actor.to_owned(), fields }
+}
+
 /// A value that is about to be handed out.
-pub(crate) fn read(delivery: &Delivery, actor: &str, now: Timestamp) -> Entry {
-    let fields =
+pub(crate) fn read(delivery: &Delivery, counts: bool, actor: &str, now: Timestamp) -> Entry {
+    let mut fields =
         vec![("generation", delivery.generation.to_string()), ("publication", delivery.publication.to_string())];
+    if !counts {
+        // Nobody waits for this reader.
+        fields.push(("peek", "true".to_owned()));
+    }
     Entry { at: now, event: READ, actor: actor.to_owned(), fields }
 }
 

@@ -27,6 +27,8 @@ mod numbers;
 mod options;
 mod outbox;
 mod queue;
+mod recover;
+mod remove;
 mod service;
 mod shared;
 pub mod telemetry;
@@ -43,6 +45,8 @@ pub use numbers::{
     CALL_BOUNDS_S, Counters, EffectResult, GroupNumbers, LiveNumbers, PHASE_BOUNDS_S, Recalled, Spread, StateTrouble,
 };
 pub use options::Options;
+pub use recover::{LOGINS_EACH_MAX, RecoverRefused, RecoverRequest, Recovered};
+pub use remove::{Removal, RemoveRefused};
 pub use service::{Binding, Ports, PublishFields, Service};
 pub use shared::{Event, Happening};
 pub use watchful::{SinkProgress, Standing};

@@ -1,6 +1,6 @@
 //! What the loops and the handles of one engine have in common: ports, bindings, lease, queue, news.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) committed: watch::Sender<u64>,
     faults: Mutex<HashMap<GroupId, VecDeque<FaultSeen>>>,
     sinks: Mutex<HashMap<String, Delivering>>,
+    /// Groups whose record was compared with the world since the lease was taken.
+    compared: Mutex<HashSet<GroupId>>,
     epoch: AtomicU64,
     /// A commit was refused though nobody had moved the row: our epoch is not the latest.
     lease_doubted: AtomicBool,
@@ -91,6 +93,7 @@ impl Shared {
             committed: watch::Sender::new(0),
             faults: Mutex::default(),
             sinks: Mutex::default(),
+            compared: Mutex::default(),
             epoch: AtomicU64::new(epoch.0),
             lease_doubted: AtomicBool::new(false),
             options,
@@ -258,10 +261,21 @@ impl Shared {
     }
 
     pub(crate) fn lease_taken(&self, epoch: Epoch) {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.epoch.store(epoch.0, Ordering::SeqCst);
         self.lease_doubted.store(false, Ordering::SeqCst);
         self.numbers.lease_taken();
         tracing::info!(%epoch, "{}", telemetry::LEASE_TAKEN);
+    }
+
+    /// Whether the group's record was compared with the world since the lease was taken.
+    pub(crate) fn is_compared(&self, group: &GroupId) -> bool {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner).contains(group)
+    }
+
+    /// It was, and nothing spoke against it.
+    pub(crate) fn compared(&self, group: &GroupId) {
+        self.compared.lock().unwrap_or_else(PoisonError::into_inner).insert(group.clone());
     }
 
     fn faults(&self) -> MutexGuard<'_, HashMap<GroupId, VecDeque<FaultSeen>>> {

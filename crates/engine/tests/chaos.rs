@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use common::*;
 use handover_core::{FaultKind, Order, Slots};
+use handover_engine::StartRefused;
 use handover_testkit::fake::Injection;
 use tokio::sync::Notify;
 
@@ -108,7 +109,11 @@ impl Chaos {
         for _ in 0..60 {
             let last = processes.len() - 1;
             // While everything goes wrong, a start may be refused: that is an answer like any other.
-            let start = processes[last].handle.rotate(&db, "chaos");
+            let start = async {
+                if processes[last].handle.rotate(&db, "chaos").await == Err(StartRefused::Waits) {
+                    processes[last].handle.supersede(&db, "chaos", "chaos").await.ok();
+                }
+            };
             tokio::time::timeout(Duration::from_secs(60), start).await.ok();
             for _ in 0..4 {
                 self.stir(&mut processes).await;

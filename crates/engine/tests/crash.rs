@@ -155,8 +155,8 @@ async fn an_earlier_mark_is_told_by_login() {
     let process = world.start().await;
     process.rotate().await;
     process.script.once("target.create", Injection::LoseReply(unknown(FaultKind::Unreachable)));
-    process.script.always("target.census", Injection::Refuse(untouched(FaultKind::Unreachable)));
     process.handle.rotate(&group("db"), "tester").await.unwrap();
+    process.script.always("target.census", Injection::Refuse(untouched(FaultKind::Unreachable)));
     process.until_fault(FaultKind::Unreachable).await;
     process.kill().await;
     let process = world.start().await;

@@ -1,10 +1,12 @@
 //! What the core says as data, in plain words: one set for the API, the command line and scenarios.
 
+pub(crate) mod explain;
+
 use std::fmt::Write as _;
 
 use handover_api::Status;
 use handover_core::{
-    Blocker, Cause, Fact, FaultKind, Hold, Obstacle, Outcome, Phase, Refusal, Role, Strategy, Tally, Undo,
+    Blocker, Cause, Doubt, Fact, FaultKind, Hold, Obstacle, Outcome, Phase, Refusal, Role, Strategy, Tally, Undo,
 };
 use handover_engine::history::order_word;
 
@@ -83,9 +85,39 @@ pub(crate) fn hold(hold: &Hold) -> String {
     }
 }
 
+/// Why the record is doubted, as one word.
+pub(crate) const fn doubt_kind(doubt: &Doubt) -> &'static str {
+    match doubt {
+        Doubt::Restored => "restored",
+        Doubt::TargetAhead => "target_ahead",
+        Doubt::StoreAhead(_) => "store_ahead",
+        Doubt::TargetBehind => "target_behind",
+        Doubt::StoreBehind(_) => "store_behind",
+    }
+}
+
+/// Why the record is doubted.
+pub(crate) fn doubt(doubt: &Doubt) -> String {
+    match doubt {
+        Doubt::Restored => "the state was restored from a backup and not compared with the world since".to_owned(),
+        Doubt::TargetAhead => "the target bears a mark that this state never wrote: the state is behind".to_owned(),
+        Doubt::StoreAhead(store) => {
+            format!("store {store} bears a publication that this state never intended: the state is behind")
+        }
+        Doubt::TargetBehind => {
+            "the target does not bear what this state wrote there: it was set back, or changed by somebody else"
+                .to_owned()
+        }
+        Doubt::StoreBehind(store) => {
+            format!("store {store} bears an earlier publication, or none: it was set back, or changed by somebody else")
+        }
+    }
+}
+
 /// A blocker's kind as one constant word.
 pub(crate) const fn blocker_kind(blocker: &Blocker) -> &'static str {
     match blocker {
+        Blocker::Doubted(_) => "doubted",
         Blocker::Held(_) => "held",
         Blocker::Trouble(_) => "trouble",
         Blocker::Verification { .. } => "verification",
@@ -106,7 +138,8 @@ pub(crate) fn blocker_subject(blocker: &Blocker) -> Option<&str> {
     match blocker {
         Blocker::Consumer { consumer, .. } => Some(consumer.as_str()),
         Blocker::Store(store) => Some(store.as_str()),
-        Blocker::Held(_)
+        Blocker::Doubted(_)
+        | Blocker::Held(_)
         | Blocker::Trouble(_)
         | Blocker::Verification { .. }
         | Blocker::RollIncomplete(_)
@@ -122,6 +155,7 @@ pub(crate) fn blocker_subject(blocker: &Blocker) -> Option<&str> {
 /// Whom or what a phase waits for.
 pub(crate) fn blocker(blocker: &Blocker) -> String {
     match blocker {
+        Blocker::Doubted(why) => doubt(why),
         Blocker::Held(why) => format!("it is held: {}", hold(why)),
         Blocker::Trouble(kind) => format!("the last try failed: {} [{}]", fault_kind(*kind), kind.code()),
         Blocker::Verification { passes, needed } => {
@@ -186,8 +220,13 @@ pub(crate) struct Denial {
 /// A refusal in words.
 pub(crate) const fn refusal(refusal: Refusal) -> Denial {
     let (code, detail, hint) = match refusal {
+        Refusal::Doubted => (
+            "doubted",
+            "the record may not be what the world is at",
+            "`handover recover` compares them, and says what it would do with --check",
+        ),
         Refusal::NotLive => ("not_live", "there is no live rotation", "start one with `handover rotate`"),
-        Refusal::Live => ("live", "a rotation is live", "wait for it, or roll it back"),
+        Refusal::Live => ("live", "a rotation of this group is live", "`handover explain` says what it waits for"),
         Refusal::NoFreeSlot => {
             ("no_free_slot", "no slot of the target is free for another generation", "let the live rotation end first")
         }
@@ -221,6 +260,7 @@ pub(crate) const fn refusal(refusal: Refusal) -> Denial {
 pub(crate) const fn obstacle_kind(obstacle: &Obstacle) -> &'static str {
     match obstacle {
         Obstacle::Live => "live",
+        Obstacle::Doubted(_) => "doubted",
         Obstacle::NotBuilt(_) => "not_built",
         Obstacle::Slots { .. } => "slots",
         Obstacle::TargetDoesNotFence => "target_does_not_fence",
@@ -236,7 +276,8 @@ pub(crate) const fn obstacle_kind(obstacle: &Obstacle) -> &'static str {
 /// An obstacle in words.
 pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
     match obstacle {
-        Obstacle::Live => "a rotation of this group is live and cannot be superseded".to_owned(),
+        Obstacle::Live => "a rotation of this group is live".to_owned(),
+        Obstacle::Doubted(why) => format!("{}; `handover recover` compares them", doubt(why)),
         Obstacle::NotBuilt(kind) => format!("the strategy {} cannot be executed yet", strategy(*kind)),
         Obstacle::Slots { needed, there } => format!("{needed} slots are needed and the target has {there}"),
         Obstacle::TargetDoesNotFence => "the target cannot fence: a late write could kill a live credential".to_owned(),

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use crate::effect::{Fact, RollCall, Tally};
 use crate::fault::{Fault, FaultKind};
 use crate::id::{Candidate, Generation, Publication};
-use crate::model::{Cause, Hold, Occupant, Outcome, Phase, Roll, Rotation, Row};
+use crate::model::{Cause, Doubt, Hold, Occupant, Outcome, Phase, Roll, Rotation, Row};
 use crate::plan::{OnDeadline, Plan, Stretch};
 use crate::time::{Timestamp, Waited};
 
@@ -55,6 +55,8 @@ pub enum Refusal {
     NothingToReturnTo,
     /// What this phase waits for cannot be forced.
     NotForceable,
+    /// The record may not be what the world is at: recover first.
+    Doubted,
 }
 
 /// First row of a rotation, or of one that supersedes a rollback which waits (R9).
@@ -62,6 +64,9 @@ pub enum Refusal {
 /// The candidate's slot is the lowest that neither the old generation nor an owed one occupies; it is stored, never
 /// computed from the number (R6). A superseded generation becomes a debt of the new rotation.
 pub fn start(row: &Row, plan: &Plan, now: Timestamp) -> Result<Row, Refusal> {
+    if row.doubt.is_some() {
+        return Err(Refusal::Doubted);
+    }
     let owed = match row.live() {
         None => Vec::new(),
         Some(live) if live.can_be_superseded() => live.owed.iter().chain([&live.to]).copied().collect(),
@@ -94,6 +99,9 @@ pub fn start(row: &Row, plan: &Plan, now: Timestamp) -> Result<Row, Refusal> {
 /// written by the caller, in the same transaction.
 pub fn advance(row: &Row, plan: &Plan, seen: &Seen) -> Result<Row, Refusal> {
     let rotation = row.live().ok_or(Refusal::NotLive)?.clone();
+    if row.doubt.is_some() {
+        return if matches!(seen.fact, Fact::Tick) { Ok(row.clone()) } else { Err(Refusal::Doubted) };
+    }
     let mut draft = Draft { row: row.clone(), rotation, plan, now: seen.now };
     match &seen.fact {
         Fact::Order(order) => draft.order(*order)?,
@@ -186,6 +194,11 @@ impl Draft<'_> {
 
     fn fault(&mut self, fault: &Fault) {
         self.rotation.trouble = Some(fault.kind);
+        // Marks come from committed rows only: one above ours is of a future that this record does not know, or of
+        // somebody who moved the row meanwhile. In the latter case this row will not be committed.
+        if fault.kind == FaultKind::Fenced {
+            self.row.doubt = Some(Doubt::TargetAhead);
+        }
         match (&mut self.rotation.phase, fault.kind) {
             (Phase::Apply, FaultKind::Rejected) => self.void_candidate(),
             (Phase::Verify { .. }, FaultKind::Unfit) if self.plan.auto_rollback => self.roll_back(Cause::Unfit),

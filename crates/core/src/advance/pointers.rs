@@ -3,7 +3,7 @@
 use super::{Draft, Refusal};
 use crate::effect::Fact;
 use crate::id::{Publication, StoreId, StoreVersion};
-use crate::model::{Hold, Pointer, Pointers};
+use crate::model::{Doubt, Hold, Pointer, Pointers};
 
 impl Draft<'_> {
     /// What a store answered. A write that was refused is read back: if the head bears our publication it is ours, and
@@ -44,8 +44,13 @@ impl Draft<'_> {
             (_, Some(version)) if ours.is_some_and(|theirs| theirs < publication) => {
                 Some(Pointer::Expect(Some(version.clone())))
             }
+            // Ours, and of a future that this record does not know.
+            (_, Some(_)) if ours.is_some() => {
+                self.row.doubt = Some(Doubt::StoreAhead(store.clone()));
+                None
+            }
             (Pointer::Unread, None) => Some(Pointer::Expect(None)),
-            // Not ours, or of a future that we do not know, or deleted: never written over without being told.
+            // Not ours, or deleted: never written over without being told.
             (Pointer::Unread | Pointer::Expect(_), Some(_) | None) => {
                 self.rotation.hold = Some(Hold::Drift(store.clone()));
                 None

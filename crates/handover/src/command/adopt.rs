@@ -242,6 +242,10 @@ fn not_adopted(refusal: AdoptRefused, group: &Group) -> Failure {
             let hint = format!("run this again: it goes on where it was; see docs/errors/{}.md", fault.kind.code());
             Failure::from(fault).hint(hint)
         }
+        AdoptRefused::Refused(AdoptionRefusal::Doubted) => {
+            Failure::refused(format!("the record of {name} may not be what the world is at"))
+                .hint(format!("compare them first: handover recover {name}"))
+        }
         AdoptRefused::Refused(AdoptionRefusal::Live) => Failure::refused(format!("a rotation of {name} is live"))
             .hint("a group that rotates has its credential already; let the rotation end, or roll it back"),
         AdoptRefused::Refused(AdoptionRefusal::InForce(current)) => Failure::refused(format!(

@@ -2,7 +2,7 @@
 
 use handover_api as api;
 use handover_core::{
-    Blocker, Member, Obstacle, Occupant, Plan, Reach, Role, RollCall, Rotation, Row, Timestamp, Wants,
+    Blocker, Member, Obstacle, Occupant, Plan, Reach, Role, RollCall, Rotation, Row, Stretch, Timestamp, Wants,
 };
 use handover_engine::history::phase_word;
 
@@ -10,11 +10,18 @@ use crate::config::duration::Span;
 use crate::words;
 
 /// A group as it stands.
-pub(crate) fn group(row: &Row, wants: &Wants, target: &str, calls: &[(Role, RollCall)]) -> api::GroupStatus {
+pub(crate) fn group(
+    row: &Row,
+    current_since: Option<String>,
+    wants: &Wants,
+    target: &str,
+    calls: &[(Role, RollCall)],
+) -> api::GroupStatus {
     api::GroupStatus {
         group: row.group.to_string(),
         target: target.to_owned(),
         current: row.current.map(occupant),
+        current_since,
         publication: row.publication.0,
         rotation: row.rotation.as_ref().map(|live| rotation(live, wants)),
         consumers: calls
@@ -25,11 +32,12 @@ pub(crate) fn group(row: &Row, wants: &Wants, target: &str, calls: &[(Role, Roll
 }
 
 /// A group in one line.
-pub(crate) fn summary(row: &Row) -> api::GroupSummary {
+pub(crate) fn summary(row: &Row, current_since: Option<String>) -> api::GroupSummary {
     let rotation = row.rotation.as_ref();
     api::GroupSummary {
         group: row.group.to_string(),
         generation: row.current.map(|current| current.generation.0),
+        current_since,
         publication: row.publication.0,
         status: rotation.map(|rotation| words::status(&rotation.phase)),
         phase: rotation.map(|rotation| phase_word(&rotation.phase).to_owned()),
@@ -54,7 +62,7 @@ fn rotation(rotation: &Rotation, wants: &Wants) -> api::RotationView {
     }
 }
 
-const fn occupant(occupant: Occupant) -> api::OccupantView {
+pub(super) const fn occupant(occupant: Occupant) -> api::OccupantView {
     api::OccupantView { generation: occupant.generation.0, slot: occupant.slot.0, candidate: occupant.candidate.0 }
 }
 
@@ -83,7 +91,7 @@ pub(crate) const fn core_role(role: api::Role) -> Role {
     }
 }
 
-const fn reach(reach: Reach) -> api::Reach {
+pub(super) const fn reach(reach: Reach) -> api::Reach {
     match reach {
         Reach::Expected => api::Reach::Expected,
         Reach::Delivered => api::Reach::Delivered,
@@ -107,16 +115,17 @@ pub(crate) fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0).map_or_else(|_| format!("{} ms", at.0), |at| at.to_string())
 }
 
-fn milliseconds(duration: std::time::Duration) -> u64 {
+pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn blocker(blocker: &Blocker) -> api::WaitingFor {
+pub(super) fn blocker(blocker: &Blocker) -> api::WaitingFor {
     let remaining = match blocker {
         Blocker::Quiet { remaining } | Blocker::Overlap { remaining } | Blocker::Brake { remaining } => {
             Some(*remaining)
         }
-        Blocker::Held(_)
+        Blocker::Doubted(_)
+        | Blocker::Held(_)
         | Blocker::Trouble(_)
         | Blocker::Verification { .. }
         | Blocker::Consumer { .. }
@@ -144,26 +153,27 @@ pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
         "nobody is called: no presenter is declared".to_owned()
     };
     let steps = [
-        ("stage", "mint a value and seal it; nothing outside is touched".to_owned()),
-        ("apply", "make the target accept it, in the slot that the old one does not occupy".to_owned()),
-        ("verify", format!("log in at every endpoint, {} times in a row{verifiers}", plan.passes_min)),
-        ("publish", format!("point {} to it", stores.join(", "))),
-        ("propagate", propagate),
+        ("stage", Stretch::Apply, "mint a value and seal it; nothing outside is touched".to_owned()),
+        ("apply", Stretch::Apply, "make the target accept it, in the slot that the old one does not occupy".to_owned()),
+        ("verify", Stretch::Verify, format!("log in at every endpoint, {} times in a row{verifiers}", plan.passes_min)),
+        ("publish", Stretch::Publish, format!("point {} to it", stores.join(", "))),
+        ("propagate", Stretch::Propagate, propagate),
         (
             "drain",
+            Stretch::Drain,
             format!(
                 "wait until the old one was seen unused for {} and both were valid for {}",
                 Span(plan.quiet_min),
                 Span(plan.overlap_min)
             ),
         ),
-        ("disable", format!("make the target refuse the old one, reversibly, and watch for {}", Span(plan.brake_for))),
-        ("destroy", "make the target forget the old one: from here there is no way back".to_owned()),
+        ("disable", Stretch::Disable, format!("make the target refuse the old one, reversibly, and watch for {}", Span(plan.brake_for))),
+        ("destroy", Stretch::Disable, "make the target forget the old one: from here there is no way back".to_owned()),
     ];
     api::PlanView {
         group: group.to_owned(),
         strategy: words::strategy(plan.strategy).to_owned(),
-        steps: steps.into_iter().map(|(phase, text)| api::PlanStep { phase: phase.to_owned(), text }).collect(),
+        steps: steps.into_iter().map(|(phase, stretch, text)| step(plan, phase, stretch, text)).collect(),
         policy_digest: plan.policy_digest.clone(),
         obstacles: Vec::new(),
     }
@@ -176,7 +186,30 @@ pub(crate) fn obstacles(group: &str, policy_digest: &str, obstacles: &[Obstacle]
         strategy: String::new(),
         steps: Vec::new(),
         policy_digest: policy_digest.to_owned(),
-        obstacles: obstacles.iter().map(words::obstacle).collect(),
+        obstacles: obstacles.iter().map(obstacle).collect(),
+    }
+}
+
+fn step(plan: &Plan, phase: &str, stretch: Stretch, text: String) -> api::PlanStep {
+    let deadline = plan.deadlines.get(&stretch).map(|deadline| {
+        let then = words::explain::on_deadline(stretch, deadline.then);
+        // Two phases share one deadline: the time counts for both together.
+        let both = match stretch {
+            Stretch::Apply => ", with stage and apply together",
+            Stretch::Disable => ", with disable and destroy together",
+            Stretch::Verify | Stretch::Publish | Stretch::Propagate | Stretch::Drain | Stretch::Rollback => "",
+        };
+        format!("after {}{both}: {then}", Span(deadline.after))
+    });
+    api::PlanStep { phase: phase.to_owned(), text, deadline }
+}
+
+/// Something that stands in the way of a rotation.
+pub(super) fn obstacle(obstacle: &Obstacle) -> api::ObstacleView {
+    api::ObstacleView {
+        kind: words::obstacle_kind(obstacle).to_owned(),
+        text: words::obstacle(obstacle),
+        hint: words::explain::obstacle_hint(obstacle),
     }
 }
 

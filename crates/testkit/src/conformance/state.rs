@@ -13,6 +13,7 @@ macro_rules! cases {
 
 mod cases;
 mod consumers;
+mod forget;
 mod sample;
 
 use std::future::Future;
@@ -46,7 +47,7 @@ where
     H: Harness + 'static,
 {
     let mut failed = Vec::new();
-    for (name, case) in cases::CASES.iter().chain(consumers::CASES) {
+    for (name, case) in cases::CASES.iter().chain(consumers::CASES).chain(forget::CASES) {
         // A task of its own, so that a case that panics does not take the others with it.
         if tokio::spawn(case(Arc::new(make()))).await.is_err() {
             failed.push(*name);

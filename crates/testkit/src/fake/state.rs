@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use handover_core::port::{Answer, Commit, Committed, Entry, Loaded, REQUEST_KEPT_MS_MIN, Record, Request, StateStore};
-use handover_core::{Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Plan, Row, Timestamp};
+use handover_core::{Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Plan, Row, RowVersion, Timestamp};
 use handover_secret::Secret;
 
 use super::{Script, locked};
@@ -30,7 +30,7 @@ struct Inner {
     processes: u64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Stored {
     row: Row,
     plan: Option<Plan>,
@@ -49,6 +49,25 @@ impl FakeState {
         let mut inner = locked(&self.inner);
         inner.processes += 1;
         Self { inner: Arc::clone(&self.inner), script: script.clone(), process: inner.processes }
+    }
+
+    /// A copy of everything, as a backup would be: writing to one leaves the other as it is.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        let inner = locked(&self.inner);
+        let values = inner.values.iter().map(|(key, value)| (key.clone(), value.duplicate())).collect();
+        let copy = Inner {
+            rows: inner.rows.clone(),
+            values,
+            records: inner.records.clone(),
+            cursors: inner.cursors.clone(),
+            commits: inner.commits.clone(),
+            requests: inner.requests.clone(),
+            epoch: inner.epoch,
+            holder: None,
+            processes: inner.processes,
+        };
+        Self { inner: Arc::new(Mutex::new(copy)), script: self.script.clone(), process: 0 }
     }
 
     /// The lease is free: its holder died, or was not heard of for too long.
@@ -214,6 +233,11 @@ impl StateStore for FakeState {
         Box::pin(self.script.pass("state.candidate", act))
     }
 
+    fn candidates<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Vec<(Generation, Candidate)>> {
+        let (this, group) = (self.clone(), group.clone());
+        Box::pin(self.script.pass("state.candidates", move || Ok(this.sealed(&group))))
+    }
+
     fn records(&self, after: u64, limit: usize) -> Answer<'_, Vec<Record>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(self.script.pass("state.records", move || {
@@ -241,6 +265,21 @@ impl StateStore for FakeState {
             if epoch.0 != inner.epoch {
                 return Err(Fault::untouched(FaultKind::Fenced, "the epoch is not the latest"));
             }
+            inner.append(&group, entry);
+            Ok(())
+        }))
+    }
+
+    fn forget<'a>(&'a self, group: &'a GroupId, expect: RowVersion, epoch: Epoch, entry: Entry) -> Answer<'a, ()> {
+        let (inner, group) = (Arc::clone(&self.inner), group.clone());
+        Box::pin(self.script.pass("state.forget", move || {
+            let mut inner = locked(&inner);
+            let stands = inner.rows.get(&group).map(|stored| stored.row.version);
+            if epoch.0 != inner.epoch || stands != Some(expect) {
+                return Err(Fault::untouched(FaultKind::Fenced, "the epoch is not the latest, or the row moved on"));
+            }
+            inner.rows.remove(&group);
+            inner.values.retain(|(of, ..), _| *of != group);
             inner.append(&group, entry);
             Ok(())
         }))

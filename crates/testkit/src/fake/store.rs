@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use handover_core::port::{Answer, Head, SecretStore, Value};
-use handover_core::{Fault, FaultKind, Generation, GroupId, Occupant, Publication, StoreCapability, StoreVersion};
+use handover_core::{
+    Candidate, Fault, FaultKind, Generation, GroupId, Occupant, Publication, StoreCapability, StoreVersion,
+};
 use handover_secret::Secret;
 
 use super::{Script, locked};
@@ -19,7 +21,7 @@ pub struct FakeStore {
 #[derive(Debug, Default)]
 struct Inner {
     shelves: BTreeMap<GroupId, Shelf>,
-    staged: BTreeMap<(GroupId, String), (Generation, Secret)>,
+    staged: BTreeMap<(GroupId, String), (Occupant, Secret)>,
     versions: u64,
     points: u64,
 }
@@ -35,6 +37,25 @@ impl FakeStore {
     /// An empty store.
     pub fn new(script: &Script) -> Self {
         Self { inner: Arc::default(), script: script.clone() }
+    }
+
+    /// A copy of everything, as a backup would be: writing to one leaves the other as it is. Versions never recur, not
+    /// even in a copy.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        let inner = locked(&self.inner);
+        let shelf = |shelf: &Shelf| Shelf {
+            version: shelf.version.clone(),
+            label: shelf.label,
+            value: shelf.value.duplicate(),
+        };
+        let copy = Inner {
+            shelves: inner.shelves.iter().map(|(group, standing)| (group.clone(), shelf(standing))).collect(),
+            staged: inner.staged.iter().map(|(key, (who, value))| (key.clone(), (*who, value.duplicate()))).collect(),
+            versions: inner.versions + 1_000_000,
+            points: inner.points,
+        };
+        Self { inner: Arc::new(Mutex::new(copy)), script: self.script.clone() }
     }
 
     /// The same store, as another process sees it.
@@ -65,7 +86,7 @@ impl FakeStore {
     /// Generations of which a value is kept, current or not.
     pub fn kept(&self, group: &GroupId) -> Vec<Generation> {
         let inner = locked(&self.inner);
-        let staged = inner.staged.iter().filter(|((owner, _), _)| owner == group).map(|(_, (kept, _))| *kept);
+        let staged = inner.staged.iter().filter(|((owner, _), _)| owner == group).map(|(_, (kept, _))| kept.generation);
         let mut kept: Vec<_> = staged.collect();
         kept.extend(inner.shelves.get(group).and_then(|shelf| shelf.label).map(|(_, who)| who.generation));
         kept.sort();
@@ -99,7 +120,7 @@ impl SecretStore for FakeStore {
 
     fn put<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
         let (inner, key) = (Arc::clone(&self.inner), (group.clone(), value.id.to_string()));
-        let kept = (value.who.generation, value.secret.duplicate());
+        let kept = (value.who, value.secret.duplicate());
         Box::pin(self.script.pass("store.put", move || {
             locked(&inner).staged.insert(key, kept);
             Ok(())
@@ -127,6 +148,21 @@ impl SecretStore for FakeStore {
         }))
     }
 
+    fn recall<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, Option<(Candidate, Secret)>> {
+        let (inner, group) = (Arc::clone(&self.inner), group.clone());
+        Box::pin(self.script.pass("store.recall", move || {
+            let inner = locked(&inner);
+            let shelf = inner.shelves.get(&group);
+            let current = shelf.and_then(|shelf| shelf.label.map(|(_, who)| (who, &shelf.value)));
+            let current = current.filter(|(who, _)| who.generation == generation);
+            let staged = || {
+                let staged = inner.staged.iter().filter(|((owner, _), _)| *owner == group);
+                staged.map(|(_, (who, value))| (*who, value)).find(|(who, _)| who.generation == generation)
+            };
+            Ok(current.or_else(staged).map(|(who, value)| (who.candidate, value.duplicate())))
+        }))
+    }
+
     fn discard<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
         let (inner, group) = (Arc::clone(&self.inner), group.clone());
         Box::pin(self.script.pass("store.discard", move || {
@@ -135,7 +171,7 @@ impl SecretStore for FakeStore {
             if current.is_some_and(|(_, who)| who.generation == generation) {
                 return Err(Fault::untouched(FaultKind::Conflict, "the generation is current"));
             }
-            inner.staged.retain(|(owner, _), (kept, _)| owner != &group || *kept != generation);
+            inner.staged.retain(|(owner, _), (kept, _)| owner != &group || kept.generation != generation);
             Ok(())
         }))
     }

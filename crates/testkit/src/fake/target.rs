@@ -45,6 +45,21 @@ impl FakeTarget {
         Self { inner: Arc::default(), script: script.clone(), slots }
     }
 
+    /// A copy of everything, as a snapshot would be: writing to one leaves the other as it is.
+    #[must_use]
+    pub fn backup(&self) -> Self {
+        let inner = locked(&self.inner);
+        let place = |place: &Place| Place {
+            generation: place.generation,
+            value: place.value.as_ref().map(Secret::duplicate),
+            enabled: place.enabled,
+            mark: place.mark,
+        };
+        let places = inner.places.iter().map(|(slot, standing)| (*slot, place(standing))).collect();
+        let copy = Inner { places, ..Inner::default() };
+        Self { inner: Arc::new(Mutex::new(copy)), ..self.clone() }
+    }
+
     /// The same target, as another process sees it.
     #[must_use]
     pub fn seen_by(&self, script: &Script) -> Self {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, Cause, ConsumerId, FaultKind, Generation, GroupId, Hold, Occupant, Outcome, Phase, Pointer, Pointers,
+    Candidate, Cause, ConsumerId, Doubt, FaultKind, Generation, GroupId, Hold, Occupant, Outcome, Phase, Pointer, Pointers,
     Publication, Roll, Rotation, Row, RowVersion, Slot, StoreId, StoreVersion, Tally, Timestamp, Undo, Waited,
 };
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,18 @@ pub(super) struct StoredRow {
     publication: u64,
     heads: BTreeMap<String, String>,
     rotation: Option<StoredRotation>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    doubt: Option<StoredDoubt>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum StoredDoubt {
+    Restored,
+    TargetAhead,
+    StoreAhead(String),
+    TargetBehind,
+    StoreBehind(String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -127,7 +139,7 @@ enum StoredCause {
 
 impl From<&Row> for StoredRow {
     fn from(row: &Row) -> Self {
-        let Row { group, version, current, last_generation, publication, heads, rotation } = row;
+        let Row { group, version, current, last_generation, publication, heads, rotation, doubt } = row;
         Self {
             v: VERSION,
             group: group.to_string(),
@@ -137,6 +149,7 @@ impl From<&Row> for StoredRow {
             publication: publication.0,
             heads: heads.iter().map(|(store, version)| (store.to_string(), version.to_string())).collect(),
             rotation: rotation.as_ref().map(Into::into),
+            doubt: doubt.as_ref().map(Into::into),
         }
     }
 }
@@ -155,6 +168,7 @@ impl StoredRow {
                 .map(|(store, version)| Ok((StoreId::parse(&store)?, store_version(version))))
                 .collect::<Result<_, Unreadable>>()?,
             rotation: self.rotation.map(StoredRotation::into_core).transpose()?,
+            doubt: self.doubt.map(StoredDoubt::into_core).transpose()?,
         })
     }
 }
@@ -377,6 +391,30 @@ impl From<Waited> for StoredWaited {
 impl From<StoredWaited> for Waited {
     fn from(stored: StoredWaited) -> Self {
         Self { total: stored.total, seen_at: stored.seen_at.map(Timestamp) }
+    }
+}
+
+impl From<&Doubt> for StoredDoubt {
+    fn from(doubt: &Doubt) -> Self {
+        match doubt {
+            Doubt::Restored => Self::Restored,
+            Doubt::TargetAhead => Self::TargetAhead,
+            Doubt::StoreAhead(store) => Self::StoreAhead(store.to_string()),
+            Doubt::TargetBehind => Self::TargetBehind,
+            Doubt::StoreBehind(store) => Self::StoreBehind(store.to_string()),
+        }
+    }
+}
+
+impl StoredDoubt {
+    fn into_core(self) -> Result<Doubt, Unreadable> {
+        Ok(match self {
+            Self::Restored => Doubt::Restored,
+            Self::TargetAhead => Doubt::TargetAhead,
+            Self::StoreAhead(store) => Doubt::StoreAhead(StoreId::parse(&store)?),
+            Self::TargetBehind => Doubt::TargetBehind,
+            Self::StoreBehind(store) => Doubt::StoreBehind(StoreId::parse(&store)?),
+        })
     }
 }
 

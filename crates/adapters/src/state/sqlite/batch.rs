@@ -162,7 +162,7 @@ impl<'a> Batch<'a> {
         self.changed = true;
     }
 
-    fn fence(&self, epoch: Epoch) -> Result<(), Fault> {
+    pub(super) fn fence(&self, epoch: Epoch) -> Result<(), Fault> {
         match self.lease {
             Some(held) if held == epoch => Ok(()),
             Some(held) => {
@@ -173,7 +173,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The row as it stands, checked: a commit may keep its plan, and must not sign an edit.
-    fn stored(&self, group: &GroupId, expect: Option<RowVersion>) -> Result<Option<Stored>, Stop> {
+    pub(super) fn stored(&self, group: &GroupId, expect: Option<RowVersion>) -> Result<Option<Stored>, Stop> {
         type Columns = (i64, Option<i64>, String, Option<String>, Vec<u8>);
         let found: Option<Columns> = self
             .connection
@@ -282,7 +282,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn record(
+    pub(super) fn record(
         &mut self,
         group: &GroupId,
         entry: &Entry,
@@ -302,9 +302,9 @@ impl<'a> Batch<'a> {
     }
 }
 
-struct Stored {
-    version: i64,
-    mac: Vec<u8>,
+pub(super) struct Stored {
+    pub(super) version: i64,
+    pub(super) mac: Vec<u8>,
     plan: Option<String>,
 }
 
@@ -315,7 +315,7 @@ struct Sealed {
     sealed: Vec<u8>,
 }
 
-fn fenced(detail: impl Into<String>) -> Fault {
+pub(super) fn fenced(detail: impl Into<String>) -> Fault {
     Fault::untouched(FaultKind::Fenced, detail)
 }
 

@@ -14,6 +14,8 @@
 //!   A whole file set back to an earlier time holds together: that shows only against history shipped elsewhere.
 
 mod batch;
+mod batches;
+mod forget;
 mod guard;
 mod inspect;
 mod lock;
@@ -36,13 +38,14 @@ use std::thread::JoinHandle;
 use handover_core::port::{Answer, Commit, Committed, Consumers, Delivery, Entry, Loaded, Record, Request, StateStore};
 use handover_core::{
     Candidate, ConsumerId, Epoch, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role, RollCall, Row,
-    Timestamp,
+    RowVersion,    Timestamp,
 };
 use handover_secret::Secret;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use self::batch::Batch;
+pub use self::batches::Batches;
 pub use self::inspect::{Inspection, Reading, inspect};
 use self::lock::Lock;
 use self::reader::{Look, Reader};
@@ -68,6 +71,7 @@ pub struct Sqlite {
     readers: Vec<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
+    batches: Arc<Batches>,
     _lock: Lock,
 }
 
@@ -90,6 +94,7 @@ impl Sqlite {
         let file =
             FileId::of(path).ok_or_else(|| corrupt(format!("{} went away while it was opened", path.display())))?;
 
+        let batches = Arc::<Batches>::default();
         let (work, jobs) = mpsc::channel(2 * BATCH_MAX);
         let (looks, looking) = mpsc::channel(BATCH_MAX);
         let looking = Arc::new(Mutex::new(looking));
@@ -101,6 +106,7 @@ impl Sqlite {
             file,
             lease: None,
             lost: lost.clone(),
+            batches: batches.clone(),
         };
         let mut state = Self {
             work: Some(work),
@@ -108,6 +114,7 @@ impl Sqlite {
             readers: Vec::new(),
             writer: Some(spawn("state-writer", move || writer.run(jobs))?),
             path: path.to_owned(),
+            batches,
             _lock: lock,
         };
         for _ in 0..READERS {
@@ -122,6 +129,11 @@ impl Sqlite {
             state.readers.push(spawn("state-reader", move || reader.run(&looking))?);
         }
         Ok(state)
+    }
+
+    /// How much work shares a transaction.
+    pub fn batches(&self) -> Arc<Batches> {
+        Arc::clone(&self.batches)
     }
 
     /// Walks the whole chain and says where it first breaks, if it does. `Corrupt` if not even the head holds.
@@ -256,6 +268,11 @@ impl StateStore for Sqlite {
         Box::pin(self.read(move |reader| reader.candidate(&group, generation, candidate)))
     }
 
+    fn candidates<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Vec<(Generation, Candidate)>> {
+        let group = group.clone();
+        Box::pin(self.read(move |reader| reader.candidates(&group)))
+    }
+
     fn records(&self, after: u64, limit: usize) -> Answer<'_, Vec<Record>> {
         Box::pin(self.read(move |reader| reader.records(after, limit)))
     }
@@ -268,6 +285,11 @@ impl StateStore for Sqlite {
     fn append<'a>(&'a self, group: &'a GroupId, epoch: Epoch, entry: Entry) -> Answer<'a, ()> {
         let group = group.clone();
         Box::pin(self.write(move |batch| batch.append(&group, epoch, &entry)))
+    }
+
+    fn forget<'a>(&'a self, group: &'a GroupId, expect: RowVersion, epoch: Epoch, entry: Entry) -> Answer<'a, ()> {
+        let group = group.clone();
+        Box::pin(self.write(move |batch| batch.forget(&group, expect, epoch, &entry)))
     }
 
     fn checkpoint(&self, epoch: Epoch, at: Timestamp) -> Answer<'_, bool> {

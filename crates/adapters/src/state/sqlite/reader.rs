@@ -117,6 +117,21 @@ impl Reader {
         Ok(groups)
     }
 
+    pub(super) fn candidates(&self, group: &GroupId) -> Result<Vec<(Generation, Candidate)>, Stop> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT generation, candidate FROM candidates WHERE group_name = ?1 ORDER BY generation, candidate",
+        )?;
+        let mut rows = statement.query([group.as_str()])?;
+        let mut candidates = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (generation, candidate): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let candidate = u32::try_from(candidate)
+                .map_err(|_| corrupt(format!("a sealed value of {group} bears a number that nobody gave")))?;
+            candidates.push((Generation(generation.unsigned_abs()), Candidate(candidate)));
+        }
+        Ok(candidates)
+    }
+
     pub(super) fn candidate(
         &self,
         group: &GroupId,

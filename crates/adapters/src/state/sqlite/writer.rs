@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
+use super::batches::Batches;
 use super::schema::beside_dash;
 use super::trouble::{Stop, disk_full, fault};
 use crate::seal::{Integrity, Sealer};
@@ -80,6 +81,7 @@ pub(super) struct Writer {
     pub(super) lease: Option<Epoch>,
     /// Set when nobody can say what the disk holds. Nothing is read or written after that.
     pub(super) lost: Arc<AtomicBool>,
+    pub(super) batches: Arc<Batches>,
 }
 
 impl Writer {
@@ -93,6 +95,9 @@ impl Writer {
                 jobs.push(next);
             }
             let ended = self.transact(&mut jobs);
+            if ended.is_ok() {
+                self.batches.committed(jobs.len());
+            }
             for job in jobs.drain(..) {
                 job.settle(&ended);
             }

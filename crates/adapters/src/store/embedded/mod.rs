@@ -70,6 +70,16 @@ impl Embedded {
         self.readers.read(move |connection| rows.kept(connection, &group, generation)).await
     }
 
+    /// Forgets a group: its head, all its values, their key and its moves. Only of a group that is removed: whoever still
+    /// reads it finds nothing. Absent is done.
+    ///
+    /// # Errors
+    /// `Busy`, `Storage`.
+    pub async fn forget(&self, group: &GroupId) -> Result<(), Fault> {
+        let (rows, group) = (Arc::clone(&self.rows), group.clone());
+        self.writer.change(move |connection| rows.forget(connection, &group)).await
+    }
+
     /// What is kept for a group, oldest first, without the values.
     ///
     /// # Errors
@@ -125,6 +135,17 @@ impl SecretStore for Embedded {
             let expect = expect.cloned();
             let act = move |connection: &_| rows.point(connection, &group, &put, publication, expect.as_ref());
             self.writer.change(act).await
+        })
+    }
+
+    fn recall<'a>(
+        &'a self,
+        group: &'a GroupId,
+        generation: Generation,
+    ) -> Answer<'a, Option<(Candidate, Secret)>> {
+        Box::pin(async move {
+            let kept = self.read_generation(group, generation).await?;
+            Ok(kept.map(|kept| (kept.candidate, kept.secret)))
         })
     }
 

@@ -144,6 +144,15 @@ impl Rows {
         Ok(())
     }
 
+    /// The head first: it refers to a value. One that was edited goes as well.
+    pub(super) fn forget(&self, connection: &Connection, group: &GroupId) -> Result<(), Fault> {
+        for table in ["head", "value", "data_key", "move"] {
+            let sql = format!("DELETE FROM {table} WHERE group_name = ?1");
+            self.sql(connection.execute(&sql, params![group.as_str()]))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn current(&self, connection: &Connection, group: &GroupId) -> Result<Option<Current>, Fault> {
         let Some(standing) = self.head(connection, group)? else { return Ok(None) };
         let Standing { version, publication, generation, candidate, sealed, .. } = standing;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, Cause, ConsumerId, Deadline, FaultKind, Generation, Hold, Occupant, OnDeadline, Outcome, Phase, Plan,
-    Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId, StoreVersion,
+    Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Generation, Hold, Occupant, OnDeadline, Outcome, Phase,
+    Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId, StoreVersion,
     Strategy, Stretch, Tally, Timestamp, Undo, Waited,
 };
 
@@ -20,8 +20,18 @@ pub fn rows() -> Vec<Row> {
         let holds = holds();
         let hold = holds[number % holds.len()].clone();
         let causes = [None, Some(Cause::Ordered), Some(Cause::Unfit), Some(Cause::Deadline), Some(Cause::Abandoned)];
+        let doubts = [
+            None,
+            Some(Doubt::Restored),
+            Some(Doubt::TargetAhead),
+            Some(Doubt::StoreAhead(store("vault"))),
+            Some(Doubt::TargetBehind),
+            Some(Doubt::StoreBehind(store("vault"))),
+        ];
+        let doubt = doubts[number % doubts.len()].clone();
         let number = number as u64;
         rows.push(Row {
+            doubt,
             group: group(&format!("group-{number}.a_b")),
             version: RowVersion(number + 1),
             current: number.is_multiple_of(2).then(|| occupant(number)),

@@ -1,0 +1,383 @@
+//! When the record and the world are not of one time: after a restore of either, what is in force, and what to do.
+//!
+//! The truth is at the target; the record is a hint plus the values. Where the record is behind, it follows the world:
+//! recovery makes the row of a rotation that stands where the world stands, and the engine goes on from there by its
+//! usual rules. Where the world is behind, it is made what the record says, in place and under a new mark. What nobody
+//! can tell is refused with the reason, never guessed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{Candidate, Generation, Publication, RowVersion, StoreId};
+use crate::model::{Doubt, Occupant, Phase, Pointer, Pointers, Rotation, Row, Undo};
+use crate::plan::Plan;
+use crate::port::{Head, Standing, State};
+use crate::time::{Timestamp, Waited};
+
+/// What a look at the world showed.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// What stands in the target's slots; `None` for a target that has no labels.
+    pub standings: Option<Vec<Standing>>,
+    /// What the group's stores hold.
+    pub heads: BTreeMap<StoreId, Option<Head>>,
+    /// Whose values we have: from the state, from a store, or from a person.
+    pub known: BTreeSet<Occupant>,
+    /// Which of these the target let in, by a login of now.
+    pub let_in: BTreeSet<Occupant>,
+}
+
+/// What recovery comes to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recovery {
+    /// In one word, for people.
+    pub course: Course,
+    /// Make the target accept these first, in place.
+    pub accept: Vec<Occupant>,
+    /// Then make it forget these: they had been forgotten before, and came back.
+    pub forget: Vec<Occupant>,
+    /// The row to commit when that is done.
+    pub row: Row,
+}
+
+/// What kind of recovery it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Course {
+    /// Record and world agree: there is nothing to do.
+    Agrees,
+    /// The world is behind: it is made what the record says.
+    Reasserts,
+    /// The record is behind, and one known value is in force: that becomes the current one.
+    Follows,
+    /// The record is behind, and the world stands amid a rotation: it goes on from there.
+    Resumes,
+    /// What is in force is unknown: a rotation leads away from it while it stays accepted.
+    Replaces,
+    /// Nothing is in force at the target: the next rotation is as a group's first.
+    Nothing,
+}
+
+/// Why recovery is refused: what a person must find out first.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Unrecoverable {
+    /// The target has no labels to read.
+    NoLabels,
+    /// These are accepted, and nothing says which one is published: name the one to keep.
+    WhichOne(Vec<Generation>),
+    /// The one to keep is not accepted.
+    NotAccepted(Generation),
+    /// We have a value of this generation, and the target does not let it in: give the right one.
+    NotLetIn(Generation),
+    /// This generation must be accepted, and nobody has its value: give it.
+    ValueMissing(Generation),
+    /// No slot is free to lead away from a value that is unknown.
+    NoFreeSlot,
+}
+
+/// Whether the record is what the world is at, as far as labels and heads tell; `None` if nothing speaks against it.
+pub fn compare(row: &Row, standings: Option<&[Standing]>, heads: &BTreeMap<StoreId, Option<Head>>) -> Option<Doubt> {
+    let of_future = |standing: &Standing| {
+        standing.mark.is_some_and(|mark| mark.generation > row.last_generation || mark.version > row.version)
+    };
+    if standings.is_some_and(|standings| standings.iter().any(of_future)) {
+        return Some(Doubt::TargetAhead);
+    }
+    let publications = || heads.iter().map(|(store, head)| (store, head.as_ref().map(|head| head.publication)));
+    if let Some((store, _)) = publications().find(|(_, ours)| ours.flatten() > Some(row.publication)) {
+        return Some(Doubt::StoreAhead(store.clone()));
+    }
+    let current = row.current.filter(|_| row.live().is_none() && !row.heads.is_empty())?;
+    if standings.is_some_and(|standings| !accepts(standings, current)) {
+        return Some(Doubt::TargetBehind);
+    }
+    publications()
+        .find(|(store, ours)| row.heads.contains_key(*store) && is_behind(*ours, row.publication))
+        .map(|(store, _)| Doubt::StoreBehind(store.clone()))
+}
+
+/// Whether a head that we wrote is gone, or shows an earlier publication of ours. What others wrote is drift.
+fn is_behind(head: Option<Option<Publication>>, publication: Publication) -> bool {
+    head.is_none_or(|ours| ours.is_some_and(|ours| ours < publication))
+}
+
+fn accepts(standings: &[Standing], who: Occupant) -> bool {
+    standings.iter().any(|standing| {
+        standing.slot == who.slot && standing.generation == Some(who.generation) && standing.state == State::Accepting
+    })
+}
+
+/// What to do so that record and world are of one time again. `plan` is what a rotation would go by now; `keep` names
+/// the generation to keep where the world does not tell.
+pub fn recover(
+    row: &Row,
+    plan: &Plan,
+    survey: &Survey,
+    keep: Option<Generation>,
+    now: Timestamp,
+) -> Result<Recovery, Unrecoverable> {
+    let standings = survey.standings.as_deref().ok_or(Unrecoverable::NoLabels)?;
+    let found = Found { row, plan, survey, standings, now };
+    match compare(row, survey.standings.as_deref(), &survey.heads) {
+        Some(Doubt::TargetAhead | Doubt::StoreAhead(_)) => found.follow(keep),
+        Some(Doubt::Restored | Doubt::TargetBehind | Doubt::StoreBehind(_)) | None => found.assert(),
+    }
+}
+
+struct Found<'a> {
+    row: &'a Row,
+    plan: &'a Plan,
+    survey: &'a Survey,
+    standings: &'a [Standing],
+    now: Timestamp,
+}
+
+impl Found<'_> {
+    /// The record is behind: the row that stands where the world stands.
+    fn follow(&self, keep: Option<Generation>) -> Result<Recovery, Unrecoverable> {
+        let accepted: Vec<Occupant> = self
+            .standings
+            .iter()
+            .filter(|standing| standing.state == State::Accepting)
+            .filter_map(|standing| standing.generation.map(|generation| self.occupant(standing, generation)))
+            .collect();
+        let base = self.base();
+        let one = match (keep.or_else(|| self.published()), accepted.as_slice()) {
+            (_, []) => return Ok(done(Course::Nothing, base)),
+            (None, [one]) => *one,
+            (Some(wanted), all) => match all.iter().find(|one| one.generation == wanted) {
+                Some(one) => *one,
+                // One is in force, whatever a store says: it is published anew.
+                None if keep.is_none() && all.len() == 1 => all[0],
+                None if keep.is_none() => return Err(which_one(all)),
+                None => return Err(Unrecoverable::NotAccepted(wanted)),
+            },
+            (None, all) => return Err(which_one(all)),
+        };
+        let others: Vec<Occupant> = accepted.into_iter().filter(|other| *other != one).collect();
+        if !self.survey.known.contains(&one) && others.is_empty() {
+            return self.replace(base, one);
+        }
+        self.let_in(one)?;
+        match others.as_slice() {
+            [] if self.publish_everywhere(one, base.publication) => {
+                Ok(done(Course::Follows, Row { current: Some(one), ..base }))
+            }
+            [] => Ok(done(Course::Follows, self.publishing(base, None, one, Vec::new()))),
+            [other] if other.generation > one.generation => {
+                Ok(done(Course::Resumes, self.returning(base, one, *other, Vec::new())))
+            }
+            others if others.iter().all(|other| other.generation < one.generation) => {
+                Ok(done(Course::Resumes, self.retiring(base, one, others)))
+            }
+            others => Err(which_one(&[&[one], others].concat())),
+        }
+    }
+
+    /// One that we can put back is what the rotation comes from; the rest is owed, as after a superseded rotation.
+    fn retiring(&self, base: Row, one: Occupant, others: &[Occupant]) -> Row {
+        let from = others.iter().find(|other| self.survey.known.contains(other)).copied();
+        let owed = others.iter().filter(|other| Some(**other) != from).copied().collect();
+        self.publishing(base, from, one, owed)
+    }
+
+    /// What is in force is unknown to us: a rotation from nothing that owes it. It stays accepted until it is out of use.
+    fn replace(&self, base: Row, one: Occupant) -> Result<Recovery, Unrecoverable> {
+        let generation = base.last_generation.next();
+        let slot = self.plan.free_slot(&[one], generation.0).ok_or(Unrecoverable::NoFreeSlot)?;
+        let to = Occupant { generation, slot, candidate: Candidate(1) };
+        let rotation = self.rotation(None, to, vec![one], Phase::Stage);
+        Ok(done(Course::Replaces, Row { last_generation: generation, rotation: Some(rotation), ..base }))
+    }
+
+    /// The world is behind, or agrees: what must be accepted and is not, and what came back and must not be.
+    fn assert(&self) -> Result<Recovery, Unrecoverable> {
+        let at_rest = self.row.live().is_none();
+        let adopting = at_rest && self.row.heads.is_empty();
+        if let Some(current) = self.row.current
+            && at_rest
+            && !adopting
+            && !self.survey.known.contains(&current)
+            && accepts(self.standings, current)
+        {
+            return self.replace(Row { current: None, ..self.base() }, current);
+        }
+        let expected = if adopting { Vec::new() } else { expected(self.row) };
+        let accept: Vec<Occupant> = expected
+            .iter()
+            .filter(|who| !accepts(self.standings, **who) || !self.survey.let_in.contains(who))
+            .copied()
+            .collect();
+        if let Some(missing) = accept.iter().find(|who| !self.survey.known.contains(who)) {
+            return Err(Unrecoverable::ValueMissing(missing.generation));
+        }
+        let forget = if at_rest && !adopting { self.revived(&expected) } else { Vec::new() };
+        let base = Row { doubt: None, version: self.version(), ..self.row.clone() };
+        let row = if adopting { base } else { self.republished(base) };
+        let untouched = accept.is_empty() && forget.is_empty() && row.publication == self.row.publication;
+        let course = if untouched { Course::Agrees } else { Course::Reasserts };
+        Ok(Recovery { course, accept, forget, row })
+    }
+
+    /// The row where all stores publish what it counts on; where one does not, the row that publishes it anew. What was
+    /// disabled or forgotten is then owed, no longer returned to: a way back would lead to something that is refused.
+    fn republished(&self, row: Row) -> Row {
+        let Some(live) = row.live().cloned() else {
+            return match row.current {
+                Some(current) if !self.publish_everywhere(current, row.publication) => {
+                    self.publishing(Row { current: None, ..row }, None, current, Vec::new())
+                }
+                Some(_) | None => row,
+            };
+        };
+        let stands = |who: Option<Occupant>| who.is_none_or(|who| self.publish_everywhere(who, row.publication));
+        let retiring = live.retiring();
+        match &live.phase {
+            Phase::Stage | Phase::Apply | Phase::Verify { .. } if stands(live.from) => row,
+            Phase::Propagate { .. } | Phase::Drain { .. } | Phase::Disable { .. } | Phase::Destroy { .. }
+                if stands(Some(live.to)) =>
+            {
+                row
+            }
+            Phase::Rollback(Undo::Release | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. })
+                if stands(live.from) =>
+            {
+                row
+            }
+            Phase::Publish { pointers } | Phase::Rollback(Undo::Unpublish { pointers }) if self.landed(pointers) => row,
+            Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } => {
+                self.publishing(row, live.from, live.to, live.owed)
+            }
+            Phase::Disable { .. } | Phase::Destroy { .. } => self.publishing(row, None, live.to, retiring),
+            // A release stands before the stores point back in any case.
+            Phase::Rollback(Undo::Release) | Phase::Done(_) => row,
+            Phase::Stage | Phase::Apply | Phase::Verify { .. } | Phase::Rollback(_) => match live.from {
+                Some(from) => self.returning(row, from, live.to, live.owed),
+                None => row,
+            },
+        }
+    }
+
+    /// Whether every pointer that was seen to stand still does. One that does not stand yet is compared as it moves.
+    fn landed(&self, pointers: &Pointers) -> bool {
+        let Pointers(pointers) = pointers;
+        pointers.iter().all(|(store, pointer)| match pointer {
+            Pointer::Landed(version) => {
+                let head = self.survey.heads.get(store).and_then(Option::as_ref);
+                head.is_some_and(|head| head.version == *version)
+            }
+            Pointer::Unread | Pointer::Reassert | Pointer::Expect(_) => true,
+        })
+    }
+
+    /// Accepted generations of ours that the record has no place for.
+    fn revived(&self, expected: &[Occupant]) -> Vec<Occupant> {
+        let elsewhere = |standing: &&Standing| expected.iter().all(|who| who.slot != standing.slot);
+        self.standings
+            .iter()
+            .filter(|standing| standing.state == State::Accepting)
+            .filter(elsewhere)
+            .filter_map(|standing| standing.generation.map(|generation| self.occupant(standing, generation)))
+            .collect()
+    }
+
+    fn let_in(&self, who: Occupant) -> Result<(), Unrecoverable> {
+        if self.survey.let_in.contains(&who) {
+            Ok(())
+        } else if self.survey.known.contains(&who) {
+            Err(Unrecoverable::NotLetIn(who.generation))
+        } else {
+            Err(Unrecoverable::ValueMissing(who.generation))
+        }
+    }
+
+    /// A label tells no candidate: the one whose value we have, if we have one.
+    fn occupant(&self, standing: &Standing, generation: Generation) -> Occupant {
+        let fits = |who: &&Occupant| who.generation == generation && who.slot == standing.slot;
+        let known = self.survey.let_in.iter().chain(&self.survey.known).find(fits).copied();
+        known.unwrap_or(Occupant { generation, slot: standing.slot, candidate: Candidate(1) })
+    }
+
+    /// The generation under the highest publication of ours that any store bears.
+    fn published(&self) -> Option<Generation> {
+        let heads = self.survey.heads.values().flatten();
+        heads.filter(|head| head.publication.is_some()).max_by_key(|head| head.publication)?.generation
+    }
+
+    fn publish_everywhere(&self, who: Occupant, publication: Publication) -> bool {
+        let publishes = |head: &Head| head.publication == Some(publication) && head.generation == Some(who.generation);
+        self.plan
+            .stores
+            .iter()
+            .all(|store| self.survey.heads.get(store).and_then(Option::as_ref).is_some_and(publishes))
+    }
+
+    /// All numbers above any that the world has seen, nothing in force, no doubt.
+    fn base(&self) -> Row {
+        let marks = self.standings.iter().filter_map(|standing| standing.mark);
+        let labels = self.standings.iter().filter_map(|standing| standing.generation);
+        let heads = || self.survey.heads.iter().filter_map(|(store, head)| head.as_ref().map(|head| (store, head)));
+        let last_generation = marks
+            .map(|mark| mark.generation)
+            .chain(labels)
+            .chain(heads().filter_map(|(_, head)| head.generation))
+            .fold(self.row.last_generation, Generation::max);
+        Row {
+            version: self.version(),
+            last_generation,
+            publication: heads().filter_map(|(_, head)| head.publication).fold(self.row.publication, Publication::max),
+            heads: heads()
+                .filter(|(_, head)| head.publication.is_some())
+                .map(|(store, head)| (store.clone(), head.version.clone()))
+                .collect(),
+            ..Row::new(self.row.group.clone())
+        }
+    }
+
+    fn version(&self) -> RowVersion {
+        let marks = self.standings.iter().filter_map(|standing| standing.mark);
+        marks.map(|mark| mark.version).fold(self.row.version, RowVersion::max).next()
+    }
+
+    /// A rotation that publishes `to` anew, everywhere, whatever the stores hold. Without `from` it has no way back, so
+    /// that nothing can revoke what is in force.
+    fn publishing(&self, base: Row, from: Option<Occupant>, to: Occupant, owed: Vec<Occupant>) -> Row {
+        let rotation = self.rotation(from, to, owed, Phase::Publish { pointers: self.reassert() });
+        Row { current: from, publication: base.publication.next(), rotation: Some(rotation), ..base }
+    }
+
+    /// A rotation on its way back from `to`, which was never published, or is not any more.
+    fn returning(&self, base: Row, from: Occupant, to: Occupant, owed: Vec<Occupant>) -> Row {
+        let unpublish = Phase::Rollback(Undo::Unpublish { pointers: self.reassert() });
+        let rotation = self.rotation(Some(from), to, owed, unpublish);
+        Row { current: Some(from), publication: base.publication.next(), rotation: Some(rotation), ..base }
+    }
+
+    fn reassert(&self) -> Pointers {
+        Pointers(self.plan.stores.iter().map(|store| (store.clone(), Pointer::Reassert)).collect())
+    }
+
+    fn rotation(&self, from: Option<Occupant>, to: Occupant, owed: Vec<Occupant>, phase: Phase) -> Rotation {
+        let elapsed = Waited::default();
+        Rotation { from, to, owed, phase, elapsed, entered_at: self.now, hold: None, trouble: None, cause: None }
+    }
+}
+
+fn done(course: Course, row: Row) -> Recovery {
+    Recovery { course, accept: Vec::new(), forget: Vec::new(), row }
+}
+
+fn which_one(all: &[Occupant]) -> Unrecoverable {
+    Unrecoverable::WhichOne(all.iter().map(|one| one.generation).collect())
+}
+
+/// Whom the target must accept, by what the record says.
+fn expected(row: &Row) -> Vec<Occupant> {
+    let Some(live) = row.live() else { return row.current.into_iter().collect() };
+    let both = || live.from.iter().chain([&live.to]).copied().collect();
+    match &live.phase {
+        Phase::Stage | Phase::Apply | Phase::Rollback(Undo::Revoke { .. }) => live.from.into_iter().collect(),
+        Phase::Verify { .. } | Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } => both(),
+        Phase::Rollback(Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Quiet { .. }) => both(),
+        Phase::Disable { .. } | Phase::Destroy { .. } | Phase::Rollback(Undo::Release) => vec![live.to],
+        Phase::Done(_) => Vec::new(),
+    }
+}

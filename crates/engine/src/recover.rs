@@ -1,0 +1,352 @@
+//! Recovery: making record and world be of one time again, after either was set back. See [`handover_core::recover()`].
+//!
+//! It can be cut off anywhere and asked for again: the row stays doubted until everything is done, and what is written
+//! to the target bears a mark above all that stand there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use handover_core::port::{Commit, Head, Intent, Probe, Standing, State};
+use handover_core::{
+    Candidate, Course, Doubt, Effect, Fault, FaultKind, Generation, GroupId, Mark, Obstacle, Occupant, Plan, Recovery,
+    Row, StoreId, Survey, Unrecoverable, check, compare, recover, wants,
+};
+use handover_secret::Secret;
+
+use crate::call::{Call, Whom};
+use crate::drive;
+use crate::handle::Handle;
+use crate::history;
+use crate::queue::Wake;
+use crate::service::Binding;
+use crate::shared::Shared;
+
+/// The most logins that recovery tries at one slot: accounts lock after some that fail.
+pub const LOGINS_EACH_MAX: usize = 2;
+
+/// What a person says to a recovery.
+#[derive(Debug, Default)]
+pub struct RecoverRequest {
+    /// The generation to keep where the world does not tell.
+    pub keep: Option<Generation>,
+    /// The value in force, where neither the state nor a store has it.
+    pub value: Option<Secret>,
+    /// Only look, and say what would be done.
+    pub check: bool,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What a recovery did, or would do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Recovered {
+    /// What spoke against the record.
+    pub doubt: Option<Doubt>,
+    /// What kind of recovery it is.
+    pub course: Course,
+    /// What the target is made to accept, in place.
+    pub accepted: Vec<Occupant>,
+    /// What the target is made to forget.
+    pub forgotten: Vec<Occupant>,
+    /// The row that comes of it.
+    pub row: Row,
+}
+
+/// Why nothing was recovered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RecoverRefused {
+    /// The configuration names no such group.
+    UnknownGroup(GroupId),
+    /// What stands in the way of any rotation also stands in the way of this.
+    Obstacles(Vec<Obstacle>),
+    /// The core refuses it: what a person must find out first.
+    Refused(Unrecoverable),
+    /// The state store, the target or a store could not do its part. Asked again, it goes on.
+    Fault(Fault),
+}
+
+impl fmt::Display for RecoverRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownGroup(group) => write!(f, "group {group} is not configured"),
+            Self::Obstacles(obstacles) => write!(f, "{} obstacles stand in the way of a recovery", obstacles.len()),
+            Self::Refused(why) => write!(f, "nothing can be recovered yet ({why:?})"),
+            Self::Fault(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for RecoverRefused {}
+
+impl From<Fault> for RecoverRefused {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A value that recovery has, and whether the state holds it sealed.
+struct Held {
+    who: Occupant,
+    value: Secret,
+    sealed: bool,
+}
+
+impl Handle {
+    /// Compares the group's record with the world, and makes them be of one time.
+    pub async fn recover(
+        &self,
+        group: &GroupId,
+        request: RecoverRequest,
+        actor: &str,
+    ) -> Result<Recovered, RecoverRefused> {
+        let binding = self.binding(group).ok_or_else(|| RecoverRefused::UnknownGroup(group.clone()))?;
+        let RecoverRequest { keep, value, check: only_look, reason } = request;
+        let row =
+            self.shared.load(group).await?.map_or_else(|| Row::new(group.clone()), |found| found.row.into_inner());
+        let at_rest = Row { doubt: None, rotation: None, ..row.clone() };
+        let plan = self.planned_without_doubt(&binding, &at_rest).await?.map_err(RecoverRefused::Obstacles)?;
+        let (standings, heads) = self.shared.look(&binding).await?;
+        let held = self.held(&binding, &row, standings.as_deref().unwrap_or_default(), value).await?;
+        let let_in = self.log_in(&binding, &held).await?;
+        let known = held.iter().map(|held| held.who).collect();
+        let survey = Survey { standings, heads, known, let_in };
+        let doubt = row.doubt.clone().or_else(|| compare(&row, survey.standings.as_deref(), &survey.heads));
+        let recovery = recover(&row, &plan, &survey, keep, self.shared.now()).map_err(RecoverRefused::Refused)?;
+        let recovered = |recovery: Recovery, doubt| {
+            let Recovery { course, accept, forget, row } = recovery;
+            Recovered { doubt, course, accepted: accept, forgotten: forget, row }
+        };
+        if only_look || (recovery.course == Course::Agrees && doubt.is_none()) {
+            return Ok(recovered(recovery, doubt));
+        }
+        let told = Told { actor, reason: reason.as_deref(), doubt: doubt.clone().unwrap_or(Doubt::Restored) };
+        let row = self.carry_out(&binding, &row, &plan, &recovery, held, &told).await?;
+        self.shared.wake(group, Wake::Changed);
+        Ok(Recovered { row, ..recovered(recovery, doubt) })
+    }
+
+    /// Says of every group that it may not be what the world is at, durably: after a restore, before anything else.
+    /// Gives the groups that were not doubted before.
+    pub async fn doubt_all(&self, actor: &str, reason: Option<&str>) -> Result<Vec<GroupId>, Fault> {
+        let mut doubted = Vec::new();
+        let state = &self.shared.ports.state;
+        let groups = self.shared.calls.make(Call::look(Whom::State, "groups"), || state.groups()).await?;
+        for group in groups {
+            let Some(loaded) = self.shared.load(&group).await? else { continue };
+            let row = loaded.row.into_inner();
+            if row.doubt.is_some() {
+                continue;
+            }
+            let next = Row { version: row.version.next(), doubt: Some(Doubt::Restored), ..row.clone() };
+            let entries = vec![history::doubted(&Doubt::Restored, actor, reason, self.shared.now())];
+            self.shared.commit(Some(&row), self.change(&row, next, entries)).await?;
+            doubted.push(group);
+        }
+        Ok(doubted)
+    }
+
+    /// The values that we have of whatever is accepted, or must be: what a person gave first, then what is sealed, then
+    /// what the stores keep.
+    async fn held(
+        &self,
+        binding: &Binding,
+        row: &Row,
+        standings: &[Standing],
+        given: Option<Secret>,
+    ) -> Result<Vec<Held>, Fault> {
+        let group = &binding.group;
+        let state = &self.shared.ports.state;
+        let call = Call::look(Whom::State, "candidates");
+        let sealed = self.shared.calls.make(call, || state.candidates(group)).await?;
+        let mut held: Vec<Held> = Vec::new();
+        for (generation, slot) in places(row, standings) {
+            let last = sealed.iter().filter(|(of, _)| *of == generation).map(|(_, candidate)| candidate.0).max();
+            let mut unsealed = Candidate(last.unwrap_or(0) + 1);
+            let whose = |candidate| Occupant { generation, slot, candidate };
+            if let Some(value) = &given {
+                held.push(Held { who: whose(unsealed), value: value.duplicate(), sealed: false });
+                unsealed = unsealed.next();
+            }
+            for (_, candidate) in sealed.iter().rev().filter(|(of, _)| *of == generation) {
+                let call = Call::look(Whom::State, "candidate");
+                let value = self.shared.calls.make(call, || state.candidate(group, generation, *candidate)).await?;
+                held.extend(value.map(|value| Held { who: whose(*candidate), value, sealed: true }));
+            }
+            for (store, port) in &binding.stores {
+                let call = Call::look(Whom::Store(store), "recall");
+                let recalled = self.shared.calls.make(call, || port.recall(group, generation)).await?;
+                if let Some((_, value)) = recalled.filter(|(_, value)| {
+                    held.iter().all(|other| other.who.generation != generation || !other.value.matches(value))
+                }) {
+                    held.push(Held { who: whose(unsealed), value, sealed: false });
+                    unsealed = unsealed.next();
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    /// Tries what we have, slot by slot, until one is let in or the bound is reached.
+    async fn log_in(&self, binding: &Binding, held: &[Held]) -> Result<BTreeSet<Occupant>, Fault> {
+        let mut let_in = BTreeSet::new();
+        let mut tried: BTreeMap<_, usize> = BTreeMap::new();
+        for Held { who, value, .. } in held {
+            let tries = tried.entry(who.slot).or_default();
+            let done =
+                let_in.iter().any(|other: &Occupant| other.slot == who.slot && other.generation == who.generation);
+            if done || *tries >= LOGINS_EACH_MAX {
+                continue;
+            }
+            *tries += 1;
+            let call = Call::look(Whom::Target(&binding.target_name), "probe");
+            if self.shared.calls.make(call, || binding.target.probe(*who, value, None)).await? == Probe::Accepted {
+                let_in.insert(*who);
+            }
+        }
+        Ok(let_in)
+    }
+
+    async fn carry_out(
+        &self,
+        binding: &Binding,
+        before: &Row,
+        plan: &Plan,
+        recovery: &Recovery,
+        held: Vec<Held>,
+        told: &Told<'_>,
+    ) -> Result<Row, RecoverRefused> {
+        let mut row = before.clone();
+        let mut to_seal: Vec<Held> = held
+            .iter()
+            .filter(|held| !held.sealed && named(&recovery.row).any(|who| who == held.who))
+            .map(Held::duplicate)
+            .collect();
+        let acts = !recovery.accept.is_empty() || !recovery.forget.is_empty();
+        let last = if acts { None } else { to_seal.pop() };
+        if acts || !to_seal.is_empty() {
+            // Intent before act, and one sealed value to a commit. Doubted all the while: cut off, nothing goes on.
+            for (number, seal) in to_seal.into_iter().map(Some).chain(acts.then_some(None)).enumerate() {
+                let version = if number == 0 { recovery.row.version } else { row.version.next() };
+                let next = Row { version, doubt: Some(told.doubt.clone()), ..row.clone() };
+                let entries = vec![history::recovering(recovery, told.actor, told.reason, self.shared.now())];
+                let mut commit = self.change(&row, next, entries);
+                commit.candidate = seal.map(|held| (held.who.generation, held.who.candidate, held.value));
+                row = self.shared.commit(Some(&row), commit).await?.into_inner();
+            }
+        }
+        if acts {
+            self.act(binding, &row, recovery, &held).await?;
+        }
+        let version = recovery.row.version.max(row.version.next());
+        let next = Row { version, ..recovery.row.clone() };
+        let ours = next.live().is_some() && before.rotation != next.rotation;
+        if ours && !check(&next, plan).is_empty() {
+            self.shared.violated(&next.group, check(&next, plan));
+            return Err(drive::bug(&next.group).into());
+        }
+        let entries = vec![history::recovered(recovery, &next, told.actor, told.reason, self.shared.now())];
+        let mut commit = self.change(&row, next, entries);
+        commit.candidate = last.map(|held| (held.who.generation, held.who.candidate, held.value));
+        commit.plan = ours.then(|| plan.clone());
+        commit.erase = self.stale(&commit.row).await?;
+        commit.due_at = wants(&commit.row, plan, self.shared.now()).wake_at.map(|_| self.shared.now());
+        Ok(self.shared.commit(Some(&row), commit).await?.into_inner())
+    }
+
+    /// Generations whose sealed values serve nobody by this row.
+    async fn stale(&self, row: &Row) -> Result<Vec<Generation>, Fault> {
+        let state = &self.shared.ports.state;
+        let call = Call::look(Whom::State, "candidates");
+        let sealed = self.shared.calls.make(call, || state.candidates(&row.group)).await?;
+        let generations: BTreeSet<Generation> = sealed.into_iter().map(|(generation, _)| generation).collect();
+        Ok(generations.into_iter().filter(|generation| !named(row).any(|who| who.generation == *generation)).collect())
+    }
+
+    /// Makes the world what the record says. Each write bears the mark of the row that named it.
+    async fn act(&self, binding: &Binding, row: &Row, recovery: &Recovery, held: &[Held]) -> Result<(), Fault> {
+        let mark = Mark { generation: row.last_generation, version: row.version };
+        let (group, target) = (&binding.group, &binding.target);
+        for who in recovery.accept.iter().copied() {
+            let value = held.iter().find(|held| held.who == who).map(|held| &held.value).ok_or_else(|| {
+                Fault::untouched(FaultKind::Bug, format!("no value of generation {} to assert", who.generation))
+            })?;
+            let intent = Intent { id: Effect::EnsureAccepted { who, mark }.id(group, who), who, mark };
+            let call = Call::act(Whom::Target(&binding.target_name), "accept");
+            self.shared.calls.make(call, || target.create(&intent, value)).await?;
+        }
+        for who in recovery.forget.iter().copied() {
+            let intent = Intent { id: Effect::Destroy { who, mark }.id(group, who), who, mark };
+            let call = Call::act(Whom::Target(&binding.target_name), "destroy");
+            self.shared.calls.make(call, || target.destroy(&intent)).await?;
+        }
+        Ok(())
+    }
+
+    fn change(&self, before: &Row, next: Row, entries: Vec<handover_core::port::Entry>) -> Commit {
+        Commit {
+            expect: (before.version.0 > 0).then_some(before.version),
+            epoch: self.shared.epoch(),
+            candidate: None,
+            erase: Vec::new(),
+            due_at: None,
+            plan: None,
+            entries,
+            row: next,
+        }
+    }
+}
+
+/// Who does it, and why.
+struct Told<'a> {
+    actor: &'a str,
+    reason: Option<&'a str>,
+    doubt: Doubt,
+}
+
+impl Held {
+    fn duplicate(&self) -> Self {
+        Self { who: self.who, value: self.value.duplicate(), sealed: self.sealed }
+    }
+}
+
+/// Generations, and where they stand or should: what the target accepts, and what the record counts on.
+fn places(row: &Row, standings: &[Standing]) -> BTreeSet<(Generation, handover_core::Slot)> {
+    let accepted = standings.iter().filter(|standing| standing.state == State::Accepting);
+    let accepted = accepted.filter_map(|standing| Some((standing.generation?, standing.slot)));
+    let live = row.live().into_iter().flat_map(|live| live.from.into_iter().chain([live.to]));
+    accepted.chain(row.current.into_iter().chain(live).map(|who| (who.generation, who.slot))).collect()
+}
+
+/// Those whose values a row counts on.
+fn named(row: &Row) -> impl Iterator<Item = Occupant> {
+    let live = row.live().into_iter().flat_map(|live| live.from.into_iter().chain([live.to]).chain(live.owed.clone()));
+    row.current.into_iter().chain(live)
+}
+
+type Looked = (Option<Vec<Standing>>, BTreeMap<StoreId, Option<Head>>);
+
+impl Shared {
+    /// Whether anything at the target or the stores speaks against the record; a fault if nobody could look.
+    pub(crate) async fn doubt(&self, binding: &Binding, row: &Row) -> Result<Option<Doubt>, Fault> {
+        if row.doubt.is_some() {
+            return Ok(row.doubt.clone());
+        }
+        let (standings, heads) = self.look(binding).await?;
+        Ok(compare(row, standings.as_deref(), &heads))
+    }
+
+    async fn look(&self, binding: &Binding) -> Result<Looked, Fault> {
+        let call = Call::look(Whom::Target(&binding.target_name), "census");
+        let standings = match self.calls.make(call, || binding.target.census()).await {
+            Ok(standings) => Some(standings),
+            Err(fault) if fault.kind == FaultKind::Unsupported => None,
+            Err(fault) => return Err(fault),
+        };
+        let mut heads = BTreeMap::new();
+        for (store, port) in &binding.stores {
+            let call = Call::look(Whom::Store(store), "head");
+            heads.insert(store.clone(), self.calls.make(call, || port.head(&binding.group)).await?);
+        }
+        Ok((standings, heads))
+    }
+}
