@@ -10,6 +10,7 @@ const EVENT_BYTES_MAX: usize = 256 * 1024;
 pub struct EventReader {
     line: Vec<u8>,
     data: String,
+    last_id: Option<u64>,
 }
 
 /// The stream is no stream of events, or one event is too long.
@@ -29,6 +30,12 @@ impl EventReader {
     /// passed over.
     pub fn push(&mut self, chunk: &[u8]) -> Result<Vec<WatchEvent>, NotEvents> {
         Ok(self.data(chunk)?.iter().filter_map(|data| serde_json::from_str(data).ok()).collect())
+    }
+
+    /// The position of the last event, for [`crate::LAST_EVENT_ID`] of the next stream. After a `reset` it is one of the
+    /// server's present history.
+    pub const fn last_id(&self) -> Option<u64> {
+        self.last_id
     }
 
     fn data(&mut self, chunk: &[u8]) -> Result<Vec<String>, NotEvents> {
@@ -52,6 +59,8 @@ impl EventReader {
                     self.data.push('\n');
                 }
                 self.data.push_str(data.strip_prefix(' ').unwrap_or(data));
+            } else if let Some(id) = line.strip_prefix("id:") {
+                self.last_id = id.trim().parse().ok().or(self.last_id);
             }
         }
         Ok(events)
@@ -73,6 +82,7 @@ mod tests {
             let cut: Vec<String> =
                 STREAM.as_bytes().chunks(size).flat_map(|chunk| reader.data(chunk).unwrap()).collect();
             assert_eq!(cut, whole, "chunks of {size}");
+            assert_eq!(reader.last_id(), Some(7));
         }
     }
 

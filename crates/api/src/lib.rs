@@ -13,6 +13,7 @@
 mod bootstrap;
 mod delivery;
 mod events;
+mod explain;
 mod history;
 mod order;
 pub mod path;
@@ -24,11 +25,12 @@ mod watch;
 pub use bootstrap::{BootstrapRequest, Bootstrapped};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
 pub use events::{EventReader, NotEvents};
+pub use explain::{ActionView, Awaited, EvidenceView, Explanation, FaultView, HoldView, NextView};
 pub use history::{History, PAGE_DEFAULT, PAGE_MAX, RecordView};
 pub use order::{IDEMPOTENCY_KEY, OrderRequest, REASON_CHARS_MAX, RotateRequest, Started};
 pub use problem::{MEDIA_TYPE, Problem};
 pub use status::{
-    GroupStatus, GroupSummary, Groups, Health, MemberView, OccupantView, PlanStep, PlanView, RotationView, Status,
-    WaitingFor,
+    GroupStatus, GroupSummary, Groups, Health, MemberView, ObstacleView, OccupantView, PlanStep, PlanView,
+    RotationView, Status, WaitingFor,
 };
 pub use watch::{HEARTBEAT_S, LAST_EVENT_ID, Published, WatchEvent};

@@ -8,6 +8,8 @@ pub const BOOTSTRAP: &str = "/v1/bootstrap";
 pub const GROUPS: &str = "/v1/groups";
 /// One group.
 pub const GROUP: &str = "/v1/groups/{group}";
+/// What is happening to the group, why, and what can be done about it.
+pub const EXPLAIN: &str = "/v1/groups/{group}/explain";
 /// What a rotation of the group would do, or what stands in its way.
 pub const PLAN: &str = "/v1/groups/{group}/plan";
 /// Start a rotation.

@@ -18,6 +18,9 @@ pub struct Health {
 pub struct Groups {
     /// In order of their names.
     pub groups: Vec<GroupSummary>,
+    /// Groups that the configuration does not name and the state still knows, by name. They can be removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unconfigured: Vec<String>,
 }
 
 /// One line about a group.
@@ -28,6 +31,9 @@ pub struct GroupSummary {
     /// The generation that the stores publish at rest, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// Since when that generation is in force: RFC 3339, UTC. Absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_since: Option<String>,
     /// The highest publication ever intended.
     pub publication: u64,
     /// The status of its rotation, live or last.
@@ -54,6 +60,9 @@ pub struct GroupStatus {
     /// What the stores publish at rest; none before the first rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<OccupantView>,
+    /// Since when that generation is in force: RFC 3339, UTC. Absent where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_since: Option<String>,
     /// The highest publication ever intended.
     pub publication: u64,
     /// The rotation: live, or the last one.
@@ -201,7 +210,19 @@ pub struct PlanView {
     /// Digest of the policy that it was made from.
     pub policy_digest: String,
     /// What stands in its way. Not empty: the rotation is refused.
-    pub obstacles: Vec<String>,
+    pub obstacles: Vec<ObstacleView>,
+}
+
+/// Something that stands in the way of a rotation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ObstacleView {
+    /// A constant word: `live`, `doubted`, `not_built`, `slots`, `target_does_not_fence`, `store_does_not_fence`,
+    /// `no_store`, `no_evidence`, `quiet_too_short`, `policy`, `found`.
+    pub kind: String,
+    /// The same for people.
+    pub text: String,
+    /// The next step.
+    pub hint: String,
 }
 
 /// One step of a plan.
@@ -211,6 +232,9 @@ pub struct PlanStep {
     pub phase: String,
     /// What happens in it and what ends it, in a sentence.
     pub text: String,
+    /// How long it may take, and what happens then, if the policy sets a deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
 }
 
 #[cfg(test)]

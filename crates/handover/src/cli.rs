@@ -53,12 +53,18 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Write a commented configuration and a master key into a directory.
+    #[command(after_help = "Example:\n  handover init /etc/handover")]
     Init(Init),
     /// Check the configuration and the files that it names.
+    #[command(after_help = "Example:\n  handover check --online --config /etc/handover/handover.toml")]
     Check(ConfigFile),
     /// Run the server.
+    #[command(after_help = "Example:\n  handover serve --config /etc/handover/handover.toml")]
     Serve(ConfigFile),
     /// Make a user that is in use a group's first generation, with the password that it has.
+    #[command(
+        after_help = "Example:\n  handover adopt orders --user orders_app --password-file orders.password --check"
+    )]
     Adopt(Adopt),
     /// Make tokens, list them, take them back.
     #[command(subcommand)]
@@ -67,27 +73,61 @@ pub(crate) enum Verb {
     #[command(after_help = "Example:\n  handover bootstrap anna --code-file bootstrap.code > anna.token")]
     Bootstrap(Bootstrap),
     /// Show what a rotation would do, or what stands in its way.
+    #[command(after_help = "Example:\n  handover plan orders")]
     Plan(OneGroup),
     /// Start a rotation.
+    #[command(after_help = "Example:\n  handover rotate orders --wait --wait-max 30m")]
     Rotate(Rotate),
     /// Show where groups stand, and for whom they wait.
+    #[command(after_help = "Example:\n  handover status orders")]
     Status(Status),
+    /// Say what is happening to a group, for whom it waits, what comes next, and what can be done now.
+    #[command(after_help = "Example:\n  handover explain orders")]
+    Explain(OneGroup),
+    /// Show what happens, line by line, until it is interrupted.
+    #[command(after_help = "Example:\n  handover watch orders")]
+    Watch(WatchStream),
+    /// Show what happened to a group, the latest last.
+    #[command(after_help = "Example:\n  handover history orders --limit 50")]
+    History(History),
+    /// Fetch a published value, with a consumer's token. The value goes to standard output, and nowhere else.
+    ///
+    /// Whoever fetches a value is waited for in each rotation from then on, or it could be disabled while it is used. So
+    /// one who is not waited for yet has to say which it is: --join, to be waited for, or --peek, for a look without any
+    /// promise that the value stays valid.
+    #[command(
+        after_help = "Example:\n  handover get orders --token-file worker.token --ack loaded > /run/worker/password"
+    )]
+    Get(Get),
+    /// List groups, or forget one that is not configured any more.
+    #[command(subcommand)]
+    Group(Group),
     /// Take a rotation back.
+    #[command(after_help = "Example:\n  handover rollback orders --reason 'reports fail with the new user'")]
     Rollback(Ordered),
     /// Keep a rotation where it is.
+    #[command(after_help = "Example:\n  handover hold orders --reason 'the database moves tonight'")]
     Hold(Ordered),
     /// Let a held rotation go on. After drift: write over what somebody else wrote.
+    #[command(after_help = "Example:\n  handover resume orders")]
     Resume(Ordered),
     /// Give up a rotation that has touched nothing yet.
+    #[command(after_help = "Example:\n  handover abandon orders")]
     Abandon(Ordered),
     /// Stop waiting in the present phase. Irreversible.
+    #[command(after_help = "Example:\n  handover force orders --reason 'worker-7 is gone for good'")]
     Force(Forced),
+    /// Start a new rotation over a rollback that waits, and retire with it what the rollback would have revoked.
+    #[command(after_help = "Example:\n  handover supersede orders --reason 'worker-7 will not come back today'")]
+    Supersede(Forced),
     /// Look at the audit chain.
     #[command(subcommand)]
     Audit(Audit),
     /// Run a scenario on the core, without a server.
+    #[command(after_help = "Example:\n  handover sim tests/scenarios/supersede.txt")]
     Sim(Sim),
     /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  handover completions bash > /etc/bash_completion.d/handover")]
     Completions(Completions),
 }
 
@@ -181,6 +221,80 @@ pub(crate) struct Status {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct WatchStream {
+    /// Which group; all that the token covers if absent.
+    pub(crate) group: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Which group.
+    pub(crate) group: String,
+    /// How many records at the most.
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    /// Only records before this position.
+    #[arg(long, value_name = "POSITION")]
+    pub(crate) before: Option<u64>,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// Which group.
+    pub(crate) group: String,
+    /// What goes with the value instead of it, such as `user`.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) field: Option<String>,
+    /// Look only: do not be waited for. The value may be disabled while it is used.
+    #[arg(long, conflicts_with_all = ["join", "ack"])]
+    pub(crate) peek: bool,
+    /// Be waited for in each rotation from now on.
+    #[arg(long)]
+    pub(crate) join: bool,
+    /// What to vouch for once the value is written: that it arrived, that everything new uses it, or that it was used
+    /// with success. A rotation goes on only once a consumer has loaded or used what it fetched.
+    #[arg(long, value_enum, default_value_t = Vouched::Delivered)]
+    pub(crate) ack: Vouched,
+    /// Show the value on a terminal.
+    #[arg(long)]
+    pub(crate) reveal: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+/// How far a value got, as whoever fetched it vouches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Vouched {
+    /// It arrived.
+    Delivered,
+    /// Everything new uses it.
+    Loaded,
+    /// It was used with success.
+    Used,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Group {
+    /// List the configured groups, and those that only the state still knows.
+    #[command(after_help = "Example:\n  handover group list")]
+    List(GroupList),
+    /// Forget a group that is not configured any more: its sealed values and its row. Its history stays, and nothing is
+    /// touched at its target: users, passwords and our labels there stay as they are.
+    #[command(after_help = "Example:\n  handover group remove orders --reason 'the service was shut down'")]
+    Remove(Forced),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GroupList {
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Ordered {
     /// Which group.
     pub(crate) group: String,
@@ -205,14 +319,19 @@ pub(crate) struct Forced {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Audit {
     /// Check every record of the state against the hash chain, and every checkpoint against our key.
+    #[command(after_help = "Example:\n  handover audit verify --against /var/log/handover/audit.jsonl")]
     Verify(AuditVerify),
     /// Show the last records, also beside a running server.
+    #[command(after_help = "Example:\n  handover audit tail --follow --group orders")]
     Tail(AuditTail),
     /// Write records to standard output.
+    #[command(after_help = "Example:\n  handover audit export --format csv --from 2026-01-01 > history.csv")]
     Export(AuditExport),
     /// Print the public key that checks checkpoints.
+    #[command(after_help = "Example:\n  handover audit key")]
     Key(ConfigFile),
-    /// Show how far each sink got.
+    /// Show how far each sink got; with a token, from a server that runs, which knows what fails.
+    #[command(after_help = "Example:\n  handover audit sinks")]
     Sinks(ConfigFile),
 }
 
@@ -336,5 +455,36 @@ mod tests {
     #[test]
     fn the_arguments_make_sense() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        let mut pending = vec![(String::new(), Cli::command())];
+        while let Some((path, command)) = pending.pop() {
+            let name = format!("{path} {}", command.get_name());
+            if !command.has_subcommands() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(
+                    help.starts_with(&format!("Example:\n {name} ")) || help == format!("Example:\n {name}"),
+                    "{name}: {help:?}"
+                );
+                // The example is one that would be taken.
+                let line = help.trim_start_matches("Example:\n");
+                let words = line.split(" > ").next().unwrap_or_default();
+                Cli::try_parse_from(shell_words(words)).unwrap_or_else(|error| panic!("{name}: {error}"));
+            }
+            pending.extend(command.get_subcommands().map(|verb| (name.clone(), verb.clone())));
+        }
+    }
+
+    /// Words of a command line, with '…' around those that contain spaces.
+    fn shell_words(line: &str) -> Vec<String> {
+        line.split('\'')
+            .enumerate()
+            .flat_map(|(index, part)| match index % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect(),
+                _ => vec![part.to_owned()],
+            })
+            .collect()
     }
 }

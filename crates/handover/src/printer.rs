@@ -32,8 +32,20 @@ impl Printer {
 
     /// A secret that is shown this once.
     pub(crate) fn secret(&self, secret: &Secret) -> Result<(), Failure> {
-        #[expect(clippy::disallowed_methods, reason = "the user asked for a token, which is printed once")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the user asked for it: a token, which is printed once, or a value"
+        )]
         self.raw(secret.expose())
+    }
+
+    /// A secret for the program that reads it: without a line feed, which would not be part of it.
+    pub(crate) fn secret_as_it_is(&self, secret: &Secret) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        #[expect(clippy::disallowed_methods, reason = "the user asked for the value, into a file or a program")]
+        let written = out.write_all(secret.expose()).and_then(|()| out.flush());
+        // Whoever did not get all of it has no value: unlike other data, half of it is of no use.
+        written.map_err(|_| Failure::error("standard output cannot be written"))
     }
 
     /// How data is written.
@@ -62,6 +74,16 @@ impl Printer {
             Err(_) => Err(Failure::error("standard output cannot be written")),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Whether standard error is a terminal, which can show a line that changes.
+    pub(crate) fn is_live(&self) -> bool {
+        std::io::IsTerminal::is_terminal(&std::io::stderr())
+    }
+
+    /// A line for people that the next one replaces, on a terminal.
+    pub(crate) fn say_for_now(&self, words: &str) {
+        drop(write!(std::io::stderr().lock(), "\r\x1b[K{words}").and_then(|()| std::io::stderr().flush()));
     }
 
     /// Words for people, on standard error.

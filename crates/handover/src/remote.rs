@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use handover_api::{EventReader, HEARTBEAT_S, IDEMPOTENCY_KEY, Problem, WatchEvent, path};
+use handover_api::{EventReader, Groups, HEARTBEAT_S, IDEMPOTENCY_KEY, LAST_EVENT_ID, Problem, WatchEvent, path};
 use handover_core::GroupId;
 use handover_secret::Secret;
 use rand::TryRngCore as _;
@@ -77,17 +77,39 @@ impl Remote {
         serde_json::from_slice(&answer).map_err(|_| not_this_api())
     }
 
+    /// All groups that the token covers.
+    pub(crate) async fn groups(&self) -> Result<Groups, Failure> {
+        self.get(path::GROUPS).await
+    }
+
     /// A request whose answer has no body.
     pub(crate) async fn order(&self, path: &str, body: &impl Serialize) -> Result<(), Failure> {
         self.send_once(path, body).await.map(drop)
     }
 
-    /// Opens the watch stream of a group.
-    pub(crate) async fn watch(&self, group: &GroupId) -> Result<Watch, Failure> {
-        let request = self.request(Method::GET, path::WATCH).query(&[("group", group.as_str())]);
-        let answer = request.timeout(STREAM_MAX).send().await.ok().filter(|answer| answer.status().is_success());
-        let answer = answer.ok_or_else(|| Failure::error("the watch stream cannot be opened"))?;
-        Ok(Watch { bytes: Box::pin(answer.bytes_stream()), reader: EventReader::default() })
+    /// The same for a path that takes away.
+    pub(crate) async fn delete(&self, path: &str, body: &impl Serialize) -> Result<(), Failure> {
+        self.send(self.request(Method::DELETE, path).json(body)).await.map(drop)
+    }
+
+    /// Opens a watch stream: of a group, or of all that the token covers; from where another one ended.
+    pub(crate) async fn watch(&self, group: Option<&GroupId>, seen: Option<u64>) -> Result<Watch, NoStream> {
+        let mut request = self.request(Method::GET, path::WATCH).timeout(STREAM_MAX);
+        if let Some(group) = group {
+            request = request.query(&[("group", group.as_str())]);
+        }
+        if let Some(seen) = seen {
+            request = request.header(LAST_EVENT_ID, seen);
+        }
+        let away = |_| NoStream { failure: self.unreachable("no connection"), again: true };
+        let answer = request.send().await.map_err(away)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(Watch { bytes: Box::pin(answer.bytes_stream()), reader: EventReader::default() });
+        }
+        let body = answer.bytes().await.unwrap_or_default();
+        let failure = serde_json::from_slice(&body).map_or_else(|_| not_this_api(), refused);
+        Err(NoStream { failure, again: status.is_server_error() || status.as_u16() == 429 })
     }
 
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
@@ -142,6 +164,14 @@ impl Remote {
     }
 }
 
+/// Why there is no watch stream.
+pub(crate) struct NoStream {
+    /// What to say.
+    pub(crate) failure: Failure,
+    /// Whether it is worth asking again: the server was away, or had no place left.
+    pub(crate) again: bool,
+}
+
 /// What helps where nobody knows whether an order was taken.
 const MAYBE_TAKEN: &str = "the order may have been taken all the same: `handover status` shows it";
 
@@ -162,6 +192,11 @@ impl Watch {
         let silence_max = Duration::from_secs(3 * HEARTBEAT_S);
         let chunk = tokio::time::timeout(silence_max, self.bytes.next()).await.ok()??;
         self.reader.push(&chunk.ok()?).ok()
+    }
+
+    /// The position up to which it told everything; the next stream begins from there.
+    pub(crate) const fn last_id(&self) -> Option<u64> {
+        self.reader.last_id()
     }
 }
 

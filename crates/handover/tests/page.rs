@@ -331,6 +331,7 @@ fn groups(text: &str) -> Groups {
     let group = |name: &str, status: Option<Status>, hold: Option<&str>| GroupSummary {
         group: name.to_owned(),
         generation: status.map(|_| 4),
+        current_since: None,
         publication: 5,
         status,
         phase: status.map(|_| "drain".to_owned()),
@@ -371,6 +372,7 @@ fn group(text: &str) -> GroupStatus {
         group: "alpha".to_owned(),
         target: text.to_owned(),
         current: Some(occupant(4, 1)),
+        current_since: None,
         publication: 5,
         rotation: Some(rotation),
         consumers: vec![member(Reach::Expected), member(Reach::Used)],

@@ -5,6 +5,10 @@ mod audit;
 mod bootstrap;
 mod check;
 mod completions;
+mod explain;
+mod get;
+mod group;
+mod history;
 mod init;
 mod order;
 mod plan;
@@ -12,7 +16,9 @@ mod rotate;
 mod serve;
 mod sim;
 mod status;
+mod supersede;
 mod token;
+mod watch;
 
 use std::future::Future;
 
@@ -34,11 +40,17 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Plan(arguments) => wait(plan::run(&arguments, printer)),
         Verb::Rotate(arguments) => wait(rotate::run(&arguments, printer)),
         Verb::Status(arguments) => wait(status::run(&arguments, printer)),
+        Verb::Explain(arguments) => wait(explain::run(&arguments, printer)),
+        Verb::Watch(arguments) => wait(watch::run(&arguments, printer)),
+        Verb::History(arguments) => wait(history::run(&arguments, printer)),
+        Verb::Get(arguments) => wait(get::run(&arguments, printer)),
+        Verb::Group(arguments) => wait(group::run(&arguments, printer)),
         Verb::Rollback(arguments) => wait(order::run(Order::Rollback, arguments.into(), printer)),
         Verb::Hold(arguments) => wait(order::run(Order::Hold, arguments.into(), printer)),
         Verb::Resume(arguments) => wait(order::run(Order::Resume, arguments.into(), printer)),
         Verb::Abandon(arguments) => wait(order::run(Order::Abandon, arguments.into(), printer)),
         Verb::Force(arguments) => wait(order::run(Order::Force, arguments.into(), printer)),
+        Verb::Supersede(arguments) => wait(supersede::run(&arguments, printer)),
         Verb::Audit(arguments) => wait(audit::run(&arguments, printer)),
         Verb::Sim(arguments) => sim::run(&arguments, printer),
         Verb::Completions(arguments) => completions::run(&arguments, printer),

@@ -17,17 +17,23 @@ pub(crate) async fn run(arguments: &OneGroup, printer: &Printer) -> Result<(), F
         return Ok(());
     }
     Err(Failure::refused(format!("a rotation of {group} would be refused"))
-        .hint("clear what stands in the way, then look again"))
+        .hint(format!("clear what stands in the way, then look again with `handover plan {group}`")))
 }
 
 fn text(plan: &PlanView) -> String {
     let mut lines = Vec::new();
     if plan.obstacles.is_empty() {
         lines.push(format!("{}, {}:", plan.group, plan.strategy));
-        lines.extend(plan.steps.iter().map(|step| format!("  {:<10} {}", step.phase, step.text)));
+        for step in &plan.steps {
+            lines.push(format!("  {:<10} {}", step.phase, step.text));
+            lines.extend(step.deadline.as_ref().map(|deadline| format!("  {:<10} {deadline}", "")));
+        }
     } else {
         lines.push(format!("{}: in the way:", plan.group));
-        lines.extend(plan.obstacles.iter().map(|obstacle| format!("  - {obstacle}")));
+        for obstacle in &plan.obstacles {
+            lines.push(format!("  - {}", obstacle.text));
+            lines.push(format!("    hint: {}", obstacle.hint));
+        }
     }
     lines.join("\n")
 }

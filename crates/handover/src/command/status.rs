@@ -26,12 +26,14 @@ pub(crate) async fn run(arguments: &Status, printer: &Printer) -> Result<(), Fai
     })
 }
 
-fn summary(group: &GroupSummary) -> String {
+pub(crate) fn summary(group: &GroupSummary) -> String {
     let generation =
         group.generation.map_or_else(|| "no generation".to_owned(), |number| format!("generation {number}"));
     let status = group.status.map_or("never rotated", handover_api::Status::word);
     let phase = group.phase.as_ref().map(|phase| format!(" ({phase})")).unwrap_or_default();
-    format!("{:<32} {generation:<16} {status}{phase}", group.group)
+    let hold = group.hold.as_ref().map(|hold| format!(", held: {hold}")).unwrap_or_default();
+    let age = age(group.current_since.as_deref()).replacen(',', " ", 1);
+    format!("{:<32} {generation:<16} {:<24}{age}", group.group, format!("{status}{phase}{hold}")).trim_end().to_owned()
 }
 
 /// One group, for people.
@@ -39,7 +41,7 @@ pub(crate) fn text(found: &GroupStatus) -> String {
     let current = found.current.as_ref().map_or_else(|| "none yet".to_owned(), occupant);
     let mut lines = vec![
         format!("{} on {}", found.group, found.target),
-        format!("  in force     {current}, publication {}", found.publication),
+        format!("  in force     {current}, publication {}{}", found.publication, age(found.current_since.as_deref())),
     ];
     if let Some(rotation) = &found.rotation {
         let from = rotation.from.as_ref().map_or_else(|| "none".to_owned(), |from| from.generation.to_string());
@@ -56,8 +58,32 @@ pub(crate) fn text(found: &GroupStatus) -> String {
     lines.join("\n")
 }
 
-fn occupant(occupant: &OccupantView) -> String {
+pub(crate) fn occupant(occupant: &OccupantView) -> String {
     format!("generation {} in slot {}", occupant.generation, occupant.slot)
+}
+
+/// How old what is in force is, in its two largest units.
+pub(crate) fn age(since: Option<&str>) -> String {
+    let age = since.and_then(|since| {
+        let since: jiff::Timestamp = since.parse().ok()?;
+        u64::try_from(jiff::Timestamp::now().as_second() - since.as_second()).ok()
+    });
+    age.map_or_else(String::new, |seconds| format!(", for {}", Span(Duration::from_secs(coarse(seconds)))))
+}
+
+/// Cut to the two largest units: whoever asks for days does not ask for seconds.
+const fn coarse(seconds: u64) -> u64 {
+    const MINUTE: u64 = 60;
+    const HOUR: u64 = 60 * MINUTE;
+    const DAY: u64 = 24 * HOUR;
+    let unit = if seconds >= DAY {
+        HOUR
+    } else if seconds >= HOUR {
+        MINUTE
+    } else {
+        1
+    };
+    seconds - seconds % unit
 }
 
 fn consumer(member: &MemberView) -> String {

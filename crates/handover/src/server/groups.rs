@@ -10,7 +10,7 @@ use handover_core::Role;
 use super::App;
 use super::auth::{Asking, Covered};
 use super::refusal::Refused;
-use super::view;
+use super::{since, view};
 
 pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
@@ -19,9 +19,13 @@ pub(crate) async fn health() -> Json<Health> {
 pub(crate) async fn list(State(app): State<Arc<App>>, Asking(caller): Asking) -> Result<Json<Groups>, Refused> {
     let mut groups = Vec::new();
     for group in app.groups.keys().filter(|group| caller.covers(group)) {
-        groups.push(view::summary(&app.engine.view(group).await?.row));
+        let row = app.engine.view(group).await?.row;
+        groups.push(view::summary(&row, since::in_force(&app.engine, &row).await));
     }
-    Ok(Json(Groups { groups }))
+    let mut unconfigured = app.engine.unconfigured().await?;
+    unconfigured.retain(|group| caller.covers(group));
+    let unconfigured = unconfigured.iter().map(ToString::to_string).collect();
+    Ok(Json(Groups { groups, unconfigured }))
 }
 
 pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Result<Json<GroupStatus>, Refused> {
@@ -35,7 +39,8 @@ pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Resul
             calls.push((role, app.engine.roll_call(&group, role).await?));
         }
     }
-    Ok(Json(view::group(&found.row, &found.wants, configured.target.kind().as_str(), &calls)))
+    let since = since::in_force(&app.engine, &found.row).await;
+    Ok(Json(view::group(&found.row, since, &found.wants, configured.target.kind().as_str(), &calls)))
 }
 
 pub(crate) async fn plan(State(app): State<Arc<App>>, covered: Covered) -> Result<Json<PlanView>, Refused> {

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 pub(crate) mod bootstrap;
+mod explain;
 mod groups;
 mod history;
 mod idempotency;
@@ -11,6 +12,7 @@ mod page;
 mod refusal;
 mod secret;
 mod serve;
+mod since;
 pub(crate) mod tls;
 mod view;
 mod watch;
@@ -24,7 +26,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use handover_adapters::store::embedded::Embedded;
 use handover_api::path;
 use handover_core::GroupId;
@@ -76,6 +78,7 @@ pub(crate) struct Route {
 pub(crate) fn table() -> Vec<Route> {
     let look = |path, rule, handler| Route { method: Method::GET, path, rule, handler };
     let act = |path, rule, handler| Route { method: Method::POST, path, rule, handler };
+    let take = |path, rule, handler| Route { method: Method::DELETE, path, rule, handler };
     vec![
         look(page::INDEX, Rule::Public, get(page::index)),
         look(page::STYLE, Rule::Public, get(page::style)),
@@ -85,6 +88,7 @@ pub(crate) fn table() -> Vec<Route> {
         act(path::BOOTSTRAP, Rule::Code, post(bootstrap::redeem)),
         look(path::GROUPS, Rule::May(Verb::Look), get(groups::list)),
         look(path::GROUP, Rule::May(Verb::Look), get(groups::show)),
+        look(path::EXPLAIN, Rule::May(Verb::Look), get(explain::explain)),
         look(path::PLAN, Rule::May(Verb::Plan), get(groups::plan)),
         look(path::HISTORY, Rule::May(Verb::Audit), get(history::of_group)),
         look(path::AUDIT, Rule::May(Verb::Audit), get(history::of_all)),
@@ -94,6 +98,8 @@ pub(crate) fn table() -> Vec<Route> {
         act(path::RESUME, Rule::May(Verb::Resume), post(orders::resume)),
         act(path::ABANDON, Rule::May(Verb::Abandon), post(orders::abandon)),
         act(path::FORCE, Rule::May(Verb::Force), post(orders::force)),
+        act(path::SUPERSEDE, Rule::May(Verb::Supersede), post(orders::supersede)),
+        take(path::GROUP, Rule::May(Verb::Remove), delete(orders::remove)),
         look(path::SECRET, Rule::Consumer, get(secret::fetch)),
         act(path::ACK, Rule::Consumer, post(secret::acknowledge)),
         look(path::WATCH, Rule::Anyone, get(watch::stream)),

@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use handover_api::{OrderRequest, RotateRequest, Started};
-use handover_core::Order;
+use handover_core::{GroupId, Order};
 use handover_engine::{Asker, RequestKey};
 
 use super::App;
-use super::auth::Covered;
+use super::auth::{Asking, Covered};
+use super::body::Body;
 use super::idempotency::Once;
 use super::refusal::Refused;
 use crate::tokens::Caller;
@@ -22,6 +23,32 @@ pub(crate) async fn rotate(
 ) -> Result<(StatusCode, Json<Started>), Refused> {
     let generation = app.engine.rotate(&group, asker(&caller, key.as_ref())).await?;
     Ok((StatusCode::ACCEPTED, Json(Started { group: group.to_string(), generation: generation.0 })))
+}
+
+/// Starts a rotation over a rollback that waits.
+pub(crate) async fn supersede(
+    State(app): State<Arc<App>>,
+    Covered { caller, group }: Covered,
+    Once { body: OrderRequest { reason }, key }: Once<OrderRequest>,
+) -> Result<(StatusCode, Json<Started>), Refused> {
+    let reason = one_line(reason)?.unwrap_or_default();
+    let generation = app.engine.supersede(&group, asker(&caller, key.as_ref()), &reason).await?;
+    Ok((StatusCode::ACCEPTED, Json(Started { group: group.to_string(), generation: generation.0 })))
+}
+
+/// Forgets a group that is not configured any more. Nothing is touched at its target, which nobody here knows any more.
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    Asking(caller): Asking,
+    axum::extract::Path(name): axum::extract::Path<String>,
+    Body(OrderRequest { reason }): Body<OrderRequest>,
+) -> Answer {
+    let group = GroupId::parse(&name).ok().filter(|group| caller.covers(group)).ok_or_else(Refused::no_such_group)?;
+    let reason = one_line(reason)?.unwrap_or_default();
+    let removal = app.engine.removing(&group, caller.identity.as_str(), &reason).await?;
+    app.store.forget(&group).await?;
+    app.engine.removed(&removal).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 pub(crate) async fn rollback(app: State<Arc<App>>, covered: Covered, body: Once<OrderRequest>) -> Answer {
@@ -52,11 +79,15 @@ async fn order(
     Once { body: OrderRequest { reason }, key }: Once<OrderRequest>,
     order: Order,
 ) -> Answer {
+    app.engine.order(&group, order, asker(&caller, key.as_ref()), one_line(reason)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn one_line(reason: Option<String>) -> Result<Option<String>, Refused> {
     if reason.as_ref().is_some_and(|reason| reason.chars().any(char::is_control)) {
         return Err(Refused::bad_request("a reason is one line of text"));
     }
-    app.engine.order(&group, order, asker(&caller, key.as_ref()), reason).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(reason)
 }
 
 fn asker<'a>(caller: &'a Caller, key: Option<&'a RequestKey>) -> Asker<'a> {

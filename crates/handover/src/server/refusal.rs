@@ -5,8 +5,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use handover_api::{MEDIA_TYPE, Problem};
-use handover_core::{Fault, FaultKind, GroupId, Refusal};
-use handover_engine::{OrderRefused, StartRefused};
+use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Refusal};
+use handover_engine::{OrderRefused, RemoveRefused, StartRefused};
 
 use super::auth::Rule;
 use crate::tokens::Grant;
@@ -104,6 +104,26 @@ impl Refused {
         )
     }
 
+    pub(crate) fn not_expected(group: &GroupId, consumer: &ConsumerId) -> Self {
+        Self::new(
+            409,
+            "not_expected",
+            "Nobody waits for this consumer",
+            format!("`{consumer}` is not waited for in rotations of {group}: a value in its hands could be disabled"),
+            "`handover get --join` has it waited for from now on; `--peek` only looks",
+        )
+    }
+
+    pub(crate) fn still_configured(group: &GroupId) -> Self {
+        Self::new(
+            409,
+            "configured",
+            "The group is configured",
+            format!("group {group} is in the configuration"),
+            "take it out of the configuration and restart the server, then remove it",
+        )
+    }
+
     pub(crate) fn unknown_delivery() -> Self {
         Self::new(
             409,
@@ -183,9 +203,44 @@ impl From<StartRefused> for Refused {
                     "`handover plan` shows what stands in the way; clear it and try again",
                 )
             }
+            StartRefused::Waits => Self::new(
+                409,
+                "live",
+                "A rollback waits",
+                "a rotation of this group is on its way back, and waits",
+                "let it end (`handover explain` says what it waits for), or start over it with `handover supersede`",
+            ),
+            StartRefused::NothingWaits => Self::new(
+                409,
+                "nothing_to_supersede",
+                "There is nothing to supersede",
+                "only a rollback that waits for consumers, or for use to end, can be superseded",
+                "`handover explain` says what can be done now",
+            ),
+            StartRefused::ReasonMissing => OrderRefused::ReasonMissing.into(),
+            StartRefused::ReasonTooLong => OrderRefused::ReasonTooLong.into(),
             StartRefused::OtherRequest => Self::idempotency_mismatch(),
             StartRefused::Refused(refusal) => refusal.into(),
             StartRefused::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<RemoveRefused> for Refused {
+    fn from(refused: RemoveRefused) -> Self {
+        match refused {
+            RemoveRefused::Configured(group) => Self::still_configured(&group),
+            RemoveRefused::Unknown => Self::no_such_group(),
+            RemoveRefused::Live => Self::new(
+                409,
+                "live",
+                "A rotation is live",
+                "a rotation of this group is live: what it did at the target would be left half done",
+                "put the group back into the configuration, let its rotation end or abandon it, then remove the group",
+            ),
+            RemoveRefused::ReasonMissing => OrderRefused::ReasonMissing.into(),
+            RemoveRefused::ReasonTooLong => OrderRefused::ReasonTooLong.into(),
+            RemoveRefused::Fault(fault) => fault.into(),
         }
     }
 }

@@ -29,6 +29,23 @@ use crate::config::AuditReads;
 pub(crate) struct Fetch {
     /// Only a publication above this one is wanted.
     after: Option<u64>,
+    /// Whether the reader is waited for from now on.
+    #[serde(default)]
+    count: Count,
+}
+
+/// Whether whoever fetches is waited for in each rotation from then on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Count {
+    /// Yes. What programs that follow a group want, and the safe answer where nothing was said: a value that somebody
+    /// holds is not disabled before they have the next one.
+    #[default]
+    Join,
+    /// Only one who is waited for already gets the value.
+    Expected,
+    /// No. It is in the history as any read; nothing promises that the value stays valid.
+    Peek,
 }
 
 /// The answer holds a value: nobody on the way may keep it.
@@ -39,13 +56,19 @@ pub(crate) async fn fetch(
     Covered { caller, group }: Covered,
     query: Result<Query<Fetch>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refused> {
-    let Query(fetch) = query.map_err(|_| Refused::bad_request("the query takes `after=<number>` and nothing else"))?;
+    let Query(fetch) = query.map_err(|_| {
+        Refused::bad_request("the query takes `after=<number>`, `count=join|expected|peek` and nothing else")
+    })?;
     let configured = app.groups.get(&group).ok_or_else(Refused::no_such_group)?;
-    let roles = configured.roles(&caller.identity);
+    let roles = match fetch.count {
+        Count::Join => configured.roles(&caller.identity),
+        Count::Expected => expected(&app, &group, &caller.identity, configured.roles(&caller.identity)).await?,
+        Count::Peek => Vec::new(),
+    };
     let Some((current, nonce, delivery)) = take(&app, &group, &caller.identity, &roles, fetch.after).await? else {
         return Ok((StatusCode::NO_CONTENT, NO_STORE).into_response());
     };
-    if let Err(fault) = app.engine.read(&group, &caller.identity, &delivery).await {
+    if let Err(fault) = app.engine.read(&group, &caller.identity, &delivery, fetch.count != Count::Peek).await {
         match configured.audit_reads {
             AuditReads::Closed => return Err(fault.into()),
             AuditReads::Open => {
@@ -71,6 +94,17 @@ pub(crate) async fn fetch(
         nonce,
     };
     Ok((NO_STORE, Json(delivered)).into_response())
+}
+
+/// Refuses one who is on no roll: whoever joins one, and is waited for ever after, should know.
+async fn expected(app: &App, group: &GroupId, consumer: &ConsumerId, roles: Vec<Role>) -> Result<Vec<Role>, Refused> {
+    for role in &roles {
+        let call = app.engine.roll_call(group, *role).await?;
+        if call.members.iter().any(|member| member.consumer == *consumer) {
+            return Ok(roles);
+        }
+    }
+    Err(Refused::not_expected(group, consumer))
 }
 
 /// How often a value is read anew because the pointer moved meanwhile.

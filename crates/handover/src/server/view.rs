@@ -167,7 +167,11 @@ pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
                 Span(plan.overlap_min)
             ),
         ),
-        ("disable", Stretch::Disable, format!("make the target refuse the old one, reversibly, and watch for {}", Span(plan.brake_for))),
+        (
+            "disable",
+            Stretch::Disable,
+            format!("make the target refuse the old one, reversibly, and watch for {}", Span(plan.brake_for)),
+        ),
         ("destroy", Stretch::Disable, "make the target forget the old one: from here there is no way back".to_owned()),
     ];
     api::PlanView {

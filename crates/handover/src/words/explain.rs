@@ -1,7 +1,8 @@
 //! What is happening to a group, in sentences: state, evidence, what comes next, and what each order would do.
 
 use handover_core::{
-    Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Roll, Rotation, Row, Stretch, Tally, Undo, Waited,
+    Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Roll, Rotation, Row, Stretch, Tally,
+    Undo, Waited,
 };
 
 use crate::config::duration::Span;
@@ -74,13 +75,12 @@ pub(crate) fn evidence(row: &Row, plan: &Plan) -> Vec<(&'static str, String)> {
     match &rotation.phase {
         Phase::Verify { passes, reapply, .. } => {
             let again = if *reapply { "; the target refused it last, so it is applied again" } else { "" };
-            vec![(
-                "passes",
-                format!("{passes} of {} rounds of verification passed in a row{again}", plan.passes_min),
-            )]
+            vec![("passes", format!("{passes} of {} rounds of verification passed in a row{again}", plan.passes_min))]
         }
         Phase::Publish { pointers } => stores(pointers, rotation.to),
-        Phase::Rollback(Undo::Unpublish { pointers }) => rotation.from.map_or_else(Vec::new, |from| stores(pointers, from)),
+        Phase::Rollback(Undo::Unpublish { pointers }) => {
+            rotation.from.map_or_else(Vec::new, |from| stores(pointers, from))
+        }
         Phase::Drain { quiet, tally, overlap, .. } => {
             let mut found = used(&rotation.retiring(), *tally, *quiet, plan);
             if !plan.overlap_min.is_zero() {
@@ -167,7 +167,9 @@ pub(crate) fn next(rotation: &Rotation) -> String {
         Phase::Apply => format!("generation {to} is verified"),
         Phase::Verify { .. } => format!("the stores are pointed to generation {to}"),
         Phase::Publish { .. } => format!("presenters load generation {to}"),
-        Phase::Propagate { .. } | Phase::Drain { .. } if rotation.retiring().is_empty() => "the rotation ends".to_owned(),
+        Phase::Propagate { .. } | Phase::Drain { .. } if rotation.retiring().is_empty() => {
+            "the rotation ends".to_owned()
+        }
         Phase::Propagate { .. } => format!("{old} is watched until it is out of use"),
         Phase::Drain { .. } => format!("the target is made to refuse {old}, reversibly"),
         Phase::Disable { .. } => format!("the target forgets {old}, for good"),
@@ -189,9 +191,7 @@ pub(crate) const fn on_deadline(stretch: Stretch, then: OnDeadline) -> &'static 
     match (then, stretch) {
         (OnDeadline::Rollback, Stretch::Rollback) | (OnDeadline::Hold, _) => "it is held until a person decides",
         (OnDeadline::Rollback, _) => "it is rolled back if there is a way back, else held",
-        (OnDeadline::TerminateSessions, Stretch::Drain) => {
-            "sessions of what retires are ended until it is out of use"
-        }
+        (OnDeadline::TerminateSessions, Stretch::Drain) => "sessions of what retires are ended until it is out of use",
         (OnDeadline::TerminateSessions, _) => "it is held until a person decides",
         (OnDeadline::RequestForce, _) => "it is held, and a person is asked to force it",
     }
@@ -240,7 +240,9 @@ pub(crate) fn order(order: Order, rotation: &Rotation) -> String {
 
 const fn force(rotation: &Rotation) -> &'static str {
     match &rotation.phase {
-        Phase::Verify { .. } => "stops waiting for verifiers, and publishes: those who did not acknowledge may refuse it",
+        Phase::Verify { .. } => {
+            "stops waiting for verifiers, and publishes: those who did not acknowledge may refuse it"
+        }
         Phase::Propagate { .. } => "stops waiting for presenters: those who did not load it may lose access later",
         Phase::Drain { .. } => "stops waiting for use to end: whoever still uses what retires is refused. Irreversible",
         Phase::Disable { .. } => "ends the brake now: what retires is forgotten for good. Irreversible",
