@@ -11,6 +11,7 @@
 //! These are wire types only. They share nothing with the core's types: conversions are written where both are known.
 
 mod bootstrap;
+mod code;
 mod delivery;
 mod events;
 mod explain;
@@ -23,6 +24,7 @@ mod status;
 mod watch;
 
 pub use bootstrap::{BootstrapRequest, Bootstrapped};
+pub use code::{CODES, Code};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
 pub use events::{EventReader, NotEvents};
 pub use explain::{ActionView, Awaited, EvidenceView, Explanation, FaultView, HoldView, NextView};

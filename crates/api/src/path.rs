@@ -4,6 +4,10 @@
 pub const HEALTH: &str = "/v1/health";
 /// Exchange the one-time code for the first operator's token.
 pub const BOOTSTRAP: &str = "/v1/bootstrap";
+/// What an error code means, and what to do: where a problem's `type` points to.
+pub const ERROR: &str = "/v1/errors/{code}";
+/// This API, described by an OpenAPI document.
+pub const OPENAPI: &str = "/v1/openapi.json";
 /// All groups that the token may see.
 pub const GROUPS: &str = "/v1/groups";
 /// One group.

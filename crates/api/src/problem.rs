@@ -8,7 +8,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 /// Why a request was refused, and what helps.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Problem {
-    /// A reference that names the kind of problem: `about:blank`, or a page of the documentation.
+    /// A reference that names the kind of problem, and leads to its page: `/v1/errors/{code}`.
     #[serde(rename = "type", default = "about_blank")]
     pub kind: String,
     /// What kind of problem it is, in a few words that never vary.
@@ -22,6 +22,9 @@ pub struct Problem {
     /// What to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// Where it is explained how the group stands, if it is about a group: a path of this API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<String>,
 }
 
 fn about_blank() -> String {
@@ -32,12 +35,13 @@ impl Problem {
     /// A problem without a hint.
     pub fn new(status: u16, code: &str, title: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: about_blank(),
+            kind: crate::path::ERROR.replace("{code}", code),
             title: title.to_owned(),
             status,
             detail: detail.into(),
             code: code.to_owned(),
             hint: None,
+            explain: None,
         }
     }
 
@@ -59,7 +63,7 @@ mod tests {
         assert_eq!(
             json,
             serde_json::json!({
-                "type": "about:blank", "title": "A rotation is live", "status": 409,
+                "type": "/v1/errors/live", "title": "A rotation is live", "status": 409,
                 "detail": "orders is rotating", "code": "live", "hint": "wait for it",
             })
         );

@@ -344,6 +344,7 @@ fn groups(text: &str) -> Groups {
             group("beta", Some(Status::RolledBack), None),
             group("gamma", None, None),
         ],
+        unconfigured: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 pub(crate) mod bootstrap;
+mod errors;
 mod explain;
 mod groups;
 mod history;
@@ -85,6 +86,7 @@ pub(crate) fn table() -> Vec<Route> {
         look(page::SCRIPT, Rule::Public, get(page::script)),
         look(page::ICON, Rule::Public, get(page::icon)),
         look(path::HEALTH, Rule::Public, get(groups::health)),
+        look(path::ERROR, Rule::Public, get(errors::page)),
         act(path::BOOTSTRAP, Rule::Code, post(bootstrap::redeem)),
         look(path::GROUPS, Rule::May(Verb::Look), get(groups::list)),
         look(path::GROUP, Rule::May(Verb::Look), get(groups::show)),
@@ -126,6 +128,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .fallback(|| async { Refused::no_such_path() })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(limited))
+        .layer(middleware::from_fn(refusal::link))
         .with_state(app.clone())
 }
 

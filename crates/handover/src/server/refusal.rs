@@ -1,8 +1,12 @@
 //! Refusals: one problem body for each, with a stable code and a next step.
 
+use std::sync::Arc;
+
 use axum::Json;
+use axum::extract::Request;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handover_api::{MEDIA_TYPE, Problem};
 use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Refusal};
@@ -19,9 +23,29 @@ pub(crate) struct Refused(Box<Problem>);
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut answer = (status, Json(self.0)).into_response();
+        let mut answer = (status, Json(&self.0)).into_response();
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        answer.extensions_mut().insert(Arc::new(self.0));
         answer
+    }
+}
+
+/// The layer that adds to a refusal about a group where it is explained how the group stands. Only where the caller may
+/// know that there is such a group, and may look at it.
+pub(crate) async fn link(request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let group = path.strip_prefix("/v1/groups/").and_then(|rest| rest.split_once('/'));
+    let explain = group
+        .filter(|(_, verb)| !["secret", "ack", "explain"].contains(verb))
+        .map(|(group, _)| format!("/v1/groups/{group}/explain"));
+    let answer = next.run(request).await;
+    let Some(explain) = explain else { return answer };
+    match answer.extensions().get::<Arc<Box<Problem>>>() {
+        Some(problem) if [409, 422, 500, 502, 503].contains(&problem.status) => {
+            let problem = Problem { explain: Some(explain), ..Problem::clone(problem) };
+            Refused(Box::new(problem)).into_response()
+        }
+        Some(_) | None => answer,
     }
 }
 

@@ -256,6 +256,28 @@ async fn what_is_not_served_is_refused_with_a_problem() {
 }
 
 #[tokio::test]
+async fn a_problem_leads_to_its_page_and_to_its_group() {
+    let rig = Rig::start().await;
+    let (person, worker) =
+        (rig.token("person", Grant::Operator, &["orders"]), rig.token("worker", Grant::Consumer, &["orders"]));
+    for (method, path, token, explain) in [
+        (Method::POST, "/v1/groups/orders/hold", &person, true),
+        (Method::POST, "/v1/groups/others/hold", &person, false),
+        (Method::POST, "/v1/groups/orders/hold", &worker, false),
+        (Method::GET, "/v1/groups/orders/secret", &worker, false),
+        (Method::GET, "/v1/nothing", &worker, false),
+    ] {
+        let problem: Problem = rig.ask(method, path, Some(token)).await.json().await.unwrap();
+        assert_eq!(problem.explain, explain.then(|| "/v1/groups/orders/explain".to_owned()), "{path}: {problem:?}");
+        let page = rig.ask(Method::GET, &problem.kind, None).await;
+        assert_eq!(page.headers()["content-type"], "text/markdown; charset=utf-8");
+        assert!(page.text().await.unwrap().starts_with(&format!("# {}: ", problem.code)));
+    }
+    let unknown = rig.ask(Method::GET, "/v1/errors/..%2fREADME", None).await;
+    assert_eq!(unknown.json::<Problem>().await.unwrap().code, "no_such_path");
+}
+
+#[tokio::test]
 async fn a_long_body_is_refused_and_not_repeated() {
     let rig = Rig::start().await;
     let token = rig.token("person", Grant::Operator, &["orders"]);

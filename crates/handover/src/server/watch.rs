@@ -64,7 +64,6 @@ impl News {
         })
     }
 
-
     /// Tells the streams that cover the group.
     pub(super) fn tell(&self, group: &GroupId, event: WatchEvent) {
         let item = Item { group: group.clone(), position: self.position(), event };
