@@ -9,6 +9,7 @@ use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::printer::Printer;
+use crate::server::tls::Tls;
 use crate::tokens::Tokens;
 
 /// What was checked.
@@ -33,6 +34,7 @@ pub(crate) fn run(arguments: &ConfigFile, printer: &Printer) -> Result<(), Failu
 pub(crate) fn look(config: &Config) -> Result<(), Failure> {
     MasterKey::read(&config.master_key)?;
     Tokens::open(&config.tokens)?;
+    config.tls.as_ref().map(Tls::open).transpose()?;
     for sink in &config.sinks {
         match sink.kind() {
             // Opening it takes a lock, which a running server holds.

@@ -2,6 +2,7 @@
 
 mod authorisation;
 mod history;
+mod tls;
 
 use std::collections::BTreeSet;
 use std::path::Path;
