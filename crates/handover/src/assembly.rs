@@ -30,6 +30,7 @@ pub(crate) struct Assembly {
 /// Opens everything and takes the lease. Nothing is acted on yet. Blocks while files are opened and checked.
 pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let sealer = sealer(config)?;
+    not_lost(config)?;
     let state = Arc::new(state(config, sealer.clone())?);
     let store = store(config, &state, sealer).await?;
     let bindings = config.groups.iter().map(|group| binding(group, &store)).collect::<Result<Vec<_>, _>>()?;
@@ -76,6 +77,21 @@ pub(crate) fn sealer(config: &Config) -> Result<Arc<Sealer>, Failure> {
         Failure::from(fault)
     })?;
     Ok(Arc::new(Sealer::new(key)))
+}
+
+/// A state that is gone is not made anew beside a store that is there: it would know of nothing that is in force.
+fn not_lost(config: &Config) -> Result<(), Failure> {
+    if let Some(left) = [&config.state, &config.store].map(|path| beside(path, RESTORING)).iter().find(|path| path.exists())
+    {
+        return Err(Failure::refused(format!("a restore was cut off: it left {}", left.display()))
+            .hint("run `handover restore` again, with --replace"));
+    }
+    if config.state.exists() || !config.store.exists() {
+        return Ok(());
+    }
+    let (state, store) = (config.state.display(), config.store.display());
+    Err(Failure::refused(format!("the state {state} is not there, and the store {store} is"))
+        .hint("restore the state from its backup, or name it with `state =`; the store alone does not say what is in force"))
 }
 
 /// Opens the state.

@@ -55,9 +55,9 @@ pub(crate) enum Verb {
     /// Write a commented configuration and a master key into a directory.
     #[command(after_help = "Example:\n  handover init /etc/handover")]
     Init(Init),
-    /// Check the configuration and the files that it names.
+    /// Check the configuration, the files that it names and, on request, targets and sinks.
     #[command(after_help = "Example:\n  handover check --online --config /etc/handover/handover.toml")]
-    Check(ConfigFile),
+    Check(Check),
     /// Run the server.
     #[command(after_help = "Example:\n  handover serve --config /etc/handover/handover.toml")]
     Serve(ConfigFile),
@@ -164,6 +164,18 @@ pub(crate) struct Init {
     /// Where to write. It is made if it is not there; files in it are never overwritten.
     #[arg(default_value = ".")]
     pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Contact each target and sink, and say what would make a rotation fail. Changes nothing; may run beside a server.
+    #[arg(long)]
+    pub(crate) online: bool,
+    /// Print the JSON Schema of the configuration, and check nothing.
+    #[arg(long, conflicts_with = "online")]
+    pub(crate) print_schema: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
 }
 
 #[derive(Debug, Args)]

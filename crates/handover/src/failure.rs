@@ -43,6 +43,11 @@ impl Failure {
         }
     }
 
+    /// What went wrong, and the next step.
+    pub(crate) fn parts(&self) -> (&str, Option<&str>) {
+        (&self.text, self.hint.as_deref())
+    }
+
     /// What is written to standard error.
     pub(crate) fn message(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();

@@ -10,6 +10,7 @@ mod config;
 mod environment;
 mod failure;
 mod file;
+mod near;
 mod printer;
 mod process;
 mod remote;

@@ -1,49 +1,240 @@
-//! `handover check`: the configuration and the files that it names. Also the first thing that `serve` does.
+//! `handover check`: the configuration, the files that it names, and on request the targets and sinks. The part that
+//! contacts nobody is also the first thing that `serve` does.
 
-use handover_adapters::seal::MasterKey;
-use handover_adapters::sink::SinkKind;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use handover_adapters::sink::{SinkConfig, SinkKind};
+use handover_core::{Fault, FaultKind};
 use serde::Serialize;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::assembly;
-use crate::cli::ConfigFile;
-use crate::config::Config;
+use crate::cli::Check;
+use crate::config::{Config, Group, Unusable, schema};
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::server::tls::Tls;
 use crate::tokens::Tokens;
 
-/// What was checked.
+/// How many targets and sinks are asked at once.
+const AT_ONCE_MAX: usize = 8;
+
+/// How long one target may take. Each of its calls is bounded by the target's own options.
+const TARGET_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one sink may take to answer.
+const SINK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What was checked, and what was found.
 #[derive(Serialize)]
 struct Checked {
     groups: Vec<String>,
+    /// Whether targets and sinks were contacted.
+    online: bool,
+    findings: Vec<Finding>,
 }
 
-pub(crate) fn run(arguments: &ConfigFile, printer: &Printer) -> Result<(), Failure> {
-    let config = Config::load(&arguments.config)?;
-    look(&config)?;
-    let checked = Checked { groups: config.groups.iter().map(|group| group.name.to_string()).collect() };
-    printer.data(&checked, |checked| match checked.groups.as_slice() {
-        [] => "the configuration is usable; it has no group yet".to_owned(),
-        groups => format!("the configuration is usable; groups: {}", groups.join(", ")),
-    })?;
-    printer.say("Targets were not contacted: `handover plan GROUP` does that.");
-    Ok(())
+/// Something that stands in the way.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Finding {
+    /// What it is about: the configuration, a group, a sink.
+    about: String,
+    /// The line of the configuration, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// The code of its page in `docs/errors/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+    /// What is wrong.
+    words: String,
+    /// What mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
-/// Opens what can be opened without changing anything.
+pub(crate) async fn run(arguments: &Check, printer: &Printer) -> Result<(), Failure> {
+    if arguments.print_schema {
+        return printer.raw(schema().as_bytes());
+    }
+    let config = match Config::read(&arguments.config.config) {
+        Ok(config) => config,
+        Err(unusable) => {
+            let checked = Checked { groups: Vec::new(), online: false, findings: of_configuration(&unusable) };
+            printer.data(&checked, text)?;
+            return Err(Failure::error(unusable.what).hint(unusable.hint));
+        }
+    };
+    let files = look_at_files(&config);
+    let unusable = !files.is_empty();
+    let mut findings = files;
+    if arguments.online {
+        findings.extend(look_around(&config).await);
+    }
+    let groups = config.groups.iter().map(|group| group.name.to_string()).collect();
+    let checked = Checked { groups, online: arguments.online, findings };
+    printer.data(&checked, text)?;
+    if !arguments.online {
+        printer.say("Targets and sinks were not contacted: `handover check --online` does that.");
+    }
+    let words = match checked.findings.len() {
+        0 => return Ok(()),
+        1 => "there is 1 finding".to_owned(),
+        several => format!("there are {several} findings"),
+    };
+    let failure = if unusable { Failure::error(words) } else { Failure::refused(words) };
+    Err(failure.hint("what stands after `next:` mends it; then run this again. Nothing was changed"))
+}
+
+/// Opens what can be opened without changing anything and without contacting anybody.
 pub(crate) fn look(config: &Config) -> Result<(), Failure> {
-    MasterKey::read(&config.master_key)?;
-    Tokens::open(&config.tokens)?;
-    config.tls.as_ref().map(Tls::open).transpose()?;
+    let findings = look_at_files(config);
+    let Some(first) = findings.first() else {
+        return Ok(());
+    };
+    if findings.len() == 1 {
+        let failure = Failure::error(format!("{}: {}", first.about, first.told()));
+        return Err(match &first.next {
+            Some(next) => failure.hint(next.clone()),
+            None => failure,
+        });
+    }
+    let told: String = findings.iter().map(|finding| format!("\n  - {}: {}", finding.about, finding.told())).collect();
+    Err(Failure::error(format!("what the configuration names is not usable:{told}"))
+        .hint("`handover check` says what mends each"))
+}
+
+fn look_at_files(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut find = |about: String, failure: Option<Failure>| {
+        findings.extend(failure.map(|failure| Finding::of_failure(about, &failure)));
+    };
+    find("configuration".to_owned(), assembly::sealer(config).err());
+    find("configuration".to_owned(), Tokens::open(&config.tokens).err());
+    find("tls".to_owned(), config.tls.as_ref().and_then(|tls| Tls::open(tls).err()));
     for sink in &config.sinks {
         match sink.kind() {
             // Opening it takes a lock, which a running server holds.
             SinkKind::File => {}
-            SinkKind::Syslog | SinkKind::Http => drop(assembly::sink(sink)?),
+            SinkKind::Syslog | SinkKind::Http => {
+                find(format!("sink {}", sink.name()), assembly::sink(sink).err());
+            }
         }
     }
     for group in &config.groups {
-        assembly::target(group)?;
+        find(format!("group {}", group.name), assembly::target(group).err());
     }
-    Ok(())
+    findings
+}
+
+/// Asks targets and sinks. What their files lack has been found before.
+async fn look_around(config: &Config) -> Vec<Finding> {
+    let targets = stream::iter(&config.groups).map(look_at_target).buffered(AT_ONCE_MAX);
+    let sinks = stream::iter(&config.sinks).map(look_at_sink).buffered(AT_ONCE_MAX);
+    let mut findings = targets.concat().await;
+    findings.extend(sinks.concat().await);
+    findings
+}
+
+async fn look_at_target(group: &Group) -> Vec<Finding> {
+    let Ok(target) = assembly::target(group) else {
+        return Vec::new();
+    };
+    let faults = match timeout(TARGET_PATIENCE, target.preflight()).await {
+        Ok(Ok(faults)) => faults,
+        Ok(Err(fault)) => vec![fault],
+        Err(_) => vec![Fault::untouched(FaultKind::TimedOut, "the target did not answer all questions in time")],
+    };
+    faults.iter().map(|fault| Finding::of_fault(format!("group {}", group.name), fault)).collect()
+}
+
+async fn look_at_sink(sink: &SinkConfig) -> Vec<Finding> {
+    let Some((host, port)) = sink.receiver() else {
+        return Vec::new();
+    };
+    let why = match timeout(SINK_PATIENCE, TcpStream::connect((host.as_str(), port))).await {
+        Ok(Ok(_)) => return Vec::new(),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => "nothing listens there",
+        Ok(Err(_)) => "there is no way to it, or its name cannot be resolved",
+        Err(_) => "it does not answer",
+    };
+    let fault =
+        Fault::untouched(FaultKind::Unreachable, format!("the receiver {host}:{port} cannot be reached: {why}"));
+    let finding = Finding::of_fault(format!("sink {}", sink.name()), &fault);
+    let next = "start the receiver, or correct its address; until then its records wait here".to_owned();
+    vec![Finding { next: Some(next), ..finding }]
+}
+
+fn of_configuration(unusable: &Unusable) -> Vec<Finding> {
+    let finding = |wrong: &crate::config::Wrong| Finding {
+        about: "configuration".to_owned(),
+        line: wrong.line,
+        code: None,
+        words: wrong.words.clone(),
+        next: None,
+    };
+    unusable.wrong.iter().map(finding).collect()
+}
+
+impl Finding {
+    fn of_failure(about: String, failure: &Failure) -> Self {
+        let (words, next) = failure.parts();
+        let words = words.strip_prefix(&format!("{about}: ")).unwrap_or(words).to_owned();
+        Self { about, line: None, code: None, words, next: next.map(str::to_owned) }
+    }
+
+    /// A connector ends its words with what to run, if something mends it.
+    fn of_fault(about: String, fault: &Fault) -> Self {
+        let (words, next) = match fault.detail.split_once(". Run") {
+            Some((words, run)) => (words.to_owned(), format!("run{run}")),
+            None => (fault.detail.clone(), format!("see docs/errors/{}.md", fault.kind.code())),
+        };
+        Self { about, line: None, code: Some(fault.kind.code()), words, next: Some(next) }
+    }
+
+    fn told(&self) -> String {
+        let line = self.line.map(|line| format!("line {line}: ")).unwrap_or_default();
+        let code = self.code.map(|code| format!(" [{code}]")).unwrap_or_default();
+        format!("{line}{}{code}", self.words)
+    }
+}
+
+fn text(checked: &Checked) -> String {
+    let mut text = String::new();
+    for finding in &checked.findings {
+        let _ = writeln!(text, "{}: {}", finding.about, finding.told());
+        if let Some(next) = &finding.next {
+            let _ = writeln!(text, "  next: {next}");
+        }
+    }
+    if checked.findings.is_empty() {
+        let groups = match checked.groups.as_slice() {
+            [] => "it has no group yet".to_owned(),
+            groups => format!("groups: {}", groups.join(", ")),
+        };
+        let _ = writeln!(text, "the configuration is usable; {groups}");
+        if checked.online {
+            let _ = writeln!(text, "targets and sinks were contacted; nothing stands in the way");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_connector_says_to_run_is_the_next_step() {
+        let fault =
+            Fault::untouched(FaultKind::Missing, "the owner x does not exist. Run as a superuser: CREATE ROLE \"x\";");
+        let finding = Finding::of_fault("group app".to_owned(), &fault);
+        assert_eq!(finding.told(), "the owner x does not exist [HO0112]");
+        assert_eq!(finding.next.as_deref(), Some("run as a superuser: CREATE ROLE \"x\";"));
+        let fault = Fault::untouched(FaultKind::TimedOut, "it took too long");
+        let next = Finding::of_fault("group app".to_owned(), &fault).next;
+        assert_eq!(next.as_deref(), Some("see docs/errors/HO0102.md"));
+    }
 }

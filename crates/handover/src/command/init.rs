@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Init, printer: &Printer) -> Result<(), Failure> {
          \n\
          Next:\n\
          \x20 1. describe a group in {config}\n\
-         \x20 2. handover check --config {config}\n\
+         \x20 2. handover check --online --config {config}\n\
          \x20 3. handover serve --config {config}\n\
          \x20 4. handover token create me --role operator --group '*' --config {config} > operator.token\n\
          \x20    (after `umask 077`: a token file that everybody may read is refused)\n\

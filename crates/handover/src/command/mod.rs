@@ -32,7 +32,7 @@ use crate::printer::Printer;
 pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
     match verb {
         Verb::Init(arguments) => init::run(&arguments, printer),
-        Verb::Check(arguments) => check::run(&arguments, printer),
+        Verb::Check(arguments) => wait(check::run(&arguments, printer)),
         Verb::Serve(arguments) => wait(serve::run(&arguments)),
         Verb::Adopt(arguments) => wait(adopt::run(&arguments, printer)),
         Verb::Token(arguments) => token::run(&arguments, printer),

@@ -1,11 +1,15 @@
 //! The configuration: one file, typed, unknown keys refused. It names secrets by file and never holds them.
 
 pub(crate) mod duration;
+mod findings;
 mod policy;
+mod read;
+mod schema;
+mod shape;
+mod telemetry;
 mod tls;
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +21,12 @@ use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 use duration::Span;
+use findings::At;
+pub(crate) use findings::Wrong;
 pub(crate) use policy::{Called, PolicyConfig};
+pub(crate) use read::Unusable;
+pub(crate) use schema::schema;
+pub(crate) use telemetry::Telemetry;
 pub(crate) use tls::{ClientAuth, TlsConfig};
 
 /// The file's name where none is given.
@@ -41,6 +50,15 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// TLS on that port.
     pub(crate) tls: Option<TlsConfig>,
+    /// Address and port on loopback where metrics are served to everybody who can connect. Absent: nowhere else than on
+    /// `listen`, with a token.
+    pub(crate) metrics_listen: Option<SocketAddr>,
+    /// How long the server says that it is not ready before it refuses connections at an end.
+    #[serde(default = "leave_after")]
+    pub(crate) leave_after: Span,
+    /// Where traces go.
+    #[serde(default)]
+    pub(crate) telemetry: Telemetry,
     /// The state: rows, sealed candidates, history.
     #[serde(default = "state")]
     pub(crate) state: PathBuf,
@@ -213,26 +231,29 @@ impl Config {
 
     /// Reads and checks a file. Nothing else is opened.
     pub(crate) fn load(file: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(file).map_err(|error| {
-            Failure::error(format!("the configuration {} cannot be read: {}", file.display(), error.kind()))
-                .hint("make one with `handover init`, or name it with --config")
-        })?;
-        let directory = file.parent().unwrap_or(Path::new("."));
-        Self::parse(&text, directory).map_err(|why| {
-            Failure::error(format!("the configuration {} is not usable: {why}", file.display()))
-                .hint("`handover init` in an empty directory writes one with every option explained")
-        })
+        Self::read(file).map_err(Failure::from)
     }
 
-    fn parse(text: &str, directory: &Path) -> Result<Self, Why> {
-        let mut config: Self = toml::from_str(text).map_err(|error| Why::of_parser(text, &error))?;
-        config.check()?;
+    /// The same, with each thing that is wrong on its own.
+    pub(crate) fn read(file: &Path) -> Result<Self, Unusable> {
+        let text = read::text(file)?;
+        let directory = file.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, directory).map_err(|wrong| Unusable::wrong(file, wrong))
+    }
+
+    fn parse(text: &str, directory: &Path) -> Result<Self, Vec<Wrong>> {
+        let mut config: Self = toml::from_str(text).map_err(|error| findings::look(text, &error))?;
+        let wrong = config.check();
+        if !wrong.is_empty() {
+            return Err(findings::place(text, wrong));
+        }
         for path in [&mut config.state, &mut config.store, &mut config.master_key, &mut config.tokens] {
             *path = directory.join(&*path);
         }
         if let Some(tls) = &mut config.tls {
             tls.resolve(directory);
         }
+        config.telemetry.resolve(directory);
         for sink in &mut config.sinks {
             sink.resolve(directory);
         }
@@ -248,90 +269,81 @@ impl Config {
         Ok(config)
     }
 
-    fn check(&self) -> Result<(), Why> {
+    /// What the parser takes and nobody can mean.
+    fn check(&self) -> Vec<(At, String)> {
+        let mut wrong = Vec::new();
         if !self.listen.ip().is_loopback() && self.tls.is_none() {
-            return Err(Why(format!(
+            let words = format!(
                 "listen = \"{}\" is not a loopback address, and without TLS tokens and values would cross the network \
                  in clear: add [tls] with certificate_file and key_file, or use 127.0.0.1 or [::1]",
                 self.listen
-            )));
+            );
+            wrong.push((At::Key("listen"), words));
         }
-        if let Some(why) = self.tls.as_ref().and_then(TlsConfig::wrong) {
-            return Err(Why(why));
+        wrong.extend(self.tls.as_ref().and_then(TlsConfig::wrong).map(|words| (At::Key("tls"), words)));
+        if self.metrics_listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+            let words = "metrics_listen is not a loopback address: whoever can connect reads the metrics there without a \
+                         token; use 127.0.0.1 or [::1], or scrape /metrics on `listen` with a token";
+            wrong.push((At::Key("metrics_listen"), words.to_owned()));
         }
+        if self.leave_after > Span::seconds(60) {
+            wrong.push((At::Key("leave_after"), "leave_after is at most 60s".to_owned()));
+        }
+        wrong.extend(self.telemetry.wrong().map(|words| (At::Key("telemetry"), words)));
         if self.groups.len() > GROUPS_MAX {
-            return Err(Why(format!("there are {} groups; the limit is {GROUPS_MAX}", self.groups.len())));
+            wrong
+                .push((At::Key("group"), format!("there are {} groups; the limit is {GROUPS_MAX}", self.groups.len())));
         }
         if self.checkpoint_every < Span::seconds(1) {
-            return Err(Why("checkpoint_every is at least 1s".to_owned()));
+            wrong.push((At::Key("checkpoint_every"), "checkpoint_every is at least 1s".to_owned()));
         }
         let mut sinks: BTreeSet<&str> = self.audit_file.iter().map(|_| SINK_AUDIT_FILE).collect();
-        for sink in &self.sinks {
-            sink.check().map_err(|fault| Why(fault.detail))?;
+        for (index, sink) in self.sinks.iter().enumerate() {
+            wrong.extend(sink.check().err().map(|fault| (At::Sink(index), fault.detail)));
             if !sinks.insert(sink.name()) {
-                return Err(Why(format!("sink {} is there twice", sink.name())));
+                wrong.push((At::Sink(index), format!("sink {} is there twice", sink.name())));
             }
         }
         let mut names = BTreeSet::new();
-        for group in &self.groups {
+        for (index, group) in self.groups.iter().enumerate() {
             if !names.insert(&group.name) {
-                return Err(Why(format!("group {} is there twice", group.name)));
+                wrong.push((At::Group(index), format!("group {} is there twice", group.name)));
             }
-            group.check()?;
+            let found = group.check().into_iter();
+            wrong.extend(found.map(|why| (At::Group(index), format!("group {}: {why}", group.name))));
         }
-        Ok(())
+        wrong
+    }
+
+    #[cfg(test)]
+    fn deserialize_value(value: toml::Value) -> Result<Self, String> {
+        value.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
     }
 }
 
 impl Group {
-    fn check(&self) -> Result<(), Why> {
-        let bad = |why: String| Err(Why(format!("group {}: {why}", self.name)));
+    fn check(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
         if self.stores != [STORE_EMBEDDED] {
-            return bad("stores must be [\"embedded\"]: there is no other store yet".to_owned());
+            wrong.push("stores must be [\"embedded\"]: there is no other store yet".to_owned());
         }
         let mut seen = BTreeSet::new();
         for consumer in &self.consumers {
             if !seen.insert(consumer) {
-                return bad(format!("consumer {} is there twice in one role", consumer.name));
+                wrong.push(format!("consumer {} is there twice in one role", consumer.name));
             }
             // Verifiers acknowledge what they are handed ahead of its publication, and a password has none to hand out:
             // the target itself verifies it. A rotation would wait for them until it is forced.
             if consumer.role == RoleName::Verifier {
-                return bad(format!(
+                wrong.push(format!(
                     "consumer {} is declared as a verifier, and a database password has none: leave `role` out",
                     consumer.name
                 ));
             }
         }
-        match self.generate.random() {
-            Ok(_) => Ok(()),
-            Err(rule) => bad(format!("generate: {rule}")),
-        }
-    }
-}
-
-/// What is wrong with a configuration. It never repeats a value: somebody may have put a password there.
-#[derive(PartialEq, Eq, Debug)]
-struct Why(String);
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Why {
-    /// The parser's message, with the line, but without the line's text and without quoted values.
-    fn of_parser(text: &str, error: &toml::de::Error) -> Self {
-        let mut words = String::new();
-        for (index, part) in error.message().split('"').enumerate() {
-            words.push_str(if index % 2 == 0 { part } else { "(a value)" });
-        }
-        let words = words.replace('\n', " ");
-        match error.span().and_then(|span| text.get(..span.start)) {
-            Some(before) => Self(format!("line {}: {words}", before.matches('\n').count() + 1)),
-            None => Self(words),
-        }
+        wrong.extend(self.target.check().err().map(|fault| format!("target: {}", fault.detail)));
+        wrong.extend(self.generate.random().err().map(|rule| format!("generate: {rule}")));
+        wrong
     }
 }
 
@@ -345,6 +357,10 @@ fn consumer_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ConsumerI
 
 fn listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 8300))
+}
+
+fn leave_after() -> Span {
+    Span::seconds(0)
 }
 
 fn checkpoint_every() -> Span {
@@ -390,7 +406,10 @@ mod tests {
     "#;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Config::parse(text, Path::new("/etc/handover")).map_err(|why| why.to_string())
+        Config::parse(text, Path::new("/etc/handover")).map_err(|wrong| {
+            let told: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            told.join("\n")
+        })
     }
 
     #[test]
@@ -415,7 +434,7 @@ mod tests {
     fn what_cannot_be_meant_is_refused_with_words() {
         let cases = [
             ("listen = \"0.0.0.0:8300\"", "loopback"),
-            ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
+            ("lisen = \"127.0.0.1:1\"", "line 1: unknown key `lisen`: did you mean `listen`?"),
             ("checkpoint_every = \"0s\"", "at least 1s"),
             ("[[sink]]\nkind = \"syslog\"\nname = \"siem\"\naddress = \"siem.internal:6514\"", "ca_file names"),
             (
@@ -432,7 +451,7 @@ mod tests {
             (&GROUP.replace("orders-db", "Orders DB"), "lower-case"),
             (&GROUP.replace("consumers =", "stores = [\"vault\"]\nconsumers ="), "no other store"),
             (&GROUP.replace("consumers =", "generate.length = 4\nconsumers ="), "length must be"),
-            (&GROUP.replace("consumers =", "policy.poll = \"soon\"\nconsumers ="), "a duration is"),
+            (&GROUP.replace("consumers =", "policy.poll = \"soon\"\nconsumers ="), "must be a duration"),
         ];
         for (text, words) in cases {
             let error = parse(text).unwrap_err();

@@ -6,7 +6,6 @@
 
 mod expect;
 mod group;
-mod near;
 mod perform;
 mod script;
 mod world;

@@ -6,8 +6,8 @@ use handover_core::{
     ConsumerId, Deadline, GroupId, OnDeadline, Order, Policy, Reach, SeesUse, Slots, StoreId, Strategy, Stretch,
 };
 
-use super::near::nearest;
 use crate::config::duration::Span;
+use crate::near::nearest;
 
 /// One line with a command.
 #[derive(Debug)]

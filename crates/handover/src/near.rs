@@ -1,8 +1,15 @@
 //! Which of the known words was meant.
 
 /// The nearest of `known` to `text`; the first of those equally near.
-pub(super) fn nearest(text: &str, known: impl Iterator<Item = String>) -> String {
+pub(crate) fn nearest(text: &str, known: impl Iterator<Item = String>) -> String {
     known.min_by_key(|word| distance(text, word)).unwrap_or_default()
+}
+
+/// The same, unless it is so far that nobody can have meant it.
+pub(crate) fn close(text: &str, known: impl Iterator<Item = String>) -> Option<String> {
+    let near = nearest(text, known);
+    let letters = text.chars().count().max(near.chars().count());
+    (distance(text, &near) * 2 <= letters).then_some(near)
 }
 
 /// How many letters must be changed, put in or left out to get from one word to the other.
@@ -24,6 +31,15 @@ fn distance(one: &str, other: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_far_is_not_proposed() {
+        let known = || ["listen", "state", "master_key"].iter().map(|word| (*word).to_owned());
+        assert_eq!(close("lisen", known()).as_deref(), Some("listen"));
+        assert_eq!(close("masterkey", known()).as_deref(), Some("master_key"));
+        assert_eq!(close("quiet_min", known()), None);
+        assert_eq!(close("x", [].into_iter()), None);
+    }
 
     #[test]
     fn distances_are_those_of_the_textbook() {

@@ -1,0 +1,370 @@
+//! What a configuration looks like: each key with its kind and an example.
+//!
+//! The parser stops at its first error. Where it stopped, this is walked to say all that is wrong, each with its line,
+//! and it is what the JSON Schema is made from. A test holds it against what the parser takes.
+
+/// What stands behind a key.
+#[derive(Debug)]
+pub(crate) enum Shape {
+    /// Any text, such as this one.
+    Text(&'static str),
+    /// The name of a group, a sink or a consumer, such as this one.
+    Name(&'static str),
+    /// An address and a port, such as this one.
+    Address(&'static str),
+    /// A duration, such as this one.
+    Duration(&'static str),
+    /// A whole number from 0 to the first, such as the second.
+    Number(u64, u64),
+    /// `true` or `false`.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any number of these.
+    List(&'static Shape),
+    /// Exactly two of these.
+    Pair(&'static Shape),
+    /// A table with these keys.
+    Table(&'static [Key]),
+    /// A table whose `kind` says which further keys it has.
+    Kinds(&'static [(&'static str, &'static [Key])]),
+}
+
+/// A key of a table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What stands behind it.
+    pub(crate) shape: Shape,
+    /// Whether it must be there.
+    pub(crate) needed: bool,
+    /// What it is for.
+    pub(crate) about: &'static str,
+}
+
+/// The key that chooses among [`Shape::Kinds`].
+pub(crate) const KIND: &str = "kind";
+
+const TELEMETRY: &[Key] = &[
+    may("otlp_endpoint", Shape::Text("http://127.0.0.1:4318"), "The receiver of OTLP over HTTP."),
+    may("otlp_ca_file", Shape::Text("ca.pem"), "CA certificates, PEM, that an https receiver's must chain to."),
+];
+
+/// The whole file.
+pub(crate) const ROOT: &[Key] = &[
+    may("listen", Shape::Address("127.0.0.1:8300"), "Address and port to listen on."),
+    may("tls", Shape::Table(TLS), "TLS on that port. Needed on any other address than loopback."),
+    may(
+        "metrics_listen",
+        Shape::Address("127.0.0.1:9187"),
+        "Address and port on loopback where metrics need no token.",
+    ),
+    may("leave_after", Shape::Duration("5s"), "How long /v1/ready says no before connections are refused at an end."),
+    may("telemetry", Shape::Table(TELEMETRY), "Where traces go."),
+    may("state", Shape::Text("state.db"), "The state: rows, sealed candidates, history."),
+    may("store", Shape::Text("store.db"), "The embedded store: published values, sealed."),
+    may("master_key", Shape::Text("master.key"), "The master key, mode 0600."),
+    may("tokens", Shape::Text("tokens.json"), "The tokens of consumers and operators, as hashes."),
+    may("audit_file", Shape::Text("audit.jsonl"), "A file to which the audit records are appended as well."),
+    may("checkpoint_every", Shape::Duration("1m"), "How long after a change the history gets a signed checkpoint."),
+    may("sink", Shape::List(&Shape::Kinds(SINKS)), "Where the audit records are delivered besides."),
+    may("group", Shape::List(&Shape::Table(GROUP)), "What rotates together."),
+];
+
+const TLS: &[Key] = &[
+    must("certificate_file", Shape::Text("tls.pem"), "The server's certificate chain, PEM."),
+    must("key_file", Shape::Text("tls.key"), "Its private key, PEM, mode 0600."),
+    may("client_ca_file", Shape::Text("clients-ca.pem"), "The CA that clients' certificates must chain to, PEM."),
+    may("client_auth", Shape::Choice(&["optional", "required"]), "Whether a client must have a certificate."),
+];
+
+const GROUP: &[Key] = &[
+    must("name", Shape::Name("orders-db"), "The group's name: 1 to 63 of a-z 0-9 - _ ."),
+    may("policy", Shape::Table(POLICY), "How the group rotates."),
+    must("target", Shape::Kinds(TARGETS), "What accepts the credential."),
+    may("stores", Shape::List(&Shape::Choice(&["embedded"])), "Where values are published."),
+    may("consumers", Shape::List(&Shape::Table(CONSUMER)), "Who presents the credential. The list counts as complete."),
+    may("generate", Shape::Table(GENERATE), "How values are made."),
+    may(
+        "audit_reads",
+        Shape::Choice(&["open", "closed"]),
+        "What happens when a value is fetched and the record of it cannot be written.",
+    ),
+];
+
+const CONSUMER: &[Key] = &[
+    must("name", Shape::Name("orders-api"), "The name that the consumer's token is made for."),
+    may("role", Shape::Choice(&["presenter", "verifier"]), "Whether it presents or verifies the credential."),
+];
+
+const GENERATE: &[Key] = &[
+    may("length", Shape::Number(u64::MAX, 40), "Length in characters."),
+    may(
+        "alphabet",
+        Shape::Text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"),
+        "Characters to draw from.",
+    ),
+    may(
+        "required",
+        Shape::List(&Shape::Choice(&["lower", "upper", "digit", "symbol"])),
+        "Classes of which at least one character must occur.",
+    ),
+];
+
+const POLICY: &[Key] = &[
+    may(
+        "strategy",
+        Shape::Choice(&["immediate", "staged", "dual_write", "blue_green"]),
+        "How a credential is handed over. Absent: what the target's slots allow.",
+    ),
+    may("passes_min", Shape::Number(U32_MAX, 3), "Rounds of verification that must pass in a row."),
+    may("quiet_min", Shape::Duration("1m"), "How long the old generation must be seen unused."),
+    may("overlap_min", Shape::Duration("1h"), "How long both generations stay valid after all presenters moved."),
+    may(
+        "brake_for",
+        Shape::Duration("5m"),
+        "How long the old generation is refused, reversibly, before it is forgotten.",
+    ),
+    may("poll", Shape::Duration("5s"), "How often is looked while waiting."),
+    may("reach_min", Shape::Choice(&["loaded", "used"]), "How far consumers must get."),
+    may("auto_rollback", Shape::Flag, "Whether a failed verification is rolled back without asking."),
+    may("candidates_max", Shape::Number(U32_MAX, 3), "How many candidates the target may reject."),
+    may(
+        "fetch_to_load_max",
+        Shape::Duration("30s"),
+        "The longest way from fetch to load of consumers that nobody declared.",
+    ),
+    may("deadlines", Shape::Table(DEADLINES), "Deadlines of phases, and what happens then."),
+];
+
+const DEADLINES: &[Key] = &[
+    may("apply", Shape::Table(DEADLINE), "The deadline of Apply."),
+    may("verify", Shape::Table(DEADLINE), "The deadline of Verify."),
+    may("publish", Shape::Table(DEADLINE), "The deadline of Publish."),
+    may("propagate", Shape::Table(DEADLINE), "The deadline of Propagate."),
+    may("drain", Shape::Table(DEADLINE), "The deadline of Drain."),
+    may("disable", Shape::Table(DEADLINE), "The deadline of Disable."),
+    may("rollback", Shape::Table(DEADLINE), "The deadline of the way back."),
+];
+
+const DEADLINE: &[Key] = &[
+    must("after", Shape::Duration("30m"), "Observed time in the phase."),
+    must(
+        "then",
+        Shape::Choice(&["hold", "rollback", "terminate_sessions", "request_force"]),
+        "What happens then; terminate_sessions in drain only.",
+    ),
+];
+
+const TARGETS: &[(&str, &[Key])] = &[(
+    "postgres",
+    &[
+        must(
+            "endpoints",
+            Shape::List(&Shape::Table(ENDPOINT)),
+            "Where the cluster is reached. Changes are made at the first; uses are counted at all of them.",
+        ),
+        must("database", Shape::Text("orders"), "The database to log in to."),
+        must("admin", Shape::Table(ADMIN), "The user that Handover logs in as."),
+        must("ca_file", Shape::Text("db-ca.pem"), "The certificates to trust, PEM."),
+        must("owner", Shape::Text("orders"), "The role that owns the objects and never logs in."),
+        must("twins", Shape::Pair(&Shape::Text("orders_a")), "The two users that consumers log in as."),
+        may("connect_timeout_ms", Shape::Number(u64::MAX, 5_000), "How long a login may take, TLS included."),
+        may(
+            "statement_timeout_ms",
+            Shape::Number(u64::MAX, 10_000),
+            "How long one statement, a wait for a lock, and an idle moment inside a transaction may take.",
+        ),
+    ],
+)];
+
+const ENDPOINT: &[Key] = &[
+    must("name", Shape::Text("primary"), "A name for messages."),
+    must("host", Shape::Text("db.internal"), "A DNS name or an address, as it stands in the server's certificate."),
+    may("port", Shape::Number(65_535, 5_432), "The port."),
+    may("required", Shape::Flag, "Whether a candidate must be let in here before it is published."),
+];
+
+const ADMIN: &[Key] = &[
+    must("user", Shape::Text("handover_admin"), "Its name."),
+    must("password_file", Shape::Text("handover_admin.password"), "The file that holds its password, mode 0600."),
+];
+
+const SINKS: &[(&str, &[Key])] = &[
+    (
+        "file",
+        &[
+            must("name", Shape::Name("copy"), "The sink's name."),
+            must("path", Shape::Text("copy.jsonl"), "The file; made with mode 0600 if it is not there."),
+        ],
+    ),
+    (
+        "syslog",
+        &[
+            must("name", Shape::Name("siem"), "The sink's name."),
+            must("address", Shape::Text("siem.internal:6514"), "`host:port`, or the path of a socket."),
+            may("transport", Shape::Choice(&["tls", "tcp", "udp", "unix"]), "How to get there."),
+            may("ca_file", Shape::Text("siem-ca.pem"), "CA certificates of the receiver, PEM. For tls."),
+            may("server_name", Shape::Text("siem.internal"), "The name in the receiver's certificate."),
+            may("confirm", Shape::Choice(&["closed", "sent"]), "When a batch counts as delivered, over tls and tcp."),
+            may("facility", Shape::Number(255, 13), "The facility, 0 to 23."),
+            may("host_name", Shape::Text("controller"), "The host's name in the header."),
+            may("app_name", Shape::Text("handover"), "The program's name in the header."),
+        ],
+    ),
+    (
+        "http",
+        &[
+            must("name", Shape::Name("collector"), "The sink's name."),
+            must("url", Shape::Text("https://siem.internal/ingest"), "Where to POST."),
+            may("format", Shape::Choice(&["lines", "splunk", "elastic"]), "What the receiver understands."),
+            may("ca_file", Shape::Text("siem-ca.pem"), "CA certificates of the receiver, PEM. For https."),
+            may("token_file", Shape::Text("siem.token"), "A file with the token to present."),
+            may("token_scheme", Shape::Text("Bearer"), "The scheme of the token, if it is not the format's usual one."),
+        ],
+    ),
+];
+
+/// The largest number of 32 bits.
+const U32_MAX: u64 = 4_294_967_295;
+
+const fn must(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, needed: true, about }
+}
+
+const fn may(name: &'static str, shape: Shape, about: &'static str) -> Key {
+    Key { name, shape, needed: false, about }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Value;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// A value with every key.
+    fn sample(shape: &Shape, kind: usize) -> Value {
+        match shape {
+            Shape::Text(text) | Shape::Name(text) | Shape::Address(text) | Shape::Duration(text) => {
+                Value::String((*text).to_owned())
+            }
+            Shape::Number(_, number) => Value::Integer(i64::try_from(*number).unwrap()),
+            Shape::Flag => Value::Boolean(true),
+            Shape::Choice(words) => Value::String(words[0].to_owned()),
+            Shape::List(of) => Value::Array(vec![sample(of, kind)]),
+            Shape::Pair(of) => Value::Array(vec![sample(of, kind), sample(of, kind)]),
+            Shape::Table(keys) => Value::Table(table(keys, kind)),
+            Shape::Kinds(kinds) => {
+                let (name, keys) = kinds[kind.min(kinds.len() - 1)];
+                let mut table = table(keys, kind);
+                table.insert(KIND.to_owned(), Value::String(name.to_owned()));
+                Value::Table(table)
+            }
+        }
+    }
+
+    fn table(keys: &[Key], kind: usize) -> toml::Table {
+        keys.iter().map(|key| (key.name.to_owned(), sample(&key.shape, kind))).collect()
+    }
+
+    /// Puts a key that nobody knows into each table in turn, and calls `there` with the whole and the table's keys.
+    fn visit(whole: &Value, path: &mut Vec<String>, shape: &Shape, kind: usize, there: &mut dyn FnMut(Value, &[Key])) {
+        let keys = match shape {
+            Shape::List(of) | Shape::Pair(of) => {
+                path.push("0".to_owned());
+                visit(whole, path, of, kind, there);
+                path.pop();
+                return;
+            }
+            Shape::Table(keys) => *keys,
+            Shape::Kinds(kinds) => kinds[kind.min(kinds.len() - 1)].1,
+            Shape::Text(_)
+            | Shape::Name(_)
+            | Shape::Address(_)
+            | Shape::Duration(_)
+            | Shape::Number(..)
+            | Shape::Flag
+            | Shape::Choice(_) => return,
+        };
+        let mut changed = whole.clone();
+        let mut at = &mut changed;
+        for step in path.iter() {
+            at = match at {
+                Value::Array(items) => &mut items[step.parse::<usize>().unwrap()],
+                other => other.get_mut(step.as_str()).unwrap(),
+            };
+        }
+        at.as_table_mut().unwrap().insert("zzz".to_owned(), Value::Boolean(true));
+        there(changed, keys);
+        for key in keys {
+            path.push(key.name.to_owned());
+            visit(whole, path, &key.shape, kind, there);
+            path.pop();
+        }
+    }
+
+    #[test]
+    fn the_parser_takes_what_is_described_here_and_nothing_else() {
+        let mut tables = 0;
+        for kind in 0..SINKS.len() {
+            let whole = sample(&Shape::Table(ROOT), kind);
+            Config::deserialize_value(whole.clone()).unwrap();
+            visit(&whole, &mut Vec::new(), &Shape::Table(ROOT), kind, &mut |changed, keys| {
+                tables += 1;
+                let error = Config::deserialize_value(changed).unwrap_err();
+                let known: Vec<&str> = error.split('`').skip(1).step_by(2).collect();
+                assert_eq!(known.first(), Some(&"zzz"), "{error}");
+                let mut known: Vec<&str> = known[1..].to_vec();
+                let mut described: Vec<&str> = keys.iter().map(|key| key.name).collect();
+                known.sort_unstable();
+                described.sort_unstable();
+                assert_eq!(known, described, "config/shape.rs describes other keys than the parser takes");
+            });
+        }
+        assert!(tables > 20, "{tables} tables were visited");
+    }
+
+    #[test]
+    fn what_must_be_there_must_be_there() {
+        fn needed(shape: &Shape, path: &str, found: &mut Vec<String>) {
+            match shape {
+                Shape::List(of) | Shape::Pair(of) => needed(of, path, found),
+                Shape::Table(keys) => keys.iter().for_each(|key| each(key, path, found)),
+                Shape::Kinds(kinds) => kinds[0].1.iter().for_each(|key| each(key, path, found)),
+                Shape::Text(_)
+                | Shape::Name(_)
+                | Shape::Address(_)
+                | Shape::Duration(_)
+                | Shape::Number(..)
+                | Shape::Flag
+                | Shape::Choice(_) => {}
+            }
+        }
+        fn each(key: &Key, path: &str, found: &mut Vec<String>) {
+            let path = format!("{path}/{}", key.name);
+            if key.needed {
+                found.push(path.clone());
+            }
+            needed(&key.shape, &path, found);
+        }
+        let mut paths = Vec::new();
+        needed(&Shape::Table(ROOT), "", &mut paths);
+        for path in paths {
+            let mut whole = sample(&Shape::Table(ROOT), 0);
+            let steps: Vec<&str> = path.split('/').skip(1).collect();
+            let (last, before) = steps.split_last().unwrap();
+            let mut at = &mut whole;
+            for step in before {
+                at = at.get_mut(*step).unwrap();
+                if let Value::Array(items) = at {
+                    at = &mut items[0];
+                }
+            }
+            at.as_table_mut().unwrap().remove(*last);
+            let error = Config::deserialize_value(whole).unwrap_err();
+            assert!(error.contains(&format!("missing field `{last}`")), "{path}: {error}");
+        }
+    }
+}
