@@ -18,9 +18,13 @@ pub struct Health {
 pub struct Groups {
     /// In order of their names.
     pub groups: Vec<GroupSummary>,
-    /// Groups that the configuration does not name and the state still knows, by name. They can be removed.
+    /// Groups that the configuration does not name and the state still knows, by name. They can be removed. On the
+    /// first page only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unconfigured: Vec<String>,
+    /// `after` of the request for the next page; none: this was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }
 
 /// One line about a group.

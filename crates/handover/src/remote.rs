@@ -79,7 +79,17 @@ impl Remote {
 
     /// All groups that the token covers.
     pub(crate) async fn groups(&self) -> Result<Groups, Failure> {
-        self.get(path::GROUPS).await
+        let mut all: Groups = self.get(path::GROUPS).await?;
+        while let Some(after) = all.next.take() {
+            let page: Groups = self.get(&format!("{}?after={after}", path::GROUPS)).await?;
+            // A server that stays where it is would be asked for ever.
+            if page.groups.is_empty() {
+                return Err(not_this_api());
+            }
+            all.groups.extend(page.groups);
+            all.next = page.next;
+        }
+        Ok(all)
     }
 
     /// A request whose answer has no body.

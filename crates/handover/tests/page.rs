@@ -345,6 +345,7 @@ fn groups(text: &str) -> Groups {
             group("gamma", None, None),
         ],
         unconfigured: Vec::new(),
+        next: None,
     }
 }
 

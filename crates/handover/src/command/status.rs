@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handover_api::{GroupStatus, GroupSummary, Groups, MemberView, OccupantView, path};
+use handover_api::{GroupStatus, GroupSummary, MemberView, OccupantView, path};
 
 use super::group;
 use crate::cli::Status;
@@ -17,7 +17,7 @@ pub(crate) async fn run(arguments: &Status, printer: &Printer) -> Result<(), Fai
         let found: GroupStatus = remote.get(&path::group(path::GROUP, group(name)?.as_str())).await?;
         return printer.data(&found, text);
     }
-    let groups: Groups = remote.get(path::GROUPS).await?;
+    let groups = remote.groups().await?;
     printer.data(&groups, |groups| {
         if groups.groups.is_empty() {
             return "no group".to_owned();

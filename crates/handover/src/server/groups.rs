@@ -3,29 +3,58 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use handover_api::{GroupStatus, Groups, Health, PlanView};
-use handover_core::Role;
+use handover_core::{GroupId, Role};
+use serde::Deserialize;
 
 use super::App;
 use super::auth::{Asking, Covered};
 use super::refusal::Refused;
-use super::{since, view};
+use super::{history, since, view};
 
 pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
-pub(crate) async fn list(State(app): State<Arc<App>>, Asking(caller): Asking) -> Result<Json<Groups>, Refused> {
-    let mut groups = Vec::new();
-    for group in app.groups.keys().filter(|group| caller.covers(group)) {
+/// Which page of the groups.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Asking(caller): Asking,
+    query: Result<Query<Page>, QueryRejection>,
+) -> Result<Json<Groups>, Refused> {
+    let words = "the query takes `after=<group>` and `limit=<number>`, and nothing else";
+    let Query(Page { after, limit }) = query.map_err(|_| Refused::bad_request(words))?;
+    let limit = history::limit(limit)?;
+    let is_first = after.is_none();
+    let covered: Vec<&GroupId> = app.groups.keys().filter(|group| caller.covers(group)).collect();
+    let (page, next) = page(&covered, after.as_deref(), limit);
+    let mut groups = Vec::with_capacity(page.len());
+    for group in page {
         let row = app.engine.view(group).await?.row;
         groups.push(view::summary(&row, since::in_force(&app.engine, &row).await));
     }
-    let mut unconfigured = app.engine.unconfigured().await?;
+    let mut unconfigured = if is_first { app.engine.unconfigured().await? } else { Vec::new() };
     unconfigured.retain(|group| caller.covers(group));
     let unconfigured = unconfigured.iter().map(ToString::to_string).collect();
-    Ok(Json(Groups { groups, unconfigured }))
+    Ok(Json(Groups { groups, unconfigured, next }))
+}
+
+/// A page of these groups, which are in order, and where the next one begins.
+fn page<'a>(groups: &'a [&'a GroupId], after: Option<&str>, limit: usize) -> (&'a [&'a GroupId], Option<String>) {
+    let from = after.map_or(0, |after| groups.partition_point(|group| group.as_str() <= after));
+    let rest = &groups[from..];
+    let page = &rest[..limit.min(rest.len())];
+    let next = page.last().filter(|_| page.len() < rest.len()).map(ToString::to_string);
+    (page, next)
 }
 
 pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Result<Json<GroupStatus>, Refused> {
@@ -53,4 +82,28 @@ pub(crate) async fn plan(State(app): State<Arc<App>>, covered: Covered) -> Resul
             view::obstacles(group.as_str(), &digest, &obstacles)
         }
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_come_page_by_page() {
+        let names = ["a", "b", "c"].map(|name| GroupId::parse(name).unwrap());
+        let groups: Vec<&GroupId> = names.iter().collect();
+        for (after, limit, expected, next) in [
+            (None, 3, "abc", None),
+            (None, 100, "abc", None),
+            (None, 2, "ab", Some("b")),
+            (Some("b"), 2, "c", None),
+            (Some("aa"), 1, "b", Some("b")),
+            (Some("c"), 1, "", None),
+            (Some("zzz"), 1, "", None),
+        ] {
+            let (page, found) = page(&groups, after, limit);
+            let page: String = page.iter().map(|group| group.as_str()).collect();
+            assert_eq!((page.as_str(), found.as_deref()), (expected, next), "after {after:?}, at most {limit}");
+        }
+    }
 }

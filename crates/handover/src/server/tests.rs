@@ -2,6 +2,7 @@
 
 mod authorisation;
 mod history;
+mod limits;
 mod tls;
 
 use std::collections::BTreeSet;

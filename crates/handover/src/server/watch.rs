@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -14,7 +14,7 @@ use futures_util::Stream;
 use handover_adapters::store::embedded::Embedded;
 use handover_api::{HEARTBEAT_S, LAST_EVENT_ID, Published, WatchEvent};
 use handover_core::port::SecretStore as _;
-use handover_core::{Fault, GroupId, Phase, Row, Undo};
+use handover_core::{ConsumerId, Fault, GroupId, Phase, Row, Undo};
 use handover_engine::history::phase_word;
 use handover_engine::{self as engine, Handle, Happening};
 use serde::Deserialize;
@@ -30,6 +30,9 @@ use crate::words;
 
 /// The most streams at a time.
 const STREAMS_MAX: usize = 1_024;
+
+/// The most streams of one identity, so that one client that forgets its streams does not take the places of all.
+const STREAMS_EACH_MAX: usize = 64;
 
 /// How many events a slow stream may fall behind before it gets a snapshot instead.
 const NEWS_MAX: usize = 1_024;
@@ -51,6 +54,27 @@ pub(crate) struct News {
     items: broadcast::Sender<Arc<Item>>,
     position: Arc<AtomicU64>,
     streams: Arc<Semaphore>,
+    /// How many streams each identity has open.
+    each: Arc<Mutex<HashMap<ConsumerId, usize>>>,
+}
+
+/// A stream's place. Another stream may have it once this is dropped.
+struct Place {
+    identity: ConsumerId,
+    each: Arc<Mutex<HashMap<ConsumerId, usize>>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = each.get_mut(&self.identity) {
+            *open -= 1;
+            if *open == 0 {
+                each.remove(&self.identity);
+            }
+        }
+    }
 }
 
 impl News {
@@ -61,6 +85,7 @@ impl News {
             items: broadcast::Sender::new(NEWS_MAX),
             position: Arc::new(AtomicU64::new(position)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            each: Arc::default(),
         })
     }
 
@@ -69,6 +94,19 @@ impl News {
         let item = Item { group: group.clone(), position: self.position(), event };
         // Nobody listening is fine.
         drop(self.items.send(Arc::new(item)));
+    }
+
+    /// A place for one more stream; `None` if all are taken, or all that this identity may have.
+    fn place(&self, identity: &ConsumerId) -> Option<Place> {
+        let permit = self.streams.clone().try_acquire_owned().ok()?;
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = each.entry(identity.clone()).or_default();
+        if *open >= STREAMS_EACH_MAX {
+            return None;
+        }
+        *open += 1;
+        drop(each);
+        Some(Place { identity: identity.clone(), each: Arc::clone(&self.each), _permit: permit })
     }
 
     fn position(&self) -> u64 {
@@ -216,13 +254,13 @@ pub(crate) async fn stream(
     if wanted.group.is_some() && groups.is_empty() {
         return Err(Refused::no_such_group());
     }
-    let Ok(permit) = app.news.streams.clone().try_acquire_owned() else {
+    let Some(place) = app.news.place(&caller.identity) else {
         return Err(Refused::new(
             429,
             "too_many_streams",
             "Too many streams",
-            "too many watch streams are open",
-            "try again later",
+            format!("this identity has {STREAMS_EACH_MAX} watch streams open, or all together have {STREAMS_MAX}"),
+            "close the streams that nobody reads; one covers all groups of its token",
         ));
     };
     let seen = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()?.parse::<u64>().ok());
@@ -240,7 +278,7 @@ pub(crate) async fn stream(
         caller,
         groups,
         heartbeat,
-        _permit: permit,
+        _place: place,
     };
     Ok(Sse::new(opened.into_events()))
 }
@@ -266,7 +304,7 @@ struct Open {
     reset: bool,
     /// A snapshot is due.
     snapshot: bool,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Open {

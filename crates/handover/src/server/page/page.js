@@ -124,6 +124,17 @@ async function request(path, signal) {
 
 const ask = async (path) => (await request(path)).json();
 
+async function allGroups() {
+  const groups = [];
+  let page = await ask("/v1/groups");
+  groups.push(...page.groups);
+  while (page.next && page.groups.length) {
+    page = await ask(`/v1/groups?after=${encodeURIComponent(page.next)}`);
+    groups.push(...page.groups);
+  }
+  return groups;
+}
+
 async function history(group) {
   try {
     return await ask(`/v1/groups/${encodeURIComponent(group)}/history`);
@@ -149,13 +160,13 @@ function decode(part) {
 }
 
 async function load(wanted) {
-  if (wanted.name === "fleet") return { view: wanted, groups: (await ask("/v1/groups")).groups };
+  if (wanted.name === "fleet") return { view: wanted, groups: await allGroups() };
   if (wanted.name === "group") {
     const path = `/v1/groups/${encodeURIComponent(wanted.group)}`;
     const [status, records] = await Promise.all([ask(path), history(wanted.group)]);
     return { view: wanted, status, records };
   }
-  const groups = (await ask("/v1/groups")).groups.map((each) => each.group);
+  const groups = (await allGroups()).map((each) => each.group);
   const named = wanted.group ? [wanted.group] : groups;
   return { view: wanted, groups, histories: await Promise.all(named.map(async (group) => [group, await history(group)])) };
 }
