@@ -476,14 +476,15 @@ mod tests {
             let name = format!("{path} {}", command.get_name());
             if !command.has_subcommands() {
                 let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                assert!(
-                    help.starts_with(&format!("Example:\n {name} ")) || help == format!("Example:\n {name}"),
-                    "{name}: {help:?}"
-                );
-                // The example is one that would be taken.
-                let line = help.trim_start_matches("Example:\n");
-                let words = line.split(" > ").next().unwrap_or_default();
-                Cli::try_parse_from(shell_words(words)).unwrap_or_else(|error| panic!("{name}: {error}"));
+                let examples: Vec<&str> =
+                    help.lines().map(str::trim).filter(|line| line.starts_with("handover ")).collect();
+                assert!(help.starts_with("Example") && !examples.is_empty(), "{name} has no example: {help:?}");
+                for example in examples {
+                    // It is of this verb, and would be taken.
+                    assert!(format!("{example} ").starts_with(&format!("{} ", name.trim())), "{name}: {example}");
+                    let words = example.split(" > ").next().unwrap_or_default();
+                    Cli::try_parse_from(shell_words(words)).unwrap_or_else(|error| panic!("{example}: {error}"));
+                }
             }
             pending.extend(command.get_subcommands().map(|verb| (name.clone(), verb.clone())));
         }
