@@ -17,3 +17,33 @@ pub(crate) const CLIENT_KEY_FILE: &str = "HANDOVER_CLIENT_KEY_FILE";
 
 /// What is logged, as `level` or `target=level,…`. Default `info`.
 pub(crate) const LOG: &str = "HANDOVER_LOG";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    /// S53: a variable says how a client reaches a server, and never what a server uses.
+    #[test]
+    fn variables_are_for_verbs_that_talk_to_a_server() {
+        let allowed = [URL, TOKEN_FILE, CA_FILE, CLIENT_CERTIFICATE_FILE, CLIENT_KEY_FILE];
+        let mut pending = vec![Cli::command()];
+        let mut seen = 0;
+        while let Some(command) = pending.pop() {
+            let read: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_env).collect();
+            let opens_files = command.get_arguments().any(|argument| argument.get_id() == "config");
+            let strange = read.iter().find(|name| !allowed.iter().any(|allowed| *name == allowed));
+            assert_eq!(strange, None, "{}: a variable that is not listed here", command.get_name());
+            if opens_files && !read.is_empty() {
+                assert_ne!(command.get_name(), "serve");
+                let url = command.get_arguments().any(|argument| argument.get_id() == "url");
+                assert!(url, "{} works on the server's files and reads {read:?}", command.get_name());
+            }
+            seen += read.len();
+            pending.extend(command.get_subcommands().cloned());
+        }
+        assert!(seen > 0, "the verbs that talk to a server read them");
+    }
+}

@@ -215,6 +215,7 @@ pub(crate) struct Tokens {
 #[derive(Debug)]
 struct Known {
     stamp: Option<Stamp>,
+    readable: bool,
     entries: Vec<Arc<Entry>>,
 }
 
@@ -223,7 +224,7 @@ impl Tokens {
     pub(crate) fn open(file: &Path) -> Result<Self, Failure> {
         // Before the reading: what is written meanwhile is then read again.
         let stamp = stamp(file);
-        let known = Known { stamp, entries: shared(stored::read(file)?) };
+        let known = Known { stamp, readable: true, entries: shared(stored::read(file)?) };
         Ok(Self { file: file.to_owned(), known: RwLock::new(Arc::new(known)), changes: watch::Sender::new(0) })
     }
 
@@ -302,15 +303,20 @@ impl Tokens {
     fn known(&self) -> Arc<Known> {
         let now = stamp(&self.file);
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if known.stamp == now {
+        if known.stamp == now && known.readable {
             return known;
         }
-        // A file that cannot be read is no reason to go on with entries that may have been removed from it.
-        let entries = stored::read(&self.file).unwrap_or_else(|failure| {
-            tracing::error!(failure = failure.message(), "the tokens cannot be read; all are refused");
-            Vec::new()
+        // A file that cannot be read is no reason to go on with entries that may have been removed from it. It is read
+        // again at each look: what is wrong may be a lack of descriptors, which leaves the file as it is.
+        let fresh = Arc::new(match stored::read(&self.file) {
+            Ok(entries) => Known { stamp: now, readable: true, entries: shared(entries) },
+            Err(failure) => {
+                if known.readable {
+                    tracing::error!(failure = failure.message(), "the tokens cannot be read; all are refused");
+                }
+                Known { stamp: now, readable: false, entries: Vec::new() }
+            }
         });
-        let fresh = Arc::new(Known { stamp: now, entries: shared(entries) });
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
         fresh
     }

@@ -126,6 +126,10 @@ fn tokens_are_made_listed_and_revoked_in_these_words() {
     for name in ["anna", "deploy"] {
         assert!(!listed.contains(text(&installed.path(&format!("{name}.token"))).trim()));
     }
+    let made = run(&["token", "create", "json", "--group", "*", "--role", "viewer", "--output", "json"]);
+    let made: Value = serde_json::from_str(&made.out).unwrap();
+    assert!(made["identity"] == "json" && made["token"].as_str().unwrap().starts_with("hnd_"));
+    assert_eq!(run(&["token", "revoke", "--identity", "json"]).exit, 0);
     let revoked = run(&["token", "revoke", &field(0, "id")]);
     assert_eq!((revoked.exit, revoked.said.as_str()), (0, "Revoked. A running server refuses it from now on.\n"));
     let again = run(&["token", "revoke", &field(0, "id")]);

@@ -2,7 +2,7 @@
 
 use handover_api::{BootstrapRequest, Bootstrapped, path};
 
-use super::token::identity;
+use super::token::{identity, show};
 use crate::cli::{Bootstrap, Server};
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -14,7 +14,5 @@ pub(crate) async fn run(arguments: &Bootstrap, printer: &Printer) -> Result<(), 
     let remote = Remote::new(&Server { token_file: code, ..arguments.server.clone() })?;
     let request = BootstrapRequest { identity: identity.to_string() };
     let answer: Bootstrapped = remote.post(path::BOOTSTRAP, &request).await?;
-    printer.secret(&answer.token)?;
-    printer.say("The token is on standard output, this once. Keep it in a file with mode 0600.");
-    Ok(())
+    show(answer, printer)
 }

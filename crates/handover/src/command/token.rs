@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use handover_api::Bootstrapped;
 use handover_core::{ConsumerId, GroupId};
+use handover_secret::Secret;
 use jiff::{Timestamp, ToSpan as _};
 use serde::Serialize;
 
-use crate::cli::{ConfigFile, Token, TokenCreate, TokenRevoke};
+use crate::cli::{ConfigFile, Output, Token, TokenCreate, TokenRevoke};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -88,15 +90,26 @@ fn create(arguments: &TokenCreate, printer: &Printer) -> Result<(), Failure> {
     let terms = terms(arguments, &config)?;
     let Some(name) = &arguments.certificate_san else {
         let token = tokens::create(&config.tokens, &terms)?;
-        printer.secret(&token)?;
-        printer.say("The token is on standard output, this once. Keep it in a file with mode 0600.");
-        return Ok(());
+        return show(Bootstrapped { identity: terms.identity.to_string(), token }, printer);
     };
     let san = San::parse(name).map_err(|why| Failure::error(format!("--certificate-san: {why}")))?;
     let words = format!("Whoever presents a client certificate with the name {san} is {} now.", terms.identity);
     let id = tokens::admit(&config.tokens, &terms, san)?;
     printer.data(&Admitted { id }, |admitted| admitted.id.clone())?;
     printer.say(&words);
+    Ok(())
+}
+
+/// Prints a token, this once.
+pub(super) fn show(made: Bootstrapped, printer: &Printer) -> Result<(), Failure> {
+    let shown = match printer.output() {
+        Output::Text => made.token,
+        Output::Json => Secret::from_bytes(
+            serde_json::to_vec(&made).map_err(|_| Failure::error("the token could not be written as JSON"))?,
+        ),
+    };
+    printer.secret(&shown)?;
+    printer.say("The token is on standard output, this once. Keep it in a file with mode 0600.");
     Ok(())
 }
 

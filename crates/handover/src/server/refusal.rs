@@ -173,7 +173,7 @@ impl Refused {
     }
 
     /// The server knows the group and the engine does not: they were wired from one configuration.
-    fn not_bound(group: &GroupId) -> Self {
+    pub(super) fn not_bound(group: &GroupId) -> Self {
         Fault::untouched(FaultKind::Bug, format!("group {group} is configured, and the engine does not know it")).into()
     }
 

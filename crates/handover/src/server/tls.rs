@@ -50,7 +50,7 @@ impl Tls {
     /// Reads the files anew when they changed, until `drain` turns true. What is not usable changes nothing: the
     /// certificate in use goes on, and the log says so until the files are right.
     pub(crate) async fn follow(&self, mut drain: watch::Receiver<bool>) {
-        let mut seen = self.seen;
+        let (mut seen, mut complained_of) = (self.seen, None);
         loop {
             tokio::select! {
                 _ = drain.wait_for(|drain| *drain) => return,
@@ -60,13 +60,16 @@ impl Tls {
             if now == seen {
                 continue;
             }
-            seen = now;
             match read(&self.files) {
                 Ok(fresh) => {
+                    seen = now;
                     *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                     tracing::info!("the TLS certificate was read anew; connections that are open keep the old one");
                 }
+                // Tried again at each look, and said once for each state of the files.
+                Err(_) if complained_of == Some(now) => {}
                 Err(failure) => {
+                    complained_of = Some(now);
                     tracing::error!(
                         failure = failure.message(),
                         "the TLS files changed and are not usable; the certificate that was read before stays in use"
