@@ -36,7 +36,7 @@ pub(crate) async fn explain(
         Some(_) => None,
         None => Some(app.engine.plan(&group).await.unwrap_or_else(|fault| Err(vec![Obstacle::Found(fault)]))),
     };
-    let current_since = since::in_force(&app.engine, &found.row).await;
+    let current_since = since::in_force(&app.engine, &found.row, since::ALONE).await;
     let standing = Standing { found: &found, current_since, roll, next: next.as_ref() };
     Ok(Json(standing.explanation(&group, now())))
 }

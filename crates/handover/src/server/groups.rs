@@ -40,7 +40,7 @@ pub(crate) async fn list(
     let mut groups = Vec::with_capacity(page.len());
     for group in page {
         let row = app.engine.view(group).await?.row;
-        groups.push(view::summary(&row, since::in_force(&app.engine, &row).await));
+        groups.push(view::summary(&row, since::in_force(&app.engine, &row, since::IN_A_LIST).await));
     }
     let mut unconfigured = if is_first { app.engine.unconfigured().await? } else { Vec::new() };
     unconfigured.retain(|group| caller.covers(group));
@@ -68,7 +68,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Resul
             calls.push((role, app.engine.roll_call(&group, role).await?));
         }
     }
-    let since = since::in_force(&app.engine, &found.row).await;
+    let since = since::in_force(&app.engine, &found.row, since::ALONE).await;
     Ok(Json(view::group(&found.row, since, &found.wants, configured.target.kind().as_str(), &calls)))
 }
 

@@ -7,21 +7,25 @@ use handover_engine::history::{ADOPTED, ENDED, outcome_word};
 
 use super::{history, view};
 
-/// How many records of a group are looked at. What is further back is not known.
-const RECORDS_MAX: usize = 512;
+/// How many records are looked at for one group that is asked for alone. What is further back is not known.
+pub(super) const ALONE: usize = 512;
 
-/// When the current generation came into force: RFC 3339, UTC. `None` if there is none, or if nobody knows.
-pub(super) async fn in_force(engine: &Handle, row: &Row) -> Option<String> {
+/// How many are looked at for each group of a list: a page of them must not read a history of its own for each.
+pub(super) const IN_A_LIST: usize = 64;
+
+/// When the current generation came into force: RFC 3339, UTC. `None` if there is none, or if nobody knows after
+/// `records_max` records of the group.
+pub(super) async fn in_force(engine: &Handle, row: &Row, records_max: usize) -> Option<String> {
     row.current?;
     if let Some(rotation) = row.rotation.as_ref().filter(|ended| ended.phase == Phase::Done(Outcome::Success)) {
         return Some(view::time(rotation.entered_at));
     }
     // What cannot be read is not known: nothing depends on it.
-    from_history(engine, &row.group).await.ok().flatten()
+    from_history(engine, &row.group, records_max).await.ok().flatten()
 }
 
-async fn from_history(engine: &Handle, group: &GroupId) -> Result<Option<String>, Fault> {
-    let records = engine.history(Some(group), None, RECORDS_MAX).await?;
+async fn from_history(engine: &Handle, group: &GroupId, records_max: usize) -> Result<Option<String>, Fault> {
+    let records = engine.history(Some(group), None, records_max).await?;
     Ok(records.iter().map(history::view).find(came_into_force).map(|record| record.at))
 }
 
