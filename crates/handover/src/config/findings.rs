@@ -127,7 +127,7 @@ impl Walk<'_> {
         let help = match close(text, known()) {
             Some(near) => format!("did you mean `{near}`?"),
             None => match place_of(text, ROOT, "") {
-                Some(there) => format!("it belongs into {there}"),
+                Some(there) => format!("it belongs in {there}"),
                 None => format!("known here: {}", known().collect::<Vec<_>>().join(", ")),
             },
         };

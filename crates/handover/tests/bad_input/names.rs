@@ -2,7 +2,7 @@
 
 use handover_testkit::rig::GROUP;
 
-use crate::transcript::{Transcript, edit, rig};
+use crate::transcript::{Transcript, edit, mend_as_told, rig};
 
 const OWNER: &str = r#"Eigentümer "des" Ganzen"#;
 const A: &str = r#"a'; DROP ROLE "victim"; --"#;
@@ -52,7 +52,7 @@ fn names_that_need_quoting_rotate() {
     let mut transcript = Transcript::of("names", &rig);
     transcript.case("a grant is missing");
     assert_eq!(transcript.run(&["check", "--online"]), 1);
-    rig.postgres.execute("app", &format!("GRANT {} TO {};", quoted(OWNER), quoted(A))).unwrap();
+    mend_as_told(&rig);
     for (title, name) in [
         ("64 bytes", format!("\"{}\"", "x".repeat(64))),
         ("a NUL", "\"a\\u0000b\"".to_owned()),

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use handover_testkit::rig::{GROUP, Rig};
 use handover_testkit::servers::Certificates;
 
-use crate::transcript::{Transcript, census, edit, rig};
+use crate::transcript::{Transcript, census, edit, mend_as_told, rig};
 
 /// Passes on what comes to another address of this machine, so that a certificate names another host.
 fn other_address(port: u16) -> Option<u16> {
@@ -122,40 +122,29 @@ fn roles_and_rights_that_are_not_as_they_must_be() {
     let [a, b] = &rig.roles.twins;
     let (owner, admin) = (&rig.roles.owner, &rig.roles.admin);
     let foreign = "handover:v1 group=others slot=0 generation=4 mark=4.31 state=accepting effect=others/4.1/accept/4";
-    let cases: [(&str, String, String); 9] = [
-        ("a twin is not there", format!("ALTER ROLE {b} RENAME TO aside"), format!("ALTER ROLE aside RENAME TO {b}")),
-        (
-            "the owner is not there",
-            format!("ALTER ROLE {owner} RENAME TO aside"),
-            format!("ALTER ROLE aside RENAME TO {owner}"),
-        ),
-        ("the owner may log in", format!("ALTER ROLE {owner} LOGIN"), format!("ALTER ROLE {owner} NOLOGIN")),
+    // What is spoilt, and how it is mended where that is not what is told.
+    let cases: [(&str, String, Option<String>); 9] = [
+        ("the owner may log in", format!("ALTER ROLE {owner} LOGIN"), None),
         (
             "a twin is no member of the owner, and does not start as it",
             format!("REVOKE {owner} FROM {a}; ALTER ROLE {a} RESET role"),
-            format!("GRANT {owner} TO {a}; ALTER ROLE {a} SET role = {owner}"),
+            None,
         ),
+        ("a twin is a superuser that expires", format!("ALTER ROLE {b} SUPERUSER VALID UNTIL '2099-01-01'"), None),
+        ("our user may not change users", format!("ALTER ROLE {admin} NOCREATEROLE"), None),
+        ("sessions cannot be counted", "REVOKE SELECT ON pg_stat_activity FROM PUBLIC".to_owned(), None),
         (
-            "a twin is a superuser that expires",
-            format!("ALTER ROLE {b} SUPERUSER VALID UNTIL '2099-01-01'"),
-            format!("ALTER ROLE {b} NOSUPERUSER VALID UNTIL 'infinity'"),
-        ),
-        (
-            "our user may not change users",
-            format!("ALTER ROLE {admin} NOCREATEROLE"),
-            format!("ALTER ROLE {admin} CREATEROLE"),
-        ),
-        (
-            "sessions cannot be counted",
-            "REVOKE SELECT ON pg_stat_activity FROM PUBLIC".to_owned(),
-            "GRANT SELECT ON pg_stat_activity TO PUBLIC".to_owned(),
+            "the owner is not there",
+            format!("ALTER ROLE {owner} RENAME TO aside"),
+            Some(format!("ALTER ROLE aside RENAME TO {owner}")),
         ),
         (
             "a twin of another group",
             format!("ALTER ROLE {a} LOGIN; COMMENT ON ROLE {a} IS '{foreign}'"),
-            format!("ALTER ROLE {a} NOLOGIN; COMMENT ON ROLE {a} IS NULL"),
+            Some(format!("ALTER ROLE {a} NOLOGIN; COMMENT ON ROLE {a} IS NULL")),
         ),
-        ("a twin that is somebody's", format!("ALTER ROLE {a} LOGIN"), format!("ALTER ROLE {a} NOLOGIN")),
+        ("a twin that is somebody's", format!("ALTER ROLE {a} LOGIN"), Some(format!("ALTER ROLE {a} NOLOGIN"))),
+        ("a twin is not there", format!("ALTER ROLE {b} RENAME TO aside"), None),
     ];
     rig.start(&[]).unwrap();
     for (title, spoil, mend) in cases {
@@ -166,7 +155,10 @@ fn roles_and_rights_that_are_not_as_they_must_be() {
         let rotate = rig.run(&["rotate", GROUP, "--wait", "--wait-max", "30s"]).unwrap();
         assert_eq!(rotate.status.code(), Some(1), "{title}: a rotation must be refused");
         assert_eq!(census(&rig.postgres), before, "{title}: nothing is touched");
-        rig.postgres.execute("app", &mend).unwrap();
+        match mend {
+            Some(statements) => rig.postgres.execute("app", &statements).unwrap(),
+            None => mend_as_told(&rig),
+        }
     }
     transcript.case("all is mended, beside the running server");
     assert_eq!(transcript.run(&["check", "--online"]), 0);
