@@ -3,6 +3,8 @@
 //! Connectors are dumb: they do no retries, keep no timers and write no logs. A driver's error text never crosses the
 //! border of this crate; it is mapped to a [`handover_core::Fault`] in our own words.
 
+#[cfg(any(feature = "state-sqlite", feature = "store-embedded"))]
+pub mod copy;
 pub mod seal;
 #[cfg(any(feature = "sink-file", feature = "sink-syslog", feature = "sink-http"))]
 pub mod sink;

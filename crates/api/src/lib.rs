@@ -5,6 +5,7 @@
 //! * [`proof`]: how a consumer proves what it loaded, described so that any language can do it;
 //! * [`GroupStatus`], [`RotationView`]: where a group stands, and for whom it waits;
 //! * [`Explanation`]: what is happening to a group, why, and what can be done about it;
+//! * [`Ready`], [`Sinks`]: how the server itself is doing;
 //! * [`WatchEvent`]: what a watch stream carries; publications, never values; [`EventReader`] reads it;
 //! * [`Problem`]: the body of every refusal.
 //!
@@ -16,10 +17,12 @@ mod delivery;
 mod events;
 mod explain;
 mod history;
+mod operation;
 mod order;
 pub mod path;
 mod problem;
 pub mod proof;
+mod recover;
 mod status;
 mod watch;
 
@@ -29,8 +32,10 @@ pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Rea
 pub use events::{EventReader, NotEvents};
 pub use explain::{ActionView, Awaited, EvidenceView, Explanation, FaultView, HoldView, NextView};
 pub use history::{History, PAGE_DEFAULT, PAGE_MAX, RecordView};
+pub use operation::{Ready, SinkFailing, SinkView, Sinks};
 pub use order::{IDEMPOTENCY_KEY, OrderRequest, REASON_CHARS_MAX, RotateRequest, Started};
 pub use problem::{MEDIA_TYPE, Problem};
+pub use recover::{RecoverRequest, Recovered};
 pub use status::{
     GroupStatus, GroupSummary, Groups, Health, MemberView, ObstacleView, OccupantView, PlanStep, PlanView,
     RotationView, Status, WaitingFor,

@@ -4,6 +4,12 @@
 pub const HEALTH: &str = "/v1/health";
 /// Exchange the one-time code for the first operator's token.
 pub const BOOTSTRAP: &str = "/v1/bootstrap";
+/// Whether the server is ready: it holds the lease, can write its state, works, and is not about to end.
+pub const READY: &str = "/v1/ready";
+/// Metrics, as text that Prometheus scrapes.
+pub const METRICS: &str = "/metrics";
+/// How far each sink of the history got.
+pub const SINKS: &str = "/v1/sinks";
 /// What an error code means, and what to do: where a problem's `type` points to.
 pub const ERROR: &str = "/v1/errors/{code}";
 /// This API, described by an OpenAPI document.
@@ -30,6 +36,8 @@ pub const ABANDON: &str = "/v1/groups/{group}/abandon";
 pub const FORCE: &str = "/v1/groups/{group}/force";
 /// Start a rotation over a rollback that waits.
 pub const SUPERSEDE: &str = "/v1/groups/{group}/supersede";
+/// Compare the record with the world, and make them be of one time.
+pub const RECOVER: &str = "/v1/groups/{group}/recover";
 /// What happened to the group, the newest first, page by page: `?before=POSITION&limit=N`.
 pub const HISTORY: &str = "/v1/groups/{group}/history";
 /// What happened to all groups that the token covers: `?before=`, or `?after=` for the oldest first, and `&limit=`.

@@ -13,6 +13,10 @@ use crate::plan::Plan;
 use crate::port::{Head, Standing, State};
 use crate::time::{Timestamp, Waited};
 
+/// How far publications leap where consumers may have seen more of them than record and stores tell: they refuse a lower
+/// one. Two for each generation in between would do, but for recoveries that were set back as well.
+const LEAP: u64 = 1_000;
+
 /// What a look at the world showed.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
@@ -154,9 +158,10 @@ impl Found<'_> {
         };
         let others: Vec<Occupant> = accepted.into_iter().filter(|other| *other != one).collect();
         if !self.survey.known.contains(&one) && others.is_empty() {
-            return self.replace(base, one);
+            return self.replace(leap(base), one);
         }
         self.let_in(one)?;
+        let base = if self.published() == Some(one.generation) { base } else { leap(base) };
         match others.as_slice() {
             [] if self.publish_everywhere(one, base.publication) => {
                 Ok(done(Course::Follows, Row { current: Some(one), ..base }))
@@ -211,7 +216,7 @@ impl Found<'_> {
         }
         let forget = if at_rest && !adopting { self.revived(&expected) } else { Vec::new() };
         let base = Row { doubt: None, version: self.version(), ..self.row.clone() };
-        let row = if adopting { base } else { self.republished(base) };
+        let row = if adopting { base } else { self.republished(base, self.row.doubt == Some(Doubt::Restored)) };
         let untouched = accept.is_empty() && forget.is_empty() && row.publication == self.row.publication;
         let course = if untouched { Course::Agrees } else { Course::Reasserts };
         Ok(Recovery { course, accept, forget, row })
@@ -219,38 +224,47 @@ impl Found<'_> {
 
     /// The row where all stores publish what it counts on; where one does not, the row that publishes it anew. What was
     /// disabled or forgotten is then owed, no longer returned to: a way back would lead to something that is refused.
-    fn republished(&self, row: Row) -> Row {
+    ///
+    /// After a restore of the state, stores and target may be of that earlier time as well: then nothing tells what
+    /// consumers have seen since, and all of it is published anew.
+    fn republished(&self, row: Row, restored: bool) -> Row {
+        let publication = row.publication;
+        let stands = |who: Option<Occupant>| who.is_none_or(|who| self.publish_everywhere(who, publication));
+        let anew = |row: Row| if restored { leap(row) } else { row };
         let Some(live) = row.live().cloned() else {
             return match row.current {
-                Some(current) if !self.publish_everywhere(current, row.publication) => {
-                    self.publishing(Row { current: None, ..row }, None, current, Vec::new())
+                Some(current) if restored || !stands(Some(current)) => {
+                    self.publishing(anew(Row { current: None, ..row }), None, current, Vec::new())
                 }
                 Some(_) | None => row,
             };
         };
-        let stands = |who: Option<Occupant>| who.is_none_or(|who| self.publish_everywhere(who, row.publication));
         let retiring = live.retiring();
         match &live.phase {
             Phase::Stage | Phase::Apply | Phase::Verify { .. } if stands(live.from) => row,
             Phase::Propagate { .. } | Phase::Drain { .. } | Phase::Disable { .. } | Phase::Destroy { .. }
-                if stands(Some(live.to)) =>
+                if stands(Some(live.to)) && !restored =>
             {
                 row
             }
             Phase::Rollback(Undo::Release | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. })
-                if stands(live.from) =>
+                if stands(live.from) && !restored =>
             {
                 row
             }
-            Phase::Publish { pointers } | Phase::Rollback(Undo::Unpublish { pointers }) if self.landed(pointers) => row,
-            Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } => {
-                self.publishing(row, live.from, live.to, live.owed)
+            Phase::Publish { pointers } | Phase::Rollback(Undo::Unpublish { pointers })
+                if self.landed(pointers) && !restored =>
+            {
+                row
             }
-            Phase::Disable { .. } | Phase::Destroy { .. } => self.publishing(row, None, live.to, retiring),
+            Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } => {
+                self.publishing(anew(row), live.from, live.to, live.owed)
+            }
+            Phase::Disable { .. } | Phase::Destroy { .. } => self.publishing(anew(row), None, live.to, retiring),
             // A release stands before the stores point back in any case.
             Phase::Rollback(Undo::Release) | Phase::Done(_) => row,
             Phase::Stage | Phase::Apply | Phase::Verify { .. } | Phase::Rollback(_) => match live.from {
-                Some(from) => self.returning(row, from, live.to, live.owed),
+                Some(from) => self.returning(anew(row), from, live.to, live.owed),
                 None => row,
             },
         }
@@ -359,6 +373,10 @@ impl Found<'_> {
         let elapsed = Waited::default();
         Rotation { from, to, owed, phase, elapsed, entered_at: self.now, hold: None, trouble: None, cause: None }
     }
+}
+
+fn leap(row: Row) -> Row {
+    Row { publication: Publication(row.publication.0.saturating_add(LEAP)), ..row }
 }
 
 fn done(course: Course, row: Row) -> Recovery {

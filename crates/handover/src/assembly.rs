@@ -6,13 +6,14 @@ use std::sync::Arc;
 use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::sink::SinkConfig;
 use handover_adapters::sink::file::FileSink;
-use handover_adapters::state::sqlite::Sqlite;
+use handover_adapters::state::sqlite::{Batches, Sqlite};
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
 use handover_core::port::{SecretStore, Sink, StateStore as _, Target};
 use handover_core::{Fault, FaultKind, Role, StoreId};
 use handover_engine::{Binding, Handle, Options, Ports, Service, SystemClock};
 
+use crate::backup::beside;
 use crate::config::{Config, Group, SINK_AUDIT_FILE, STORE_EMBEDDED};
 use crate::failure::Failure;
 use crate::file;
@@ -25,7 +26,12 @@ pub(crate) struct Assembly {
     pub(crate) engine: Handle,
     /// The embedded store.
     pub(crate) store: Embedded,
+    /// How much work of the state shares a transaction.
+    pub(crate) batches: Arc<Batches>,
 }
+
+/// How the files of a restore are named before they stand in place.
+pub(crate) const RESTORING: &str = "restoring";
 
 /// Opens everything and takes the lease. Nothing is acted on yet. Blocks while files are opened and checked.
 pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
@@ -47,7 +53,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     for group in &config.groups {
         call_the_declared(&state, group).await?;
     }
-    Ok(Assembly { service, engine, store })
+    Ok(Assembly { service, engine, store, batches: state.batches() })
 }
 
 /// Makes the roll follow the configuration, before the engine acts on it. Whoever was taken out of the configuration is
@@ -81,7 +87,8 @@ pub(crate) fn sealer(config: &Config) -> Result<Arc<Sealer>, Failure> {
 
 /// A state that is gone is not made anew beside a store that is there: it would know of nothing that is in force.
 fn not_lost(config: &Config) -> Result<(), Failure> {
-    if let Some(left) = [&config.state, &config.store].map(|path| beside(path, RESTORING)).iter().find(|path| path.exists())
+    if let Some(left) =
+        [&config.state, &config.store].map(|path| beside(path, RESTORING)).iter().find(|path| path.exists())
     {
         return Err(Failure::refused(format!("a restore was cut off: it left {}", left.display()))
             .hint("run `handover restore` again, with --replace"));
@@ -90,8 +97,9 @@ fn not_lost(config: &Config) -> Result<(), Failure> {
         return Ok(());
     }
     let (state, store) = (config.state.display(), config.store.display());
-    Err(Failure::refused(format!("the state {state} is not there, and the store {store} is"))
-        .hint("restore the state from its backup, or name it with `state =`; the store alone does not say what is in force"))
+    Err(Failure::refused(format!("the state {state} is not there, and the store {store} is")).hint(
+        "restore the state from its backup, or name it with `state =`; the store alone does not say what is in force",
+    ))
 }
 
 /// Opens the state.

@@ -120,6 +120,23 @@ pub(crate) enum Verb {
     /// Start a new rotation over a rollback that waits, and retire with it what the rollback would have revoked.
     #[command(after_help = "Example:\n  handover supersede orders --reason 'worker-7 will not come back today'")]
     Supersede(Forced),
+    /// Compare a group's record with the world after a restore, and make them be of one time again.
+    ///
+    /// The truth is at the target. Where the record is behind, it follows what is in force there; where the target or a
+    /// store is behind, it is made what the record says. Nothing is guessed: what cannot be told is refused with the
+    /// reason. With --offline: without a server, as a last resort.
+    #[command(
+        after_help = "Examples:\n  handover recover orders --check\n  handover recover orders --reason 'database restored from the snapshot of Monday'\n  handover recover orders --offline --show 7 --reason 'server lost, on-call needs the password'"
+    )]
+    Recover(Recover),
+    /// Copy the state, the store and the tokens into a folder, also beside a running server.
+    #[command(after_help = "Example:\n  handover backup /var/backups/handover/2026-01-31")]
+    Backup(Backup),
+    /// Put a backup in place of the state and the store. Every group then waits until it is recovered.
+    #[command(
+        after_help = "Example:\n  handover restore /var/backups/handover/2026-01-31 --replace --reason 'disk lost'"
+    )]
+    Restore(Restore),
     /// Look at the audit chain.
     #[command(subcommand)]
     Audit(Audit),
@@ -328,6 +345,62 @@ pub(crate) struct Forced {
     pub(crate) server: Server,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Recover {
+    /// Which group.
+    pub(crate) group: String,
+    /// Only say what would be done.
+    #[arg(long, conflicts_with_all = ["show", "push"])]
+    pub(crate) check: bool,
+    /// The generation to keep, where the world does not tell which one is published.
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) keep: Option<u64>,
+    /// Why; audited.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Without a server: list the values that the state holds, show one, or push what is right.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// With --offline: print the value of this generation. It goes to standard output, and nowhere else.
+    #[arg(long, value_name = "GENERATION", requires_all = ["offline", "reason"], conflicts_with = "push")]
+    pub(crate) show: Option<u64>,
+    /// With --offline: recover at the target and the stores.
+    #[arg(long, requires = "offline")]
+    pub(crate) push: bool,
+    /// With --push: a file with the value in force, mode 0600, where nobody here has it.
+    #[arg(long, value_name = "FILE", requires = "push")]
+    pub(crate) password_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+    #[command(flatten)]
+    pub(crate) server: Server,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Backup {
+    /// Where to. It must not be there yet.
+    pub(crate) directory: PathBuf,
+    /// Only if no rotation is live: such a backup never needs a rotation to be followed.
+    #[arg(long)]
+    pub(crate) require_rest: bool,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Restore {
+    /// What `handover backup` wrote.
+    pub(crate) directory: PathBuf,
+    /// Move the state and the store that are there aside.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Why; audited.
+    #[arg(long)]
+    pub(crate) reason: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+}
+
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Audit {
     /// Check every record of the state against the hash chain, and every checkpoint against our key.
@@ -344,7 +417,15 @@ pub(crate) enum Audit {
     Key(ConfigFile),
     /// Show how far each sink got; with a token, from a server that runs, which knows what fails.
     #[command(after_help = "Example:\n  handover audit sinks")]
-    Sinks(ConfigFile),
+    Sinks(AuditSinks),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AuditSinks {
+    #[command(flatten)]
+    pub(crate) config: ConfigFile,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 #[derive(Clone, Debug, Args)]

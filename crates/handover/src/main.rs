@@ -4,19 +4,23 @@
 //! 2 error.
 
 mod assembly;
+mod backup;
 mod cli;
 mod command;
 mod config;
 mod environment;
 mod failure;
 mod file;
+mod metrics;
 mod near;
+mod notify;
 mod printer;
 mod process;
 mod remote;
 mod server;
 mod sim;
 mod tokens;
+mod trace;
 mod words;
 
 use std::process::ExitCode;
@@ -26,8 +30,16 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let printer = printer::Printer::new(cli.global.output);
-    process::log_to_stderr(cli.global.log_format);
-    let done = process::harden().and_then(|()| command::run(cli.verb, &printer));
+    // Before there is a runtime, and dropped after it: what sends traces blocks its own thread.
+    let (traces, done) = match trace::begin(&cli.verb) {
+        Ok(begun) => {
+            let (traces, spans) = begun.unzip();
+            process::log_to_stderr(cli.global.log_format, spans);
+            (traces, process::harden().and_then(|()| command::run(cli.verb, &printer)))
+        }
+        Err(failure) => (None, Err(failure)),
+    };
+    drop(traces);
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

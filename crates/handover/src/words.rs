@@ -1,6 +1,7 @@
 //! What the core says as data, in plain words: one set for the API, the command line and scenarios.
 
 pub(crate) mod explain;
+pub(crate) mod recover;
 
 use std::fmt::Write as _;
 

@@ -6,78 +6,21 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod consumer;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use handover_sdk::postgres::{DialError, Dialler, Options as PostgresOptions};
-use handover_sdk::{Client, Credential, Live, Options as ClientOptions};
-use handover_testkit::rig::{DATABASE, GROUP, Options, Rig};
+use handover_sdk::Credential;
+use handover_sdk::postgres::DialError;
+use handover_testkit::rig::{GROUP, Options, Rig};
 use serde_json::Value;
 
-const CONSUMER: &str = "consumer";
+use crate::consumer::{CONSUMER, Consumer};
+
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A consumer in this process: it follows the store and logs in all the time.
-struct Consumer {
-    live: Live<Credential>,
-    dialler: Dialler,
-    logins: Arc<AtomicU64>,
-    refused: Arc<AtomicU64>,
-}
-
-impl Consumer {
-    async fn start(rig: &Rig) -> Self {
-        let token = rig.token_file(CONSUMER, "consumer").unwrap();
-        let mut options = ClientOptions::new(rig.url(), CONSUMER, token);
-        options.poll = Duration::from_millis(200);
-        options.backoff_max = Duration::from_millis(200);
-        let live = Client::new(options).unwrap().live(GROUP).await.unwrap();
-        let ca = std::fs::read(rig.postgres.ca_path()).unwrap();
-        let dialler = Dialler::new(&PostgresOptions::new("127.0.0.1", rig.postgres.port(), DATABASE, ca)).unwrap();
-        let consumer = Self { live, dialler, logins: Arc::default(), refused: Arc::default() };
-        consumer.work();
-        consumer
-    }
-
-    fn work(&self) {
-        let (live, dialler) = (self.live.clone(), self.dialler.clone());
-        let (logins, refused) = (Arc::clone(&self.logins), Arc::clone(&self.refused));
-        tokio::spawn(async move {
-            loop {
-                let credential = live.current();
-                match dialler.dial(&credential).await {
-                    Ok(_) => {
-                        live.used(credential.publication());
-                        logins.fetch_add(1, Ordering::Relaxed);
-                    }
-                    // These rotations have no quiet time at all, so that a login which began before the swap may come
-                    // after the brake. What the consumer still holds must be let in at any time.
-                    Err(_) if live.current().publication() != credential.publication() => {}
-                    Err(_) => {
-                        refused.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        });
-    }
-
-    /// Waits until the consumer holds what the store publishes.
-    async fn holds(&self, generation: u64) -> Arc<Credential> {
-        let limit = Instant::now() + PATIENCE;
-        loop {
-            let current = self.live.current();
-            if current.generation() == generation {
-                return current;
-            }
-            assert!(Instant::now() < limit, "holds generation {}, not {generation}", current.generation());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
 
 /// One fault point, and which time it is reached counted from the start of the process.
 type Point = (String, usize);

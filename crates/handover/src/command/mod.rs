@@ -2,6 +2,7 @@
 
 mod adopt;
 mod audit;
+mod backup;
 mod bootstrap;
 mod check;
 mod completions;
@@ -12,6 +13,8 @@ mod history;
 mod init;
 mod order;
 mod plan;
+mod recover;
+mod restore;
 mod rotate;
 mod serve;
 mod sim;
@@ -51,6 +54,9 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Abandon(arguments) => wait(order::run(Order::Abandon, arguments.into(), printer)),
         Verb::Force(arguments) => wait(order::run(Order::Force, arguments.into(), printer)),
         Verb::Supersede(arguments) => wait(supersede::run(&arguments, printer)),
+        Verb::Recover(arguments) => wait(recover::run(&arguments, printer)),
+        Verb::Backup(arguments) => wait(backup::run(&arguments, printer)),
+        Verb::Restore(arguments) => wait(restore::run(&arguments, printer)),
         Verb::Audit(arguments) => wait(audit::run(&arguments, printer)),
         Verb::Sim(arguments) => sim::run(&arguments, printer),
         Verb::Completions(arguments) => completions::run(&arguments, printer),

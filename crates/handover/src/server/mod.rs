@@ -6,16 +6,20 @@ pub(crate) mod bootstrap;
 mod errors;
 mod explain;
 mod groups;
+mod health;
 mod history;
 mod idempotency;
+pub(crate) mod metrics;
 mod orders;
 mod page;
+pub(crate) mod recover;
 mod refusal;
 mod secret;
 mod serve;
 mod since;
+mod sinks;
 pub(crate) mod tls;
-mod view;
+pub(crate) mod view;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -35,6 +39,7 @@ use handover_engine::Handle;
 use tokio::sync::watch::Receiver;
 
 use crate::config;
+use crate::metrics::Meter;
 use crate::tokens::{Tokens, Verb};
 use auth::{Rule, guard};
 use bootstrap::Bootstrap;
@@ -65,6 +70,10 @@ pub(crate) struct App {
     pub(crate) news: News,
     /// True once the server drains: streams end then.
     pub(crate) drain: Receiver<bool>,
+    /// True once the server was told to end: it is not ready from then on.
+    pub(crate) leaving: Receiver<bool>,
+    /// What is counted of requests.
+    pub(crate) meter: Meter,
 }
 
 /// A route: what is served where, and to whom.
@@ -86,6 +95,9 @@ pub(crate) fn table() -> Vec<Route> {
         look(page::SCRIPT, Rule::Public, get(page::script)),
         look(page::ICON, Rule::Public, get(page::icon)),
         look(path::HEALTH, Rule::Public, get(groups::health)),
+        look(path::READY, Rule::Public, get(health::ready)),
+        look(path::METRICS, Rule::May(Verb::Metrics), get(metrics::scrape)),
+        look(path::SINKS, Rule::May(Verb::Look), get(sinks::list)),
         look(path::ERROR, Rule::Public, get(errors::page)),
         act(path::BOOTSTRAP, Rule::Code, post(bootstrap::redeem)),
         look(path::GROUPS, Rule::May(Verb::Look), get(groups::list)),
@@ -101,6 +113,7 @@ pub(crate) fn table() -> Vec<Route> {
         act(path::ABANDON, Rule::May(Verb::Abandon), post(orders::abandon)),
         act(path::FORCE, Rule::May(Verb::Force), post(orders::force)),
         act(path::SUPERSEDE, Rule::May(Verb::Supersede), post(orders::supersede)),
+        act(path::RECOVER, Rule::May(Verb::Recover), post(recover::recover)),
         take(path::GROUP, Rule::May(Verb::Remove), delete(orders::remove)),
         look(path::SECRET, Rule::Consumer, get(secret::fetch)),
         act(path::ACK, Rule::Consumer, post(secret::acknowledge)),
@@ -128,6 +141,7 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
         .fallback(|| async { Refused::no_such_path() })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(limited))
+        .layer(middleware::from_fn_with_state(app.clone(), metrics::observe))
         .layer(middleware::from_fn(refusal::link))
         .with_state(app.clone())
 }

@@ -62,7 +62,7 @@ fn rotation(rotation: &Rotation, wants: &Wants) -> api::RotationView {
     }
 }
 
-pub(super) const fn occupant(occupant: Occupant) -> api::OccupantView {
+pub(crate) const fn occupant(occupant: Occupant) -> api::OccupantView {
     api::OccupantView { generation: occupant.generation.0, slot: occupant.slot.0, candidate: occupant.candidate.0 }
 }
 

@@ -198,6 +198,27 @@ impl Postgres {
         self.launch()
     }
 
+    /// Stops it, copies its data, and starts it again: a snapshot, which may be set back to once or often.
+    pub fn snapshot(&self) -> Result<TempDir, ServerError> {
+        let snapshot = tempfile::Builder::new()
+            .prefix("handover-snapshot-")
+            .tempdir()
+            .map_err(|error| ServerError::because("no temporary folder could be made", &error))?;
+        self.stop()?;
+        copy_tree(&self.directory.path().join("data"), &snapshot.path().join("data"))?;
+        self.launch()?;
+        Ok(snapshot)
+    }
+
+    /// Stops it, puts the data of a snapshot in place of its own, and starts it again.
+    pub fn set_back(&self, snapshot: &TempDir) -> Result<(), ServerError> {
+        self.stop()?;
+        let data = self.directory.path().join("data");
+        fs::remove_dir_all(&data).map_err(|error| ServerError::because("the data could not be removed", &error))?;
+        copy_tree(&snapshot.path().join("data"), &data)?;
+        self.launch()
+    }
+
     /// Logs in, over TLS with the name checked. The connection ends when the client is dropped.
     pub async fn connect(
         &self,
@@ -387,6 +408,14 @@ impl Postgres {
     fn text(&self, name: &str) -> String {
         self.directory.path().join(name).display().to_string()
     }
+}
+
+/// Owners, modes and links as they are.
+fn copy_tree(from: &Path, to: &Path) -> Result<(), ServerError> {
+    let mut command = Command::new("cp");
+    command.arg("-a").arg("--").arg(from).arg(to);
+    let status = command.status().map_err(|error| ServerError::because("cp could not be run", &error))?;
+    if status.success() { Ok(()) } else { Err(ServerError::new("the data could not be copied")) }
 }
 
 impl Drop for Postgres {

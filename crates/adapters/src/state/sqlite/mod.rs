@@ -13,6 +13,7 @@
 //!   broken chain are found by [`Sqlite::verify_rows`] and [`Sqlite::verify_chain`], which run when a small file is opened.
 //!   A whole file set back to an earlier time holds together: that shows only against history shipped elsewhere.
 
+mod alone;
 mod batch;
 mod batches;
 mod forget;
@@ -38,12 +39,13 @@ use std::thread::JoinHandle;
 use handover_core::port::{Answer, Commit, Committed, Consumers, Delivery, Entry, Loaded, Record, Request, StateStore};
 use handover_core::{
     Candidate, ConsumerId, Epoch, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role, RollCall, Row,
-    RowVersion,    Timestamp,
+    RowVersion, Timestamp,
 };
 use handover_secret::Secret;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::alone::Alone;
 use self::batch::Batch;
 pub use self::batches::Batches;
 pub use self::inspect::{Inspection, Reading, inspect};

@@ -1,0 +1,64 @@
+//! Recovery by request.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use handover_api as api;
+use handover_core::{Course, Generation};
+use handover_engine::{RecoverRefused, RecoverRequest, Recovered, history};
+
+use super::App;
+use super::auth::Covered;
+use super::body::Body;
+use super::refusal::Refused;
+use super::view;
+use crate::words;
+
+pub(crate) async fn recover(
+    State(app): State<Arc<App>>,
+    Covered { caller, group }: Covered,
+    Body(api::RecoverRequest { check, keep, reason }): Body<api::RecoverRequest>,
+) -> Result<Json<api::Recovered>, Refused> {
+    if reason
+        .as_ref()
+        .is_some_and(|reason| reason.chars().any(char::is_control) || reason.chars().count() > api::REASON_CHARS_MAX)
+    {
+        return Err(Refused::bad_request("a reason is one line of text, of at most 1,000 characters"));
+    }
+    let request = RecoverRequest { keep: keep.map(Generation), value: None, check, reason };
+    let recovered = app.engine.recover(&group, request, caller.identity.as_str()).await?;
+    Ok(Json(recovery(group.as_str(), check, &recovered)))
+}
+
+/// A recovery on the wire.
+pub(crate) fn recovery(group: &str, check: bool, recovered: &Recovered) -> api::Recovered {
+    api::Recovered {
+        group: group.to_owned(),
+        done: !check && (recovered.doubt.is_some() || recovered.course != Course::Agrees),
+        doubt: recovered.doubt.as_ref().map(|doubt| words::doubt_kind(doubt).to_owned()),
+        course: history::course_word(recovered.course).to_owned(),
+        text: words::recover::course(recovered),
+        accepted: recovered.accepted.iter().copied().map(view::occupant).collect(),
+        forgotten: recovered.forgotten.iter().copied().map(view::occupant).collect(),
+        current: recovered.row.current.map(view::occupant),
+        phase: recovered.row.live().map(|_| history::row_word(&recovered.row).to_owned()),
+    }
+}
+
+impl From<RecoverRefused> for Refused {
+    fn from(refused: RecoverRefused) -> Self {
+        match refused {
+            RecoverRefused::UnknownGroup(group) => Self::not_bound(&group),
+            RecoverRefused::Fault(fault) => fault.into(),
+            RecoverRefused::Obstacles(_) => {
+                let (detail, hint) = words::recover::refused(&refused);
+                Self::new(409, "obstacles", "Something stands in the way", detail, &hint)
+            }
+            RecoverRefused::Refused(why) => {
+                let words::recover::Unmet { code, detail, hint } = words::recover::unrecoverable(&why);
+                Self::new(409, code, "A person must find something out first", detail, hint)
+            }
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A controller's files, or the database, restored to an earlier time, beneath a consumer that logs in all the while.
+//! Whatever was set back, nothing is written before record and world were compared, and the consumer is refused only for
+//! as long as the database itself does not know its password.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod consumer;
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use handover_testkit::rig::{GROUP, Options, Rig};
+use serde_json::Value;
+
+use crate::consumer::{CONSUMER, Consumer};
+
+const POLICY: &str =
+    "passes_min = 1\nquiet_min = \"300ms\"\nbrake_for = \"300ms\"\noverlap_min = \"100ms\"\npoll = \"100ms\"";
+
+async fn installation() -> (Rig, Consumer) {
+    let options = Options { consumers: vec![CONSUMER], policy: POLICY.to_owned(), fsync: false };
+    let rig = Rig::new(Path::new(env!("CARGO_BIN_EXE_handover")), &options).unwrap();
+    rig.start(&[]).unwrap();
+    rig.succeed(&["rotate", GROUP]).unwrap();
+    let consumer = Consumer::start(&rig).await;
+    wait_for_rest(&rig).await;
+    (rig, consumer)
+}
+
+async fn wait_for_rest(rig: &Rig) {
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let status = status(rig);
+        if status["rotation"].is_null() || status["rotation"]["phase"] == "done" {
+            return;
+        }
+        assert!(std::time::Instant::now() < limit, "no rest; last {status:#}\n{}", rig.said());
+        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+    }
+}
+
+fn status(rig: &Rig) -> Value {
+    serde_json::from_str(&rig.succeed(&["status", GROUP, "--output", "json"]).unwrap()).unwrap()
+}
+
+async fn rotate(rig: &Rig, consumer: &Consumer) -> u64 {
+    rig.succeed(&["rotate", GROUP]).unwrap();
+    wait_for_rest(rig).await;
+    let generation = status(rig)["current"]["generation"].as_u64().unwrap();
+    consumer.holds(generation).await;
+    generation
+}
+
+/// A command that must be refused by the state of the world; what it said.
+fn refused(rig: &Rig, arguments: &[&str]) -> String {
+    let output = rig.run(arguments).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    said
+}
+
+fn recover(rig: &Rig, arguments: &[&str]) -> Value {
+    let all: Vec<&str> = ["recover", GROUP, "--output", "json"].iter().chain(arguments).copied().collect();
+    serde_json::from_str(&rig.succeed(&all).unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_restored_three_generations_back_writes_nothing_before_it_is_recovered() {
+    let (rig, consumer) = installation().await;
+    let said = rig.succeed(&["backup", "saved"]).unwrap();
+    assert!(said.contains("saved: 1 groups"), "{said}");
+    for expected in 2..=4 {
+        assert_eq!(rotate(&rig, &consumer).await, expected);
+    }
+    rig.stop().unwrap();
+    let there = refused(&rig, &["restore", "saved", "--reason", "the disk died"]);
+    assert!(there.contains("--replace moves both aside"), "{there}");
+    let restored = rig.succeed(&["restore", "saved", "--replace", "--reason", "the disk died"]).unwrap();
+    assert!(restored.contains("what was there is in"), "{restored}");
+    rig.start(&[]).unwrap();
+
+    let planned = refused(&rig, &["rotate", GROUP]);
+    assert!(planned.contains("the state was restored from a backup"), "{planned}");
+    let looked = recover(&rig, &["--check"]);
+    // The password of generation 4 is in no backup: only the consumer and the database know it.
+    assert_eq!((&looked["course"], &looked["done"]), (&Value::from("replaces"), &Value::from(false)));
+    let logins = consumer.logins.load(Ordering::Relaxed);
+    let recovered = recover(&rig, &["--reason", "the disk died"]);
+    assert_eq!((&recovered["course"], &recovered["done"]), (&Value::from("replaces"), &Value::from(true)));
+    wait_for_rest(&rig).await;
+    assert_eq!(status(&rig)["current"]["generation"], 5);
+    consumer.holds(5).await;
+    assert_eq!(rotate(&rig, &consumer).await, 6);
+    assert!(consumer.logins.load(Ordering::Relaxed) > logins, "the consumer worked all the while");
+    assert_eq!(consumer.refused.load(Ordering::Relaxed), 0, "nobody noticed");
+    rig.succeed(&["audit", "verify"]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_alone_set_back_follows_what_the_store_and_the_database_have() {
+    let (rig, consumer) = installation().await;
+    rig.succeed(&["backup", "saved"]).unwrap();
+    assert_eq!(rotate(&rig, &consumer).await, 2);
+    assert_eq!(rotate(&rig, &consumer).await, 3);
+    rig.stop().unwrap();
+    // As somebody does who copies a file back by hand.
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        drop(std::fs::remove_file(rig.path(name)));
+    }
+    std::fs::copy(rig.path("saved/state.db"), rig.path("state.db")).unwrap();
+    rig.start(&[]).unwrap();
+    let planned = refused(&rig, &["rotate", GROUP]);
+    assert!(planned.contains("the target bears a mark that this state never wrote"), "{planned}");
+    let recovered = recover(&rig, &["--reason", "copied back"]);
+    assert_eq!((&recovered["course"], &recovered["current"]["generation"]), (&Value::from("follows"), &Value::from(3)));
+    assert_eq!(rotate(&rig, &consumer).await, 4);
+    assert_eq!(consumer.refused.load(Ordering::Relaxed), 0, "nobody noticed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_set_back_to_a_snapshot_gets_its_password_back() {
+    let (rig, consumer) = installation().await;
+    let snapshot = rig.postgres.snapshot().unwrap();
+    let first = consumer.live.current();
+    for expected in 2..=4 {
+        assert_eq!(rotate(&rig, &consumer).await, expected);
+    }
+    rig.postgres.set_back(&snapshot).unwrap();
+    consumer.dialler.dial(&first).await.expect("the snapshot lets the first password in again");
+
+    let planned = refused(&rig, &["rotate", GROUP]);
+    assert!(planned.contains("the target does not bear what this state wrote there"), "{planned}");
+    let recovered = recover(&rig, &["--reason", "restored from the snapshot"]);
+    assert_eq!(
+        (&recovered["course"], &recovered["current"]["generation"]),
+        (&Value::from("reasserts"), &Value::from(4))
+    );
+    assert_eq!(recovered["forgotten"][0]["generation"], 1, "what came back is forgotten again");
+    let current = consumer.live.current();
+    assert_eq!(current.generation(), 4);
+    consumer.dialler.dial(&current).await.expect("and what the consumer holds is let in");
+    assert!(consumer.dialler.dial(&first).await.is_err(), "the revoked password is refused again");
+    assert_eq!(rotate(&rig, &consumer).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_in_the_middle_of_a_rotation_is_followed_from_there() {
+    let (rig, consumer) = installation().await;
+    rig.succeed(&["rotate", GROUP]).unwrap();
+    rig.succeed(&["hold", GROUP]).unwrap();
+    let live = refused(&rig, &["backup", "at-rest", "--require-rest"]);
+    assert!(live.contains("a rotation of app is live") && !rig.path("at-rest").exists(), "{live}");
+    let output = rig.run(&["backup", "saved"]).unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("A rotation of app is live, at "), "{output:?}");
+    rig.succeed(&["resume", GROUP]).unwrap();
+    wait_for_rest(&rig).await;
+    consumer.holds(2).await;
+    rig.stop().unwrap();
+    rig.succeed(&["restore", "saved", "--replace", "--reason", "a test"]).unwrap();
+    rig.start(&[]).unwrap();
+    let held = refused(&rig, &["resume", GROUP]);
+    assert!(held.contains("the record may not be what the world is at"), "{held}");
+    recover(&rig, &["--reason", "a test"]);
+    wait_for_rest(&rig).await;
+    let generation = status(&rig)["current"]["generation"].as_u64().unwrap();
+    consumer.holds(generation).await;
+    rotate(&rig, &consumer).await;
+    assert_eq!(consumer.refused.load(Ordering::Relaxed), 0, "nobody noticed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_server_a_value_can_be_shown_and_pushed() {
+    let (rig, consumer) = installation().await;
+    let beside = refused(&rig, &["recover", GROUP, "--offline"]);
+    assert!(beside.contains("another process has the state"), "{beside}");
+    rig.stop().unwrap();
+    let listed = rig.succeed(&["recover", GROUP, "--offline"]).unwrap();
+    assert_eq!(listed, "app: rest, publication 1\n  generation 1, candidate 1: current\n");
+    let shown = rig.succeed(&["recover", GROUP, "--offline", "--show", "1", "--reason", "on-call"]).unwrap();
+    let current = consumer.live.current();
+    #[expect(clippy::disallowed_methods, reason = "compares what was shown with what was fetched")]
+    let value = current.value().expose_text().unwrap().to_owned();
+    assert_eq!(shown.trim_end(), value);
+    let unknown = refused(&rig, &["recover", GROUP, "--offline", "--show", "7", "--reason", "on-call"]);
+    assert!(unknown.contains("the state holds no value of generation 7"), "{unknown}");
+    let history = rig.succeed(&["audit", "tail", "-n", "3"]).unwrap();
+    assert!(history.contains("on-call") && history.contains("handover recover --offline"), "{history}");
+
+    // Somebody sets the password back by hand, and the controller's host is gone: the last resort puts it right.
+    let user = &rig.roles.twins[0];
+    rig.postgres.execute("postgres", &format!("ALTER ROLE {user} NOLOGIN")).unwrap();
+    assert!(consumer.dialler.dial(&current).await.is_err());
+    let pushed = rig.succeed(&["recover", GROUP, "--offline", "--push", "--reason", "on-call"]).unwrap();
+    assert!(pushed.contains("the target accepts generation 1 again"), "{pushed}");
+    consumer.dialler.dial(&current).await.expect("let in again");
+    rig.start(&[]).unwrap();
+    rotate(&rig, &consumer).await;
+}
