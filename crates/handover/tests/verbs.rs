@@ -241,18 +241,9 @@ fn a_group_that_is_not_configured_any_more_is_forgotten() {
     let (code, _, said) = run(&rig, &["group", "remove", GROUP]);
     assert!(code == 2 && said.contains("--reason"), "{said}");
 
-    rig.stop().unwrap();
-    let file = rig.path("handover.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace("name = \"app\"", "name = \"other\"")).unwrap();
-    assert!(run(&rig, &["token", "create", "admin", "--role", "operator", "--group", "*"]).0 == 0);
-    let (_, token, _) = run(&rig, &["token", "create", "boss", "--role", "operator", "--group", "*"]);
-    std::fs::write(rig.path("boss.token"), token).unwrap();
-    std::fs::set_permissions(rig.path("boss.token"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    rename_the_group(&rig);
     rig.start(&[]).unwrap();
-    let boss = |arguments: &[&str]| {
-        parts(&rig.command(arguments).env("HANDOVER_TOKEN_FILE", rig.path("boss.token")).output().unwrap())
-    };
+    let boss = |arguments: &[&str]| as_boss(&rig, arguments);
     let checked = |name: &str, arguments: &[&str]| {
         let (code, out, said) = boss(arguments);
         compare(name, arguments, code, &out, &said);
@@ -272,6 +263,43 @@ fn a_group_that_is_not_configured_any_more_is_forgotten() {
     rig.stop().unwrap();
     rig.start(&[]).unwrap();
     assert!(!boss(&["group", "list"]).1.contains("not configured"), "it is forgotten for good");
+}
+
+#[test]
+fn a_server_that_dies_while_it_forgets_a_group_forgets_it_at_the_next_try() {
+    let rig = rig(vec![]);
+    rig.start(&[]).unwrap();
+    assert_eq!(run(&rig, &["rotate", GROUP, "--wait", "--wait-max", "60s"]).0, 0);
+    rename_the_group(&rig);
+    let remove = ["group", "remove", GROUP, "--reason", "the service is gone"];
+    for (point, is_listed) in [("before:append", true), ("before:forget", true), ("after:forget", false)] {
+        rig.start(&[("HANDOVER_FAULT_POINT", &format!("{point}=kill"))]).unwrap();
+        assert_ne!(as_boss(&rig, &remove).0, 0, "{point}: nobody says that it is done");
+        assert!(rig.ends_within(PATIENCE), "{point} was not reached");
+        rig.kill();
+        rig.start(&[]).unwrap();
+        assert_eq!(as_boss(&rig, &["group", "list"]).1.contains("not configured"), is_listed, "{point}");
+        rig.stop().unwrap();
+    }
+    rig.start(&[]).unwrap();
+    assert_eq!(as_boss(&rig, &remove).0, 1, "there is nothing left to remove");
+    assert_eq!(run(&rig, &["audit", "verify"]).0, 0);
+}
+
+/// Takes the group out of the configuration: another one stands in its place. Stops the server.
+fn rename_the_group(rig: &Rig) {
+    rig.stop().unwrap();
+    let file = rig.path("handover.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("name = \"app\"", "name = \"other\"")).unwrap();
+    let token = rig.succeed(&["token", "create", "boss", "--role", "operator", "--group", "*"]).unwrap();
+    std::fs::write(rig.path("boss.token"), token).unwrap();
+    std::fs::set_permissions(rig.path("boss.token"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+/// As an operator of every group.
+fn as_boss(rig: &Rig, arguments: &[&str]) -> (i32, String, String) {
+    parts(&rig.command(arguments).env("HANDOVER_TOKEN_FILE", rig.path("boss.token")).output().unwrap())
 }
 
 /// A verb that runs on, and the lines of its standard output.
