@@ -27,7 +27,7 @@ enum Source {
 pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
 
 /// What tests need besides Rust.
-pub(crate) const ALL: [Need; 4] = [POSTGRESQL, CHROMIUM, RSYSLOG, CARGO_DENY];
+pub(crate) const ALL: [Need; 5] = [POSTGRESQL, CHROMIUM, RSYSLOG, SYSTEMD, CARGO_DENY];
 
 const POSTGRESQL: Need =
     Need { name: "PostgreSQL's server", source: Source::Debian(&["postgresql"]), find: postgresql };
@@ -37,6 +37,9 @@ const CHROMIUM: Need =
 
 const RSYSLOG: Need =
     Need { name: "rsyslog with TLS", source: Source::Debian(&["rsyslog", "rsyslog-gnutls"]), find: rsyslog };
+
+/// Checks the unit file. Nothing is started by it.
+const SYSTEMD: Need = Need { name: "systemd-analyze", source: Source::Debian(&["systemd"]), find: systemd };
 
 /// Checks licences and sources of dependencies.
 pub(crate) const CARGO_DENY: Need =
@@ -116,6 +119,11 @@ fn rsyslog() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let tls = folders.into_iter().any(|folder| folder.path().join("rsyslog/lmnsd_gtls.so").exists());
     (program.exists() && tls).then(|| program.to_owned())
+}
+
+fn systemd() -> Option<PathBuf> {
+    let program = PathBuf::from("/usr/bin/systemd-analyze");
+    program.exists().then_some(program)
 }
 
 /// The browser's driver, where the browser is there as well.

@@ -18,6 +18,21 @@ pub(crate) const CLIENT_KEY_FILE: &str = "HANDOVER_CLIENT_KEY_FILE";
 /// What is logged, as `level` or `target=level,…`. Default `info`.
 pub(crate) const LOG: &str = "HANDOVER_LOG";
 
+/// How often the service manager wants to hear that all is well, in microseconds.
+const WATCHDOG_US: &str = "WATCHDOG_USEC";
+
+/// Which process that is meant for; any if it is not there.
+const WATCHDOG_PID: &str = "WATCHDOG_PID";
+
+/// How often the service manager wants to hear of this process, if it does.
+pub(crate) fn watchdog() -> Option<std::time::Duration> {
+    if std::env::var(WATCHDOG_PID).is_ok_and(|pid| pid != std::process::id().to_string()) {
+        return None;
+    }
+    let every_us: u64 = std::env::var(WATCHDOG_US).ok()?.parse().ok()?;
+    (every_us > 0).then(|| std::time::Duration::from_micros(every_us))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;

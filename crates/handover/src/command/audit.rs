@@ -2,6 +2,7 @@
 
 mod against;
 mod show;
+mod sinks;
 
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ const PAGE_RECORDS: usize = 1_000;
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) async fn run(arguments: &Audit, printer: &Printer) -> Result<(), Failure> {
+    if let Audit::Sinks(arguments) = arguments {
+        return sinks::run(arguments, printer).await;
+    }
     // Files are read on a thread that may block: there is nothing else to be done meanwhile.
     let (arguments, printer) = (arguments.clone(), *printer);
     let done = tokio::task::spawn_blocking(move || match &arguments {
@@ -32,7 +36,7 @@ pub(crate) async fn run(arguments: &Audit, printer: &Printer) -> Result<(), Fail
         Audit::Tail(arguments) => tail(arguments, &printer),
         Audit::Export(arguments) => export(arguments, &printer),
         Audit::Key(arguments) => key(arguments, &printer),
-        Audit::Sinks(arguments) => sinks(arguments, &printer),
+        Audit::Sinks(arguments) => sinks::stored(&arguments.config, &printer),
     });
     done.await.unwrap_or_else(|_| Err(Failure::error("the work on the history broke off")))
 }
@@ -182,35 +186,6 @@ fn key(arguments: &ConfigFile, printer: &Printer) -> Result<(), Failure> {
     let sealer = assembly::sealer(&Config::load(&arguments.config)?)?;
     let key = Key { algorithm: "Ed25519", key: sealer.signer().verifier().text() };
     printer.data(&key, |key| key.key.clone())
-}
-
-/// How far a sink got.
-#[derive(Serialize)]
-struct Progress {
-    sink: String,
-    position: u64,
-    waiting: u64,
-}
-
-fn sinks(arguments: &ConfigFile, printer: &Printer) -> Result<(), Failure> {
-    let config = Config::load(&arguments.config)?;
-    let reading = reading(arguments)?;
-    let mut progress = Vec::new();
-    for name in config.sink_names() {
-        let position = reading.cursor(&name)?;
-        // Asked after the cursor, so that it is not behind it.
-        let waiting = reading.last_position()?.saturating_sub(position);
-        progress.push(Progress { sink: name, position, waiting });
-    }
-    printer.data(&progress, |progress| {
-        let line = |Progress { sink, position, waiting }: &Progress| {
-            format!("{sink}: delivered up to {position}, {waiting} records wait")
-        };
-        if progress.is_empty() {
-            return "the configuration names no sink".to_owned();
-        }
-        progress.iter().map(line).collect::<Vec<_>>().join("\n")
-    })
 }
 
 fn reading(arguments: &ConfigFile) -> Result<Reading, Failure> {

@@ -1,5 +1,6 @@
 //! `handover serve`: the engine and its HTTP server, until a signal asks them to drain.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -11,11 +12,12 @@ use crate::assembly::{Assembly, assemble};
 use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::process;
+use crate::metrics::{self, Meter};
 use crate::server::bootstrap::Bootstrap;
 use crate::server::tls::Tls;
 use crate::server::{self, Announcer, App, Limits, News};
 use crate::tokens::Tokens;
+use crate::{notify, process, trace};
 
 pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     let config = Config::load(&arguments.config)?;
@@ -23,12 +25,13 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     process::raise_descriptors();
     let mut signals = Signals::new()?;
     // Before the lease is taken: a second server on one address must not make the first one lose its lease.
-    let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-        Failure::error(format!("cannot listen on {}: {}", config.listen, error.kind()))
-            .hint("another server may run there; set `listen` in the configuration")
-    })?;
-    let Assembly { service, engine, store } = assemble(&config).await?;
-    let drain = watch::Sender::new(false);
+    let listener = listen(config.listen, "listen").await?;
+    let metrics_listener = match config.metrics_listen {
+        Some(address) => Some(listen(address, "metrics_listen").await?),
+        None => None,
+    };
+    let Assembly { service, engine, store, batches } = assemble(&config).await?;
+    let (drain, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
     let news = News::start(&engine).await?;
     let announcer = Announcer {
         events: engine.events(),
@@ -49,37 +52,105 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
         groups: config.groups.iter().map(|group| (group.name.clone(), group.clone())).collect(),
         news,
         drain: drain.subscribe(),
+        leaving: leaving.subscribe(),
+        meter: Meter::new(trace::exports(), batches),
     });
-    let announcing = tokio::spawn(announcer.run());
+    let mut announcing = tokio::spawn(announcer.run());
     let mut working = tokio::spawn(service.run(drain.subscribe()));
     let served = server::serve(listener, tls.clone(), server::router(&app), Limits::default(), drain.subscribe());
-    let serving = tokio::spawn(served);
+    let mut serving = tokio::spawn(served);
+    let measuring = metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, &app, &drain)));
+    let watched = tokio::spawn(notify::watchdog(app.engine.clone()));
+    let recalled = tokio::spawn(metrics::recall(app.engine.clone(), app.groups.keys().cloned().collect()));
     look_around(app, tls, &drain);
+    notify::ready();
     tracing::info!(listen = %config.listen, tls = config.tls.is_some(), groups = config.groups.len(), "ready");
 
-    let asked = tokio::select! {
+    // Whatever ends by itself takes the server with it: half a server looks alive, and a new start mends it.
+    let end = tokio::select! {
         name = signals.next() => {
             tracing::info!(signal = name, "draining");
-            true
+            End::Asked
         }
-        ended = &mut working => {
-            tracing::error!(panicked = ended.is_err(), "the engine has stopped by itself");
-            false
-        }
+        ended = &mut working => End::Engine { panicked: ended.is_err() },
+        ended = &mut serving => End::Http { panicked: ended.is_err() },
+        _ = &mut announcing => End::Announcer,
     };
+    notify::stopping();
+    leaving.send_replace(true);
+    if end == End::Asked && !config.leave_after.0.is_zero() {
+        tokio::select! {
+            () = tokio::time::sleep(config.leave_after.0) => {}
+            name = signals.next() => tracing::info!(signal = name, "draining at once"),
+        }
+    }
     drain.send_replace(true);
-    if serving.await.is_err() {
-        tracing::error!("the HTTP server ended in a panic");
+    recalled.abort();
+    let mut panicked = None;
+    if !matches!(end, End::Http { .. }) && serving.await.is_err() {
+        panicked = Some("the HTTP server");
     }
-    if asked && working.await.is_err() {
-        return Err(Failure::error("the engine ended in a panic").hint("the log says where; start it again"));
+    if let Some(measuring) = measuring {
+        measuring.abort();
     }
+    if !matches!(end, End::Engine { .. }) && working.await.is_err() {
+        panicked = Some("the engine");
+    }
+    // For as long as work is finished, the service manager hears that all is well.
+    watched.abort();
     announcing.abort();
-    if !asked {
-        return Err(Failure::error("the engine has stopped by itself").hint("the log says why; start it again"));
+    end.judged(panicked)
+}
+
+/// Takes a port.
+async fn listen(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        Failure::error(format!("cannot listen on {address}: {}", error.kind()))
+            .hint(format!("another server may run there; set `{key}` in the configuration"))
+    })
+}
+
+/// Metrics on a port of their own.
+fn serve_metrics(
+    listener: TcpListener,
+    app: &Arc<App>,
+    drain: &watch::Sender<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let limits = Limits { connections_max: METRICS_CONNECTIONS_MAX, ..Limits::default() };
+    server::serve(listener, None, server::metrics::alone(app), limits, drain.subscribe())
+}
+
+/// The most connections at a time to the port for metrics.
+const METRICS_CONNECTIONS_MAX: usize = 16;
+
+/// Why the server ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// A signal asked for it.
+    Asked,
+    /// The engine ended by itself.
+    Engine { panicked: bool },
+    /// The HTTP server ended by itself.
+    Http { panicked: bool },
+    /// What tells the watch streams ended by itself.
+    Announcer,
+}
+
+impl End {
+    fn judged(self, panicked: Option<&str>) -> Result<(), Failure> {
+        let (what, panicked) = match (self, panicked) {
+            (Self::Asked, None) => {
+                tracing::info!("drained");
+                return Ok(());
+            }
+            (Self::Asked, Some(what)) => (what, true),
+            (Self::Engine { panicked }, _) => ("the engine", panicked),
+            (Self::Http { panicked }, _) => ("the HTTP server", panicked),
+            (Self::Announcer, _) => ("what tells the watch streams", true),
+        };
+        tracing::error!(panicked, "{what} has stopped by itself");
+        Err(Failure::error(format!("{what} has stopped by itself")).hint("the log says why; start it again"))
     }
-    tracing::info!("drained");
-    Ok(())
 }
 
 /// Sees to it that changed files are noticed while nobody asks for anything. Ends with the server.

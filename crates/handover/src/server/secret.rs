@@ -197,6 +197,7 @@ pub(crate) async fn acknowledge(
     };
     if !claim.verify(&kept.secret, &ack.proof) {
         tracing::warn!(%group, consumer = %caller.identity, "an acknowledgement with a wrong proof");
+        app.meter.proof_refused();
         return Err(Refused::proof_does_not_fit());
     }
     app.engine.acknowledged(&group, &caller.identity, role, delivery.publication, reach).await?;

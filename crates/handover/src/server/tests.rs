@@ -74,6 +74,8 @@ impl Rig {
         let drain = watch::Sender::new(false);
         let app = Arc::new(App {
             news: News::start(&engine).await.unwrap(),
+            leaving: drain.subscribe(),
+            meter: Meter::new(Arc::default(), state.batches()),
             engine,
             store,
             tokens: Tokens::open(&config.tokens).unwrap(),

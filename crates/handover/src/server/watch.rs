@@ -89,6 +89,11 @@ impl News {
         })
     }
 
+    /// How many streams are open.
+    pub(crate) fn open_streams(&self) -> usize {
+        STREAMS_MAX.saturating_sub(self.streams.available_permits())
+    }
+
     /// Tells the streams that cover the group.
     pub(super) fn tell(&self, group: &GroupId, event: WatchEvent) {
         let item = Item { group: group.clone(), position: self.position(), event };

@@ -15,7 +15,8 @@ use std::fmt;
 
 pub use certificates::Certificates;
 pub use postgres::Postgres;
-pub(crate) use process::{end, free_port, spawn};
+pub use process::free_port;
+pub(crate) use process::{end, spawn};
 pub use proxy::Proxy;
 pub use receiver::{Receiver, Reply, Request};
 pub use rsyslog::Rsyslog;

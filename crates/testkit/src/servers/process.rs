@@ -52,7 +52,7 @@ pub(crate) fn end(child: &mut Child, signal: Signal, patience: Duration) -> bool
 }
 
 /// A port on loopback that was free a moment ago, between 20000 and 32767.
-pub(crate) fn free_port() -> Result<u16, ServerError> {
+pub fn free_port() -> Result<u16, ServerError> {
     for _ in 0..200 {
         let drawn = u16::from_str_radix(&random_hex(4)?, 16)
             .map_err(|error| ServerError::because("a random number did not parse", &error))?;

@@ -24,7 +24,7 @@ pub enum Reply {
 pub struct Request {
     /// Its first line and headers, in lower case.
     pub head: String,
-    /// Its body.
+    /// Its body; bytes that are no text are replaced.
     pub body: String,
 }
 
@@ -67,6 +67,11 @@ impl Receiver {
     /// The next requests are answered like this, one each.
     pub fn order(&self, replies: impl IntoIterator<Item = Reply>) {
         lock(&self.shared).script.extend(replies);
+    }
+
+    /// Forgets the orders that were not carried out: from now on it answers 200.
+    pub fn recover(&self) {
+        lock(&self.shared).script.clear();
     }
 
     /// The requests that were taken.
@@ -121,5 +126,5 @@ fn read(stream: &TcpStream) -> Option<Request> {
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?;
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(Request { head, body: String::from_utf8(body).ok()? })
+    Some(Request { head, body: String::from_utf8_lossy(&body).into_owned() })
 }

@@ -132,7 +132,8 @@ fn only_these_are_open_and_only_consumers_touch_values() {
     }
 }
 
-const OPEN: &[&str] = &[page::INDEX, page::STYLE, page::SCRIPT, page::ICON, path::HEALTH, path::ERROR, path::BOOTSTRAP];
+const OPEN: &[&str] =
+    &[page::INDEX, page::STYLE, page::SCRIPT, page::ICON, path::HEALTH, path::ERROR, path::READY, path::BOOTSTRAP];
 
 const GOLDEN: &str = "../../docs/authorisation.md";
 const UPDATE: &str = "UPDATE_GOLDEN";
