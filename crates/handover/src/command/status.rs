@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use handover_api::{GroupStatus, GroupSummary, MemberView, OccupantView, path};
+use handover_api::{GroupStatus, GroupSummary, MemberView, OccupantView, SinkFailing, SinkView, Sinks, path};
 
 use super::group;
 use crate::cli::Status;
@@ -23,7 +23,22 @@ pub(crate) async fn run(arguments: &Status, printer: &Printer) -> Result<(), Fai
             return "no group".to_owned();
         }
         groups.groups.iter().map(summary).collect::<Vec<_>>().join("\n")
-    })
+    })?;
+    // Beside the groups, not among them: a server that does not say how its sinks do still says how groups stand.
+    if let Ok(sinks) = remote.get::<Sinks>(path::SINKS).await {
+        for line in sinks.sinks.iter().filter_map(failing) {
+            printer.say(&line);
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a sink, if something is.
+fn failing(sink: &SinkView) -> Option<String> {
+    let failing = sink.failing.as_ref()?;
+    let (name, waiting) = (&sink.sink, sink.waiting);
+    let SinkFailing { since, code, detail } = failing;
+    Some(format!("sink {name} fails since {since}, {waiting} records wait: {detail} [{code}]"))
 }
 
 pub(crate) fn summary(group: &GroupSummary) -> String {
@@ -89,4 +104,30 @@ const fn coarse(seconds: u64) -> u64 {
 fn consumer(member: &MemberView) -> String {
     let got = member.publication.map_or_else(String::new, |publication| format!(" publication {publication}"));
     format!("  {:<12} {} {}{got}", member.role.word(), member.consumer, member.reach.word())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sink_that_fails_is_worth_a_line() {
+        let mut sink = SinkView { sink: "siem".to_owned(), position: 7, waiting: 3, failing: None };
+        assert_eq!(failing(&sink), None);
+        sink.failing = Some(SinkFailing {
+            since: "2026-01-31T08:00:00Z".to_owned(),
+            code: "HO0101".to_owned(),
+            detail: "no connection".to_owned(),
+        });
+        let line = "sink siem fails since 2026-01-31T08:00:00Z, 3 records wait: no connection [HO0101]";
+        assert_eq!(failing(&sink).as_deref(), Some(line));
+    }
+
+    #[test]
+    fn an_age_is_told_in_its_two_largest_units() {
+        assert_eq!(coarse(59), 59);
+        assert_eq!(coarse(3_725), 3_720);
+        assert_eq!(coarse(2 * 86_400 + 3_725), 2 * 86_400 + 3_600);
+        assert_eq!(age(None), "", "what is not known is not shown");
+    }
 }
