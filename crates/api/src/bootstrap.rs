@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the first operator's token is asked with. The code is sent as a bearer token.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BootstrapRequest {
     /// Whose token it is to be.
@@ -13,11 +14,13 @@ pub struct BootstrapRequest {
 
 /// The first operator's token. It is answered once and kept nowhere.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Bootstrapped {
     /// Whose it is.
     pub identity: String,
     /// The token.
     #[serde(with = "wire_token")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub token: Secret,
 }
 

@@ -16,6 +16,7 @@ pub const ITEM_VALUE: &str = "value";
 ///
 /// The one type through which a value crosses the wire. It cannot be cloned, and `Debug` redacts the value.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Delivered {
     /// Whose value.
     pub group: String,
@@ -32,13 +33,16 @@ pub struct Delivered {
     pub fields: BTreeMap<String, String>,
     /// The value.
     #[serde(with = "wire_value")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
     pub value: Secret,
     /// Fresh for this delivery; the proof of an acknowledgement contains it.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub nonce: Nonce,
 }
 
 /// What a consumer says about a delivery.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Ack {
     /// In which role.
@@ -52,13 +56,16 @@ pub struct Ack {
     /// How far it got.
     pub reach: Reach,
     /// The delivery's nonce.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub nonce: Nonce,
     /// The proof, see [`crate::proof`].
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub proof: crate::proof::Proof,
 }
 
 /// How far a publication got at a consumer. A higher one includes the lower ones.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Reach {
     /// It should get there. Shown, never acknowledged.
@@ -85,6 +92,7 @@ impl Reach {
 
 /// In which role a consumer is called.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// It accepts what others present.

@@ -7,6 +7,7 @@ use crate::status::{ObstacleView, OccupantView, Status};
 
 /// What is happening to a group: at rest, or in a rotation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Explanation {
     /// Which group.
     pub group: String,
@@ -48,6 +49,7 @@ pub struct Explanation {
 
 /// Something that was observed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EvidenceView {
     /// A constant word: `passes`, `verifiers`, `store`, `presenters`, `use`, `quiet`, `overlap`, `refused`, `brake`,
     /// `forgotten`.
@@ -58,6 +60,7 @@ pub struct EvidenceView {
 
 /// Whom or what a phase waits for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Awaited {
     /// As in [`crate::WaitingFor::kind`].
     pub kind: String,
@@ -81,6 +84,7 @@ pub struct Awaited {
 
 /// Why nothing happens now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HoldView {
     /// As in [`crate::RotationView::hold`].
     pub kind: String,
@@ -90,6 +94,7 @@ pub struct HoldView {
 
 /// A fault.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FaultView {
     /// Its code.
     pub code: String,
@@ -104,6 +109,7 @@ pub struct FaultView {
 
 /// What happens next.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NextView {
     /// In a sentence.
     pub text: String,
@@ -120,6 +126,7 @@ pub struct NextView {
 
 /// Something that can be done now.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActionView {
     /// The command, as it is typed.
     pub command: String,

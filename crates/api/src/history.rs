@@ -12,6 +12,7 @@ pub const PAGE_MAX: usize = 1_000;
 
 /// A page of history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct History {
     /// The newest first; with `after`, the oldest first.
     pub records: Vec<RecordView>,
@@ -22,6 +23,7 @@ pub struct History {
 
 /// A committed line of history.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecordView {
     /// Its place in the history of all groups, from 1, without gaps.
     pub position: u64,

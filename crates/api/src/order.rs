@@ -11,11 +11,13 @@ pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Body of a request to start a rotation.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RotateRequest {}
 
 /// Body of an order: roll back, hold, resume, abandon, force. Only *force* needs a reason.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OrderRequest {
     /// Why; audited. At most [`REASON_CHARS_MAX`] characters, on one line.
@@ -25,6 +27,7 @@ pub struct OrderRequest {
 
 /// The answer to a started rotation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Started {
     /// Which group.
     pub group: String,

@@ -7,6 +7,7 @@ pub const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Why a request was refused, and what helps.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// A reference that names the kind of problem, and leads to its page: `/v1/errors/{code}`.
     #[serde(rename = "type", default = "about_blank")]

@@ -6,6 +6,7 @@ use crate::delivery::{Reach, Role};
 
 /// Whether the server is up.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// Always `ok`: a server that is not does not answer.
     pub status: String,
@@ -15,6 +16,7 @@ pub struct Health {
 
 /// The groups that the token may see.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Groups {
     /// In order of their names.
     pub groups: Vec<GroupSummary>,
@@ -29,6 +31,7 @@ pub struct Groups {
 
 /// One line about a group.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GroupSummary {
     /// Its name.
     pub group: String,
@@ -56,6 +59,7 @@ pub struct GroupSummary {
 
 /// One group.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct GroupStatus {
     /// Its name.
     pub group: String,
@@ -78,6 +82,7 @@ pub struct GroupStatus {
 
 /// A generation and where the target keeps it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OccupantView {
     /// Which generation.
     pub generation: u64,
@@ -89,6 +94,7 @@ pub struct OccupantView {
 
 /// One expected consumer.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MemberView {
     /// Who.
     pub consumer: String,
@@ -103,6 +109,7 @@ pub struct MemberView {
 
 /// A rotation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RotationView {
     /// The old generation; none in a group's first rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -148,6 +155,7 @@ pub struct RotationView {
 /// | done: the old generation is in force again | `rolled_back` |
 /// | done: given up before anything was touched | `failed` |
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// It was asked for; nothing outside has been touched.
@@ -188,6 +196,7 @@ impl Status {
 
 /// Whom or what a phase waits for.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitingFor {
     /// A constant word: `held`, `trouble`, `verification`, `consumer`, `roll_incomplete`, `store`, `in_use`,
     /// `use_unknown`, `quiet`, `overlap`, `target`, `brake`.
@@ -204,6 +213,7 @@ pub struct WaitingFor {
 
 /// What a rotation would do.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlanView {
     /// Which group.
     pub group: String,
@@ -219,6 +229,7 @@ pub struct PlanView {
 
 /// Something that stands in the way of a rotation.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ObstacleView {
     /// A constant word: `live`, `doubted`, `not_built`, `slots`, `target_does_not_fence`, `store_does_not_fence`,
     /// `no_store`, `no_evidence`, `quiet_too_short`, `policy`, `found`.
@@ -231,6 +242,7 @@ pub struct ObstacleView {
 
 /// One step of a plan.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlanStep {
     /// The phase.
     pub phase: String,

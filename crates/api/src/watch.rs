@@ -17,6 +17,7 @@ pub const LAST_EVENT_ID: &str = "last-event-id";
 
 /// An event. It never carries a value.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum WatchEvent {
     /// All groups that the stream covers: always the first event.
@@ -46,6 +47,7 @@ pub enum WatchEvent {
 
 /// What a group publishes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Published {
     /// Which group.
     pub group: String,

@@ -10,6 +10,7 @@ mod health;
 mod history;
 mod idempotency;
 pub(crate) mod metrics;
+mod openapi;
 mod orders;
 mod page;
 pub(crate) mod recover;
@@ -99,6 +100,7 @@ pub(crate) fn table() -> Vec<Route> {
         look(path::METRICS, Rule::May(Verb::Metrics), get(metrics::scrape)),
         look(path::SINKS, Rule::May(Verb::Look), get(sinks::list)),
         look(path::ERROR, Rule::Public, get(errors::page)),
+        look(path::OPENAPI, Rule::Public, get(openapi::document)),
         act(path::BOOTSTRAP, Rule::Code, post(bootstrap::redeem)),
         look(path::GROUPS, Rule::May(Verb::Look), get(groups::list)),
         look(path::GROUP, Rule::May(Verb::Look), get(groups::show)),

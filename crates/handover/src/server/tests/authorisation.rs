@@ -133,7 +133,7 @@ fn only_these_are_open_and_only_consumers_touch_values() {
 }
 
 const OPEN: &[&str] =
-    &[page::INDEX, page::STYLE, page::SCRIPT, page::ICON, path::HEALTH, path::ERROR, path::READY, path::BOOTSTRAP];
+    &[page::INDEX, page::STYLE, page::SCRIPT, page::ICON, path::HEALTH, path::ERROR, path::OPENAPI, path::READY, path::BOOTSTRAP];
 
 const GOLDEN: &str = "../../docs/authorisation.md";
 const UPDATE: &str = "UPDATE_GOLDEN";
