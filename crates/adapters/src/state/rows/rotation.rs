@@ -3,8 +3,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, Cause, ConsumerId, Doubt, FaultKind, Generation, GroupId, Hold, Occupant, Outcome, Phase, Pointer, Pointers,
-    Publication, Roll, Rotation, Row, RowVersion, Slot, StoreId, StoreVersion, Tally, Timestamp, Undo, Waited,
+    Candidate, Cause, ConsumerId, Doubt, FaultKind, Generation, GroupId, Hold, Occupant, Outcome, Phase, Pointer,
+    Pointers, Publication, Roll, Rotation, Row, RowVersion, Slot, StoreId, StoreVersion, Tally, Timestamp, Undo,
+    Waited,
 };
 use serde::{Deserialize, Serialize};
 

@@ -138,11 +138,7 @@ impl SecretStore for Embedded {
         })
     }
 
-    fn recall<'a>(
-        &'a self,
-        group: &'a GroupId,
-        generation: Generation,
-    ) -> Answer<'a, Option<(Candidate, Secret)>> {
+    fn recall<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, Option<(Candidate, Secret)>> {
         Box::pin(async move {
             let kept = self.read_generation(group, generation).await?;
             Ok(kept.map(|kept| (kept.candidate, kept.secret)))
