@@ -132,8 +132,17 @@ fn only_these_are_open_and_only_consumers_touch_values() {
     }
 }
 
-const OPEN: &[&str] =
-    &[page::INDEX, page::STYLE, page::SCRIPT, page::ICON, path::HEALTH, path::ERROR, path::OPENAPI, path::READY, path::BOOTSTRAP];
+const OPEN: &[&str] = &[
+    page::INDEX,
+    page::STYLE,
+    page::SCRIPT,
+    page::ICON,
+    path::HEALTH,
+    path::ERROR,
+    path::OPENAPI,
+    path::READY,
+    path::BOOTSTRAP,
+];
 
 const GOLDEN: &str = "../../docs/authorisation.md";
 const UPDATE: &str = "UPDATE_GOLDEN";
