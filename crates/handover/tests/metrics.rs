@@ -13,8 +13,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 const POLICY: &str =
     "passes_min = 1\nquiet_min = \"300ms\"\nfetch_to_load_max = \"100ms\"\nbrake_for = \"0s\"\npoll = \"100ms\"";
 
-/// A name, its labels, and its value.
-type Samples = BTreeMap<(String, BTreeMap<String, String>), f64>;
+/// A name and its labels.
+type Series = (String, BTreeMap<String, String>);
+
+/// Each series with its value.
+type Samples = BTreeMap<Series, f64>;
 
 fn rig(top: &str, bottom: &str) -> Rig {
     let options = Options { consumers: Vec::new(), policy: POLICY.to_owned(), fsync: false };
@@ -57,6 +60,7 @@ fn parse(text: &str) -> Samples {
             }
             continue;
         }
+        assert!(!line.contains("{}"), "{line}");
         let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
         let (name, labels) = match series.split_once('{') {
             None => (series, BTreeMap::new()),
@@ -188,7 +192,7 @@ async fn a_scrape_tells_of_a_rotation_and_of_no_secret() {
 }
 
 fn buckets_only_grow(samples: &Samples) {
-    let mut last: BTreeMap<(String, BTreeMap<String, String>), Vec<(f64, f64)>> = BTreeMap::new();
+    let mut last: BTreeMap<Series, Vec<(f64, f64)>> = BTreeMap::new();
     for ((name, labels), value) in samples.iter().filter(|((name, _), _)| name.ends_with("_bucket")) {
         let mut labels = labels.clone();
         let bound = labels.remove("le").unwrap();

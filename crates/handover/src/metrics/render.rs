@@ -219,9 +219,7 @@ impl Out<'_> {
         metric: &Metric,
         samples: impl IntoIterator<Item = ([&'s str; N], u64)>,
     ) -> fmt::Result {
-        self.family(metric, samples, |mut one, value| {
-            one.encode_counter(&value, None::<&Exemplar<[(&str, &str); 0], u64>>)
-        })
+        self.family(metric, samples, |one, value| one.encode_counter(&value, None::<&Exemplar<[(&str, &str); 0], u64>>))
     }
 
     fn gauges<'s, const N: usize>(
@@ -229,7 +227,7 @@ impl Out<'_> {
         metric: &Metric,
         samples: impl IntoIterator<Item = ([&'s str; N], f64)>,
     ) -> fmt::Result {
-        self.family(metric, samples, |mut one, value| one.encode_gauge(&value))
+        self.family(metric, samples, |one, value| one.encode_gauge(&value))
     }
 
     fn gauge(&mut self, metric: &Metric, value: Option<f64>) -> fmt::Result {
@@ -241,7 +239,7 @@ impl Out<'_> {
         metric: &Metric,
         samples: impl IntoIterator<Item = ([&'s str; N], &'s Spread)>,
     ) -> fmt::Result {
-        self.family(metric, samples, |mut one, spread| {
+        self.family(metric, samples, |one, spread| {
             // The encoder's own word for a bucket without bound.
             let bound = |(bound, count): (f64, u64)| (if bound.is_infinite() { f64::MAX } else { bound }, count);
             let buckets: Vec<_> = spread.buckets().map(bound).collect();
@@ -253,7 +251,7 @@ impl Out<'_> {
         &mut self,
         metric: &Metric,
         samples: impl IntoIterator<Item = ([&'s str; N], T)>,
-        mut encode: impl FnMut(MetricEncoder<'_>, T) -> fmt::Result,
+        mut encode: impl FnMut(&mut MetricEncoder<'_>, T) -> fmt::Result,
     ) -> fmt::Result {
         let kind = match metric.kind {
             Kind::Counter => MetricType::Counter,
@@ -269,9 +267,9 @@ impl Out<'_> {
         for (values, value) in samples {
             let labels: Vec<(&str, &str)> = metric.labels.iter().copied().zip(values).collect();
             if labels.is_empty() {
-                encode(family.encode_family(&[("", ""); 0])?, value)?;
+                encode(&mut family, value)?;
             } else {
-                encode(family.encode_family(&labels)?, value)?;
+                encode(&mut family.encode_family(&labels)?, value)?;
             }
         }
         Ok(())
