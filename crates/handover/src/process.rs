@@ -1,6 +1,6 @@
 //! What the process does to itself before it does anything else.
 
-use rustix::process::{Resource, Rlimit};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -11,9 +11,13 @@ use crate::failure::Failure;
 use crate::trace::Spans;
 
 /// No core dumps: they would hold every value that is in memory.
+///
+/// The limit alone does not hold where the kernel hands dumps to a program. A process that is not dumpable is not dumped
+/// at all, and no other process of the same user may read its memory or attach to it.
 pub(crate) fn harden() -> Result<(), Failure> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     rustix::process::setrlimit(Resource::Core, none)
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
         .map_err(|_| Failure::error("core dumps cannot be turned off; a dump would hold secrets"))
 }
 

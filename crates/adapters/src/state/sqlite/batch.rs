@@ -185,7 +185,7 @@ impl<'a> Batch<'a> {
         }
         let Some((version, due_at, body, plan, mac)) = found else { return Ok(None) };
         let columns = GroupColumns { name: group.as_str(), version, due_at, body: &body, plan: plan.as_deref() };
-        if mac != columns.mac(self.integrity) {
+        if !columns.mac(self.integrity).matches(&mac) {
             return Err(corrupt(format!("the row of {group} was edited")).into());
         }
         Ok(Some(Stored { version, mac, plan }))

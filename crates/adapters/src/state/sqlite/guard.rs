@@ -1,11 +1,39 @@
 //! Which columns each row's checksum covers.
 
+use std::ops::Deref;
+
 use handover_core::{Candidate, Fault, Generation};
+use rusqlite::ToSql;
+use rusqlite::types::ToSqlOutput;
+use subtle::ConstantTimeEq as _;
 
 use super::trouble::{corrupt, stored_int};
 use crate::seal::{Integrity, MAC_BYTES};
 
-pub(super) type Mac = [u8; MAC_BYTES];
+/// The checksum that a row should have. It has no `==`, so that the one way to compare it is [`Mac::matches`].
+#[derive(Clone, Copy)]
+pub(super) struct Mac([u8; MAC_BYTES]);
+
+impl Mac {
+    /// Whether what is stored is this one, in time that does not depend on where they differ.
+    pub(super) fn matches(&self, stored: &[u8]) -> bool {
+        self.0.as_slice().ct_eq(stored).into()
+    }
+}
+
+impl Deref for Mac {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl ToSql for Mac {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.as_slice().to_sql()
+    }
+}
 
 /// A table whose rows are guarded: each by its checksum, all together by the sealed sum.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,11 +90,16 @@ impl Table {
 
 /// The sum of all guarded rows: what each adds is combined by exclusive or, so that a change costs the same however
 /// many rows there are. It is secret, or else somebody could look for rows that cancel out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sum(Mac);
+#[derive(Clone, Copy)]
+pub(super) struct Sum([u8; MAC_BYTES]);
 
 impl Sum {
     pub(super) const EMPTY: Self = Self([0; MAC_BYTES]);
+
+    /// Whether both are of the same rows, in time that does not depend on where they differ.
+    pub(super) fn matches(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
 
     /// Adds a row that is not in the sum, or takes away one that is.
     pub(super) fn toggle(&mut self, integrity: &Integrity, table: Table, mac: &[u8]) {
@@ -118,7 +151,7 @@ pub(super) struct GroupColumns<'a> {
 
 impl GroupColumns<'_> {
     pub(super) fn mac(&self, integrity: &Integrity) -> Mac {
-        integrity.mac(&[
+        Mac(integrity.mac(&[
             b"groups",
             self.name.as_bytes(),
             &self.version.to_be_bytes(),
@@ -127,7 +160,7 @@ impl GroupColumns<'_> {
             self.body.as_bytes(),
             there(self.plan.is_some()),
             self.plan.unwrap_or_default().as_bytes(),
-        ])
+        ]))
     }
 }
 
@@ -137,11 +170,11 @@ const fn there(there: bool) -> &'static [u8] {
 }
 
 pub(super) fn key_mac(integrity: &Integrity, group: &str, wrapped: &[u8]) -> Mac {
-    integrity.mac(&[b"keys", group.as_bytes(), wrapped])
+    Mac(integrity.mac(&[b"keys", group.as_bytes(), wrapped]))
 }
 
 pub(super) fn candidate_mac(integrity: &Integrity, group: &str, generation: i64, candidate: i64, sealed: &[u8]) -> Mac {
-    integrity.mac(&[b"candidates", group.as_bytes(), &generation.to_be_bytes(), &candidate.to_be_bytes(), sealed])
+    Mac(integrity.mac(&[b"candidates", group.as_bytes(), &generation.to_be_bytes(), &candidate.to_be_bytes(), sealed]))
 }
 
 /// Both numbers of a candidate as stored.
@@ -150,11 +183,11 @@ pub(super) fn candidate_key(generation: Generation, candidate: Candidate) -> Res
 }
 
 pub(super) fn cursor_mac(integrity: &Integrity, sink: &str, position: i64) -> Mac {
-    integrity.mac(&[b"cursors", sink.as_bytes(), &position.to_be_bytes()])
+    Mac(integrity.mac(&[b"cursors", sink.as_bytes(), &position.to_be_bytes()]))
 }
 
 pub(super) fn roll_mac(integrity: &Integrity, group: &str, complete: bool) -> Mac {
-    integrity.mac(&[b"rolls", group.as_bytes(), &[u8::from(complete)]])
+    Mac(integrity.mac(&[b"rolls", group.as_bytes(), &[u8::from(complete)]]))
 }
 
 pub(super) struct MemberColumns {
@@ -171,7 +204,7 @@ impl MemberColumns {
             Some((publication, reach)) => (publication.to_be_bytes().to_vec(), reach.as_bytes()),
             None => (Vec::new(), &b""[..]),
         };
-        integrity.mac(&[
+        Mac(integrity.mac(&[
             b"members",
             self.group.as_bytes(),
             self.role.as_bytes(),
@@ -179,7 +212,7 @@ impl MemberColumns {
             &[u8::from(self.declared)],
             &publication,
             reach,
-        ])
+        ]))
     }
 }
 
@@ -193,14 +226,14 @@ pub(super) struct DeliveryColumns {
 
 impl DeliveryColumns {
     pub(super) fn mac(&self, integrity: &Integrity) -> Mac {
-        integrity.mac(&[
+        Mac(integrity.mac(&[
             b"deliveries",
             self.group.as_bytes(),
             self.consumer.as_bytes(),
             &self.nonce,
             &self.publication.to_be_bytes(),
             &self.generation.to_be_bytes(),
-        ])
+        ]))
     }
 }
 
@@ -214,13 +247,13 @@ pub(super) struct RequestColumns {
 
 impl RequestColumns {
     pub(super) fn mac(&self, integrity: &Integrity) -> Mac {
-        integrity.mac(&[
+        Mac(integrity.mac(&[
             b"requests",
             self.caller.as_bytes(),
             self.key.as_bytes(),
             &self.digest,
             &self.at.to_be_bytes(),
             self.answer.as_bytes(),
-        ])
+        ]))
     }
 }

@@ -133,7 +133,7 @@ impl Batch<'_> {
             .query_row(params![group.as_str(), role_word(role), consumer.as_str()], member_columns)
             .optional()?;
         // A change keeps the other columns, and must not sign an edit of them.
-        if found.as_ref().is_some_and(|(member, mac)| *mac != member.mac(self.integrity)) {
+        if found.as_ref().is_some_and(|(member, mac)| !member.mac(self.integrity).matches(mac)) {
             return Err(corrupt(format!("what is stored of consumer {consumer} of {group} was edited")).into());
         }
         Ok(found)
@@ -222,7 +222,7 @@ impl Reader {
             .collect::<Result<_, _>>()?;
         let mut declared = Vec::new();
         for (member, mac) in found {
-            if mac != member.mac(&self.integrity) {
+            if !member.mac(&self.integrity).matches(&mac) {
                 return Err(corrupt(format!("what is stored of a consumer of {group} was edited")).into());
             }
             if member.declared {
@@ -248,12 +248,12 @@ impl Reader {
             .query_row([group.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let complete = match roll {
-            Some((complete, mac)) if mac == roll_mac(&self.integrity, group.as_str(), complete) => complete,
+            Some((complete, mac)) if roll_mac(&self.integrity, group.as_str(), complete).matches(&mac) => complete,
             Some(_) => return Err(corrupt(format!("the roll of {group} was edited")).into()),
             None => false,
         };
         let members = members.into_iter().map(|(member, mac)| {
-            if mac != member.mac(&self.integrity) {
+            if !member.mac(&self.integrity).matches(&mac) {
                 return Err(corrupt(format!("what is stored of a consumer of {group} was edited")));
             }
             Ok(Member {
@@ -283,7 +283,7 @@ impl Reader {
             .query_row(params![group.as_str(), consumer.as_str(), nonce], delivery_columns)
             .optional()?;
         let Some((columns, mac)) = found else { return Ok(None) };
-        if mac != columns.mac(&self.integrity) {
+        if !columns.mac(&self.integrity).matches(&mac) {
             return Err(corrupt(format!("a delivery to {consumer} was edited")).into());
         }
         Ok(Some(Delivery {

@@ -99,7 +99,7 @@ impl Reader {
             .optional()?;
         let Some((version, due_at, body, plan, mac)) = found else { return Ok(None) };
         let columns = GroupColumns { name: group.as_str(), version, due_at, body: &body, plan: plan.as_deref() };
-        if mac != columns.mac(&self.integrity) {
+        if !columns.mac(&self.integrity).matches(&mac) {
             return Err(corrupt(format!("the row of {group} was edited")).into());
         }
         let row = rows::read_row(&body)?;
@@ -223,7 +223,7 @@ impl Reader {
             .query_row([sink], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         let Some((position, mac)) = found else { return Ok(0) };
-        if mac != cursor_mac(&self.integrity, sink, position) {
+        if !cursor_mac(&self.integrity, sink, position).matches(&mac) {
             return Err(corrupt(format!("the cursor of the sink {sink} was edited")).into());
         }
         Ok(read_int(position)?)

@@ -67,7 +67,7 @@ impl Reader {
             .optional()?;
         let Some((columns, mac)) = found else { return Ok(None) };
         let edited = || corrupt(format!("a request of {caller} was edited"));
-        if mac != columns.mac(&self.integrity) {
+        if !columns.mac(&self.integrity).matches(&mac) {
             return Err(edited().into());
         }
         let RequestColumns { caller, key, digest, at, answer } = columns;

@@ -3,7 +3,7 @@
 use handover_core::{Fault, Timestamp};
 use rusqlite::Connection;
 
-use super::guard::{GroupColumns, Head, Sum, Table, candidate_mac, cursor_mac, key_mac, roll_mac};
+use super::guard::{GroupColumns, Head, Mac, Sum, Table, candidate_mac, cursor_mac, key_mac, roll_mac};
 use super::members::{delivery_columns, member_columns};
 use super::requests::request_columns;
 use super::trouble::{Stop, corrupt, read_int};
@@ -93,7 +93,7 @@ pub(super) fn rows(connection: &Connection, integrity: &Integrity) -> Result<u64
             Table::Requests => check.requests()?,
         }
     }
-    if check.sum != head.sum {
+    if !check.sum.matches(&head.sum) {
         return Err(corrupt("a row was deleted, or set back to what it was before".to_owned()).into());
     }
     Ok(check.rows)
@@ -107,8 +107,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    fn row(&mut self, table: Table, name: &str, stored: &[u8], mac: &[u8]) -> Result<(), Fault> {
-        if stored != mac {
+    fn row(&mut self, table: Table, name: &str, stored: &[u8], mac: &Mac) -> Result<(), Fault> {
+        if !mac.matches(stored) {
             return Err(corrupt(format!("a row of the table {} was edited: that of {name}", table.name())));
         }
         self.sum.toggle(self.integrity, table, mac);
