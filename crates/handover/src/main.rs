@@ -19,6 +19,7 @@ mod process;
 mod remote;
 mod server;
 mod sim;
+mod terminal;
 mod tokens;
 mod trace;
 mod words;

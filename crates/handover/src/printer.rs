@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::Output;
 use crate::failure::Failure;
+use crate::terminal;
 
 /// Writes data to standard output and words to standard error.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +28,7 @@ impl Printer {
                 serde_json::to_string(data).map_err(|_| Failure::error("the answer could not be written as JSON"))?
             }
         };
-        self.raw(text.as_bytes())
+        self.raw(terminal::text(&text).as_bytes())
     }
 
     /// A secret that is shown this once.
@@ -56,7 +57,7 @@ impl Printer {
     /// One line of many. False once whoever reads has gone away.
     pub(crate) fn line(&self, line: &str) -> Result<bool, Failure> {
         let mut out = std::io::stdout().lock();
-        match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        match writeln!(out, "{}", terminal::text(line)).and_then(|()| out.flush()) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
             Err(_) => Err(Failure::error("standard output cannot be written")),
@@ -83,12 +84,12 @@ impl Printer {
 
     /// A line for people that the next one replaces, on a terminal.
     pub(crate) fn say_for_now(&self, words: &str) {
-        drop(write!(std::io::stderr().lock(), "\r\x1b[K{words}").and_then(|()| std::io::stderr().flush()));
+        drop(write!(std::io::stderr().lock(), "\r\x1b[K{}", terminal::line(words)).and_then(|()| std::io::stderr().flush()));
     }
 
     /// Words for people, on standard error.
     pub(crate) fn say(&self, words: &str) {
         // There is nobody left to tell if standard error cannot be written.
-        drop(writeln!(std::io::stderr().lock(), "{words}"));
+        drop(writeln!(std::io::stderr().lock(), "{}", terminal::text(words)));
     }
 }

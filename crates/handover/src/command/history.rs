@@ -9,6 +9,7 @@ use crate::cli;
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::remote::Remote;
+use crate::terminal;
 
 pub(crate) async fn run(arguments: &cli::History, printer: &Printer) -> Result<(), Failure> {
     let group = group(&arguments.group)?;
@@ -44,6 +45,7 @@ fn text(found: &History) -> String {
 fn line(record: &RecordView) -> String {
     let mut line = format!("{:>6}  {}  {:<9} {}", record.position, record.at, record.event, record.actor);
     for (name, value) in &record.fields {
+        let value = terminal::line(value);
         // Writing to a string cannot fail.
         let _ = if value.contains(' ') { write!(line, " {name}='{value}'") } else { write!(line, " {name}={value}") };
     }

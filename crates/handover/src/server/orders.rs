@@ -14,6 +14,7 @@ use super::auth::{Asking, Covered};
 use super::body::Body;
 use super::idempotency::Once;
 use super::refusal::Refused;
+use crate::terminal;
 use crate::tokens::Caller;
 
 pub(crate) async fn rotate(
@@ -84,7 +85,7 @@ async fn order(
 }
 
 fn one_line(reason: Option<String>) -> Result<Option<String>, Refused> {
-    if reason.as_ref().is_some_and(|reason| reason.chars().any(char::is_control)) {
+    if reason.as_ref().is_some_and(|reason| reason.contains(terminal::commands)) {
         return Err(Refused::bad_request("a reason is one line of text"));
     }
     Ok(reason)

@@ -22,7 +22,7 @@ pub(crate) async fn recover(
 ) -> Result<Json<api::Recovered>, Refused> {
     if reason
         .as_ref()
-        .is_some_and(|reason| reason.chars().any(char::is_control) || reason.chars().count() > api::REASON_CHARS_MAX)
+        .is_some_and(|reason| reason.contains(crate::terminal::commands) || reason.chars().count() > api::REASON_CHARS_MAX)
     {
         return Err(Refused::bad_request("a reason is one line of text, of at most 1,000 characters"));
     }
