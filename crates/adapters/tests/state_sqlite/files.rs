@@ -172,7 +172,7 @@ async fn an_inspection_sees_all_of_it_beside_the_holder_and_changes_nothing() {
     let state = open(&path).unwrap();
     fill(&state).await;
     let found = inspect(&path, &sealer(1)).unwrap();
-    assert_eq!((found.chain.records, found.chain.broken, found.rows), (10, None, 19));
+    assert_eq!((found.chain.records, found.chain.broken, found.rows), (10, None, 24));
     let epoch = state.lease().await.unwrap();
     state.commit(step("a", epoch, 6)).await.expect("the holder is not disturbed");
     drop(state);

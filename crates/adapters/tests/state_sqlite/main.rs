@@ -120,8 +120,8 @@ async fn history_holds_for_whoever_checks_it_elsewhere() {
     let chain = state.verify_chain().await.unwrap();
     assert_eq!((chain.records, chain.broken, chain.head), (10, None, hex::encode(hash)));
     assert!(records[0].body.starts_with(r#"{"v":1,"event":"advanced","actor":"engine","epoch":1,"row":1,"#));
-    // Two rows, two keys, ten candidates, a cursor, a roll, two members and a delivery.
-    assert_eq!(state.verify_rows().await.unwrap(), 19);
+    // Two rows, two keys, ten candidates, a cursor, a roll, two members, a delivery, and five requests.
+    assert_eq!(state.verify_rows().await.unwrap(), 24);
 }
 
 #[tokio::test]

@@ -100,6 +100,7 @@ cases! {
     Nothing groups_are_apart,
     Nothing head_says_nothing_of_the_value,
     Nothing another_client_sees_it_at_once,
+    Nothing recall_gives_back_what_is_kept_or_nothing,
     Nothing discarding_makes_reading_fail,
     Nothing discarding_twice_or_nothing_is_done,
     Nothing discarding_the_current_one_is_refused,
@@ -219,6 +220,24 @@ async fn another_client_sees_it_at_once(world: World) {
         assert_eq!((&elsewhere.version, elsewhere.publication), (&version, Some(Publication(number))));
         expect = Some(version);
     }
+}
+
+async fn recall_gives_back_what_is_kept_or_nothing(world: World) {
+    let store = world.harness.client();
+    let recall = |generation| store.recall(&world.group, Generation(generation));
+    assert!(recall(1).await.expect("an answer").is_none(), "of a group that the store never saw");
+    let one = world.pointed(1, 1, None).await;
+    world.pointed(2, 2, Some(&one)).await;
+    for generation in [1, 2] {
+        // A store may give nothing back; what it gives back is the value itself.
+        if let Some((candidate, value)) = recall(generation).await.expect("an answer") {
+            let who = Occupant { candidate, ..occupant(generation, candidate.0) };
+            assert!(value.matches(&world.secret(who)), "another value than the one of generation {generation}");
+        }
+    }
+    store.discard(&world.group, Generation(1)).await.expect("retired");
+    assert!(recall(1).await.expect("an answer").is_none(), "a discarded value is given back");
+    assert!(recall(7).await.expect("an answer").is_none(), "what never was is given back");
 }
 
 async fn discarding_makes_reading_fail(world: World) {

@@ -1,10 +1,11 @@
-use handover_testkit::conformance::state::{plans, rows};
+use handover_core::Doubt;
+use handover_testkit::conformance::state::{doubted_rows, plans, rows};
 
 use super::*;
 
 #[test]
 fn every_variant_is_read_as_it_was_written() {
-    for row in rows() {
+    for row in rows().into_iter().chain(doubted_rows()) {
         assert_eq!(read_row(&write_row(&row)).unwrap(), row);
     }
     for plan in plans() {
@@ -45,17 +46,20 @@ fn what_makes_no_sense_is_corrupt_and_not_quoted() {
 #[test]
 fn the_stored_form_is_fixed() {
     let row = rows().into_iter().nth(8).unwrap();
-    assert_eq!(
-        write_row(&row),
-        concat!(
-            r#"{"v":1,"group":"group-7.a_b","version":8,"current":null,"last_generation":9223372036854775807,"#,
-            r#""publication":7,"heads":{"empty":"","vault":"v\"1\n"},"rotation":{"from":null,"#,
-            r#""to":{"generation":9,"slot":1,"candidate":4294967295},"#,
-            r#""owed":[{"generation":0,"slot":0,"candidate":4294967295}],"#,
-            r#""phase":{"disable":{"refused":[1,4],"held":{"total":{"secs":4,"nanos":999999999},"seen_at":2},"#,
-            r#""presenters":{"behind":{"who":["job-1","web"],"complete":true}}}},"#,
-            r#""elapsed":{"total":{"secs":7,"nanos":999999999},"seen_at":null},"entered_at":-1,"hold":null,"#,
-            r#""trouble":"HO0108","cause":"unfit"}}"#
-        )
+    let stored = concat!(
+        r#"{"v":1,"group":"group-7.a_b","version":8,"current":null,"last_generation":9223372036854775807,"#,
+        r#""publication":7,"heads":{"empty":"","vault":"v\"1\n"},"rotation":{"from":null,"#,
+        r#""to":{"generation":9,"slot":1,"candidate":4294967295},"#,
+        r#""owed":[{"generation":0,"slot":0,"candidate":4294967295}],"#,
+        r#""phase":{"disable":{"refused":[1,4],"held":{"total":{"secs":4,"nanos":999999999},"seen_at":2},"#,
+        r#""presenters":{"behind":{"who":["job-1","web"],"complete":true}}}},"#,
+        r#""elapsed":{"total":{"secs":7,"nanos":999999999},"seen_at":null},"entered_at":-1,"hold":null,"#,
+        r#""trouble":"HO0108","cause":"unfit"}}"#
     );
+    // Rows of before there were doubts have no such field, and are read.
+    assert_eq!(write_row(&row), stored);
+    assert_eq!(read_row(stored).unwrap(), row);
+    let row = Row { doubt: Some(Doubt::Restored), ..row };
+    let doubted = format!("{},\"doubt\":\"restored\"}}", stored.strip_suffix('}').unwrap());
+    assert_eq!(write_row(&row), doubted);
 }

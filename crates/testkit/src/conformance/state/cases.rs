@@ -4,7 +4,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use handover_core::port::{Commit, REQUEST_KEPT_MS_MIN, Request};
-use handover_core::{Epoch, FaultKind, Generation, Row, RowVersion, Timestamp, Touched};
+use handover_core::{Candidate, Epoch, FaultKind, Generation, Row, RowVersion, Timestamp, Touched};
 
 use super::{Harness, World, canary, entry, group, minted, sample};
 
@@ -52,7 +52,9 @@ async fn empty_at_first(harness: Arc<dyn Harness>) {
 async fn rows_and_plans_come_back_as_they_were(harness: Arc<dyn Harness>) {
     let world = World::open(harness).await;
     let plans = sample::plans();
-    let rows = sample::rows();
+    let doubted = sample::doubted_rows().into_iter().enumerate();
+    let doubted = doubted.map(|(number, row)| Row { group: group(&format!("doubted-{number}")), ..row });
+    let rows: Vec<Row> = sample::rows().into_iter().chain(doubted).collect();
     for (number, row) in rows.iter().enumerate() {
         let plan = &plans[number % plans.len()];
         let commit = Commit { row: row.clone(), plan: Some(plan.clone()), ..world.step(&row.group, None) };
@@ -223,6 +225,12 @@ async fn candidates_open_by_their_names_only(harness: Arc<dyn Harness>) {
     world.commit(Commit { candidate: minted(&a, 1, 2), ..world.step(&a, Some(1)) }).await.expect("a 1.2");
     world.commit(Commit { candidate: minted(&b, 1, 1), ..world.step(&b, None) }).await.expect("b 1.1");
     let world = world.reopened().await;
+    let sealed = world.state.candidates(&a).await.expect("a list");
+    assert_eq!(
+        sealed,
+        [(Generation(1), Candidate(1)), (Generation(1), Candidate(2))],
+        "another group's are not listed"
+    );
     for (name, candidate) in [(&a, 1), (&a, 2), (&b, 1)] {
         let (_, _, minted) = minted(name, 1, candidate).expect("minted");
         assert!(world.value(name, 1, candidate).await.is_some_and(|value| value.matches(&minted)));
@@ -240,6 +248,7 @@ async fn candidates_are_erased_with_the_commit(harness: Arc<dyn Harness>) {
     world.commit(Commit { candidate: minted(&a, 2, 1), ..world.step(&a, Some(2)) }).await.expect("2.1");
     let erase = vec![Generation(1), Generation(9)];
     world.commit(Commit { erase, ..world.step(&a, Some(3)) }).await.expect("absent is done");
+    assert_eq!(world.state.candidates(&a).await.expect("a list"), [(Generation(2), Candidate(1))]);
     for (generation, candidate, there) in [(1, 1, false), (1, 2, false), (2, 1, true)] {
         assert_eq!(world.value(&a, generation, candidate).await.is_some(), there, "{generation}.{candidate}");
     }
@@ -249,7 +258,7 @@ async fn a_candidate_is_minted_once(harness: Arc<dyn Harness>) {
     let world = World::open(harness).await;
     let a = group("a");
     world.commit(Commit { candidate: minted(&a, 1, 1), ..world.step(&a, None) }).await.expect("1.1");
-    let other = minted(&a, 7, 7).map(|(_, _, value)| (Generation(1), handover_core::Candidate(1), value));
+    let other = minted(&a, 7, 7).map(|(_, _, value)| (Generation(1), Candidate(1), value));
     let fault = world.commit(Commit { candidate: other, ..world.step(&a, Some(1)) }).await.expect_err("it is there");
     assert_eq!((fault.kind, fault.touched), (FaultKind::Bug, Touched::Nothing));
     let (_, _, first) = minted(&a, 1, 1).expect("minted");

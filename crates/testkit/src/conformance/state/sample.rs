@@ -20,18 +20,9 @@ pub fn rows() -> Vec<Row> {
         let holds = holds();
         let hold = holds[number % holds.len()].clone();
         let causes = [None, Some(Cause::Ordered), Some(Cause::Unfit), Some(Cause::Deadline), Some(Cause::Abandoned)];
-        let doubts = [
-            None,
-            Some(Doubt::Restored),
-            Some(Doubt::TargetAhead),
-            Some(Doubt::StoreAhead(store("vault"))),
-            Some(Doubt::TargetBehind),
-            Some(Doubt::StoreBehind(store("vault"))),
-        ];
-        let doubt = doubts[number % doubts.len()].clone();
         let number = number as u64;
         rows.push(Row {
-            doubt,
+            doubt: None,
             group: group(&format!("group-{number}.a_b")),
             version: RowVersion(number + 1),
             current: number.is_multiple_of(2).then(|| occupant(number)),
@@ -53,6 +44,19 @@ pub fn rows() -> Vec<Row> {
         });
     }
     rows
+}
+
+/// The same rows, doubted for each reason in turn.
+pub fn doubted_rows() -> Vec<Row> {
+    let doubts = [
+        Doubt::Restored,
+        Doubt::TargetAhead,
+        Doubt::StoreAhead(store("vault")),
+        Doubt::TargetBehind,
+        Doubt::StoreBehind(store("vault")),
+    ];
+    let doubted = |(row, doubt): (Row, &Doubt)| Row { doubt: Some(doubt.clone()), ..row };
+    rows().into_iter().zip(doubts.iter().cycle()).map(doubted).collect()
 }
 
 /// Plans that differ in every part.
