@@ -3,5 +3,6 @@
 pub mod conformance;
 pub mod explorer;
 pub mod fake;
+pub mod mutate;
 pub mod rig;
 pub mod servers;

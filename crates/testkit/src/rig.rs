@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::servers::postgres::{Options as PostgresOptions, Postgres, Roles};
@@ -134,6 +134,13 @@ impl Rig {
         }
     }
 
+    /// SIGSTOP, or SIGCONT: it stands still, or goes on. Whether there was a process to tell.
+    pub fn stand_still(&self, still: bool) -> bool {
+        let signal = if still { Signal::STOP } else { Signal::CONT };
+        let pid = self.lock().as_ref().and_then(|child| i32::try_from(child.id()).ok()).and_then(Pid::from_raw);
+        pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
+    }
+
     /// SIGTERM, and wait until it ended in order.
     pub fn stop(&self) -> Result<(), ServerError> {
         let running = self.lock().take();
@@ -144,6 +151,11 @@ impl Rig {
             return Err(ServerError::new("the controller did not end in order within its time"));
         }
         Ok(())
+    }
+
+    /// The controller's process, if it was started.
+    pub fn pid(&self) -> Option<u32> {
+        self.lock().as_ref().map(Child::id)
     }
 
     /// Whether the controller's process is there.

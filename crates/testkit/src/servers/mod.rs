@@ -5,6 +5,7 @@
 //! handle is dropped or when the process that started it dies.
 
 mod certificates;
+mod interceptor;
 pub mod postgres;
 mod process;
 mod proxy;
@@ -14,6 +15,7 @@ mod rsyslog;
 use std::fmt;
 
 pub use certificates::Certificates;
+pub use interceptor::{Interceptor, Trick};
 pub use postgres::Postgres;
 pub use process::free_port;
 pub(crate) use process::{end, spawn};
