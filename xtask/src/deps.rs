@@ -46,6 +46,11 @@ const RULES: &[Rule] = &[
         never: &[],
     },
     Rule { name: "handover-testkit", ours: &["handover-core", "handover-secret"], never: &["axum", "rusqlite"] },
+    Rule {
+        name: "handover-bench",
+        ours: &["handover-adapters", "handover-core", "handover-engine", "handover-secret", "handover-testkit"],
+        never: &["axum"],
+    },
     Rule { name: "handover-demo", ours: &["handover-sdk", "handover-secret", "handover-testkit"], never: &[] },
     // It is built before anything else is known to work.
     Rule { name: "xtask", ours: &["handover-api", "handover-core", "handover-secret"], never: DRIVERS },

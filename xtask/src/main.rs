@@ -4,6 +4,7 @@
 //! can install, 2 an error of this program.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to the person who started it")]
 
+mod bench;
 mod demo;
 mod deps;
 mod documents;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Task::Documents => documents::check(&root).map(|found| tell(&found)),
         Task::Setup => setup::run(&setup::ALL),
         Task::Demo(options) => demo::run(&root, &options),
+        Task::Bench(options) => bench::run(&root, &options),
     };
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
@@ -51,6 +53,8 @@ struct Arguments {
 enum Task {
     /// Rotate a real PostgreSQL password under load, three times, with a failure and a crash; exit 0 if nobody noticed.
     Demo(demo::Options),
+    /// Measure it: each figure against a floor or a peer of the same run. Writes target/bench/*.json.
+    Bench(bench::Options),
     /// Run what CI runs: format, lints, rules, documents, tests.
     Test {
         /// Say which steps there are, and run nothing.

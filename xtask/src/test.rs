@@ -126,6 +126,10 @@ fn steps() -> Vec<Step> {
                 cargo(&["xtask", "demo", "--fast", "--output", "json"]),
             )
         },
+        Step {
+            needs_servers: true,
+            ..step("bench", "the benchmarks run; nothing is measured", cargo(&["xtask", "bench", "--smoke"]))
+        },
         Step { needs_servers: true, ..step("tests", "all tests, against real servers", tests) },
     ]
 }

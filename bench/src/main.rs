@@ -1,0 +1,185 @@
+//! The benchmarks. `cargo xtask bench` builds what they need and runs this; each benchmark is a process of its own.
+//!
+//! Exit codes: 0 all that was asked for was measured, 1 a benchmark failed. A budget that is missed is shown, and is no
+//! failure.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that talks to the person who started it")]
+
+mod audit;
+mod bare;
+mod machine;
+mod report;
+mod restart;
+mod rotations;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use machine::Machine;
+use report::{Benchmark, Findings, Run};
+
+/// What keeps a benchmark from its figures, in words.
+type Trouble = String;
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run benchmarks, all if none is named, and print the table.
+    Run {
+        #[command(flatten)]
+        setting: Setting,
+        /// What is printed.
+        #[arg(long, value_enum, default_value_t = Output::Text)]
+        output: Output,
+        /// Which profile the programs were built with.
+        #[arg(long, default_value = "unknown")]
+        profile: String,
+        /// Which benchmarks.
+        #[arg(value_name = "NAME")]
+        names: Vec<Name>,
+    },
+    /// Run one benchmark in this process and print its findings as JSON.
+    One {
+        #[command(flatten)]
+        setting: Setting,
+        name: Name,
+    },
+    /// The engine that is killed, and its successor: part of `restart`.
+    #[command(hide = true)]
+    Engine(restart::Engine),
+}
+
+/// What all benchmarks are told.
+#[derive(Args, Clone)]
+pub(crate) struct Setting {
+    /// The `handover` program.
+    #[arg(long)]
+    handover: PathBuf,
+    /// Where files are kept, and results written.
+    #[arg(long)]
+    directory: PathBuf,
+    /// Only show that the benchmarks work: seconds, and figures that mean nothing.
+    #[arg(long)]
+    smoke: bool,
+    /// How long consumers work through rotations, in minutes.
+    #[arg(long, default_value_t = 1)]
+    minutes: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+/// The benchmarks.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// P1: whole rotations, on a fake target and the real state.
+    #[value(alias = "P1")]
+    Rotations,
+    /// P12: what history costs, and how fast it is verified.
+    #[value(alias = "P12")]
+    Audit,
+    /// P13: from a SIGKILL to the first effect.
+    #[value(alias = "P13")]
+    Restart,
+}
+
+impl Name {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Rotations => "rotations",
+            Self::Audit => "audit",
+            Self::Restart => "restart",
+        }
+    }
+
+    fn run(self, setting: &Setting) -> Result<Findings, Trouble> {
+        match self {
+            Self::Rotations => rotations::run(setting),
+            Self::Audit => audit::run(setting),
+            Self::Restart => restart::run(setting),
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Run { setting, output, profile, names } => run(&setting, output, &profile, &names),
+        Task::One { setting, name } => name.run(&setting).and_then(|found| say(&found)).map(|()| true),
+        Task::Engine(engine) => engine.run().map(|()| true),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(trouble) => {
+            eprintln!("error: {trouble}");
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn run(setting: &Setting, output: Output, profile: &str, names: &[Name]) -> Result<bool, Trouble> {
+    let directory = &setting.directory;
+    std::fs::create_dir_all(directory).map_err(|error| format!("{} cannot be made: {error}", directory.display()))?;
+    let names = if names.is_empty() { Name::value_variants() } else { names };
+    let mut run = Run { machine: Machine::look(directory, profile), smoke: setting.smoke, benchmarks: Vec::new() };
+    for name in names {
+        eprintln!("==> {}", name.as_str());
+        let (findings, failure) = match apart(setting, *name) {
+            Ok(findings) => (Some(findings), None),
+            Err(trouble) => {
+                eprintln!("error: {}: {trouble}", name.as_str());
+                (None, Some(trouble))
+            }
+        };
+        let benchmark = Benchmark { name: name.as_str().to_owned(), findings, failure };
+        let alone = Run { benchmarks: vec![benchmark.clone()], ..run.clone() };
+        write(&directory.join(format!("{}.json", name.as_str())), &alone)?;
+        run.benchmarks.push(benchmark);
+    }
+    match output {
+        Output::Text => println!("{}", run.table()),
+        Output::Json => say(&run)?,
+    }
+    Ok(run.benchmarks.iter().all(|benchmark| benchmark.failure.is_none()))
+}
+
+/// Runs a benchmark in a process of its own: what one leaves in memory does not slow the next.
+fn apart(setting: &Setting, name: Name) -> Result<Findings, Trouble> {
+    let mut command = Command::new(ourselves()?);
+    command.args(["one", name.as_str()]).arg("--handover").arg(&setting.handover);
+    command.arg("--directory").arg(&setting.directory).args(["--minutes", &setting.minutes.to_string()]);
+    command.stdin(Stdio::null()).stderr(Stdio::inherit());
+    if setting.smoke {
+        command.arg("--smoke");
+    }
+    let output = command.output().map_err(|error| format!("it could not be started: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("it ended with {}", output.status));
+    }
+    serde_json::from_slice(&output.stdout).map_err(|error| format!("it said something else: {error}"))
+}
+
+fn ourselves() -> Result<PathBuf, Trouble> {
+    std::env::current_exe().map_err(|error| format!("this program does not know where it is: {error}"))
+}
+
+fn say(what: &impl serde::Serialize) -> Result<(), Trouble> {
+    let text = serde_json::to_string_pretty(what).map_err(|error| format!("a result does not serialise: {error}"))?;
+    println!("{text}");
+    Ok(())
+}
+
+fn write(path: &Path, what: &impl serde::Serialize) -> Result<(), Trouble> {
+    let text = serde_json::to_string_pretty(what).map_err(|error| format!("a result does not serialise: {error}"))?;
+    std::fs::write(path, text).map_err(|error| format!("{} cannot be written: {error}", path.display()))
+}
