@@ -70,6 +70,7 @@ const BREAKS: &[(&str, &str)] = &[
     ("ALTER ROLE {a} IN DATABASE {database} SET work_mem = '9MB'", "the setting work_mem in database"),
 ];
 
+/// F14: the right is named.
 #[test]
 fn a_right_that_only_the_current_twin_has_makes_the_candidate_unfit() {
     with_server(|harness| async move {
@@ -197,6 +198,7 @@ fn each_finding_of_the_preflight_prints_what_mends_it() {
     });
 }
 
+/// F08: found before anything is changed.
 #[test]
 fn a_user_without_createrole_is_found_before_anything_is_changed() {
     with_server(|harness| async move {
@@ -229,6 +231,8 @@ fn a_preflight_that_meets_a_change_is_an_error_and_no_finding() {
     });
 }
 
+/// F08: the grant is printed.
+///
 /// Before version 16, `CREATEROLE` alone may change any role; from then on, `ADMIN OPTION` on each is needed too.
 #[test]
 fn the_admin_option_is_asked_for_where_it_is_needed() {

@@ -40,6 +40,7 @@ async fn eventually<F: Future<Output = bool>>(wanted: &str, mut good: impl FnMut
     }
 }
 
+/// F10: no change is sent to it.
 #[test]
 fn a_replica_is_found_before_a_change_is_tried() {
     let server = Arc::new(servers::Postgres::start(&Options::default()).unwrap());
@@ -58,6 +59,7 @@ fn a_replica_is_found_before_a_change_is_tried() {
     });
 }
 
+/// F43: one endpoint that cannot be asked makes use unknown.
 #[test]
 fn every_endpoint_is_asked_and_one_that_is_down_makes_use_unknown() {
     let server = Arc::new(servers::Postgres::start(&Options::default()).unwrap());
@@ -113,6 +115,7 @@ fn labels_and_values_outlive_a_restart() {
     });
 }
 
+/// F11: all of them get through.
 #[test]
 fn fifty_groups_change_at_once() {
     with_server(|harness| async move {

@@ -224,6 +224,7 @@ async fn a_moved_value_does_not_open_in_another_place() {
     assert_eq!((fault.kind, fault.touched), (FaultKind::Corrupt, Touched::Nothing));
 }
 
+/// F59: the store's file too.
 #[tokio::test]
 async fn a_torn_file_is_never_served_as_something_else() {
     let world = World::new();

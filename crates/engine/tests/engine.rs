@@ -32,6 +32,7 @@ fn bindings(world: &World, script: &Script, hung: &Script, which: impl Fn(usize)
     .collect()
 }
 
+/// F06: other groups are not delayed.
 #[tokio::test(start_paused = true)]
 async fn a_silent_target_delays_no_other_group() {
     let mut took = Vec::new();

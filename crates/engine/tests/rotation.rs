@@ -107,6 +107,7 @@ async fn a_rollback_from_every_phase_leaves_the_old_generation_in_force() {
     }
 }
 
+/// F04: the target is asked first.
 #[tokio::test(start_paused = true)]
 async fn a_lost_reply_is_asked_for_and_not_repeated() {
     let world = World::new();
@@ -170,6 +171,7 @@ async fn a_late_write_of_a_cut_off_call_does_no_harm() {
     }
 }
 
+/// F07: a new value each time, as often as the plan allows.
 #[tokio::test(start_paused = true)]
 async fn rejected_candidates_are_replaced_a_bounded_number_of_times() {
     let world = World::new();
@@ -189,6 +191,7 @@ async fn rejected_candidates_are_replaced_a_bounded_number_of_times() {
     process.stop().await;
 }
 
+/// F14: nothing is published.
 #[tokio::test(start_paused = true)]
 async fn an_unfit_candidate_is_rolled_back_by_itself() {
     let world = World::new();
@@ -201,6 +204,7 @@ async fn an_unfit_candidate_is_rolled_back_by_itself() {
     process.stop().await;
 }
 
+/// F09: the same candidate is applied again.
 #[tokio::test(start_paused = true)]
 async fn a_change_that_the_target_lost_is_applied_again_with_few_logins() {
     let world = World::new();
@@ -266,6 +270,7 @@ async fn a_refusal_without_its_control_proves_nothing() {
     process.stop().await;
 }
 
+/// F43: unknown is not none.
 #[tokio::test(start_paused = true)]
 async fn unknown_use_is_not_taken_for_none() {
     let world = World::new();
@@ -364,6 +369,7 @@ async fn orders_are_history_with_actor_and_reason() {
     process.stop().await;
 }
 
+/// F06: the phase's deadline counts although nothing answers.
 #[tokio::test(start_paused = true)]
 async fn a_deadline_passes_while_the_target_is_silent() {
     let mut world = World::new();
@@ -381,6 +387,7 @@ async fn a_deadline_passes_while_the_target_is_silent() {
     process.stop().await;
 }
 
+/// F24, F27: it is waited for, and an acknowledgement of an older publication is none.
 #[tokio::test(start_paused = true)]
 async fn a_consumer_that_does_not_answer_is_waited_for_and_its_ack_wakes() {
     let world = World::new();
@@ -476,6 +483,7 @@ async fn a_row_that_breaks_an_invariant_is_left_alone() {
     process.stop().await;
 }
 
+/// F62: nothing is retired early.
 #[tokio::test(start_paused = true)]
 async fn jumps_of_the_clock_shorten_no_wait() {
     let world = World::new();

@@ -123,6 +123,7 @@ async fn order(stage: &Stage, verb: &str) {
     let _ = stage.rig.run(&[verb, GROUP]).unwrap();
 }
 
+/// F01, F02, F03, F48: at each point, before and after each effect and each commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_every_point_of_a_rotation() {
     let stage = Stage::set("passes_min = 1\nquiet_min = \"0s\"\nbrake_for = \"0s\"\npoll = \"100ms\"").await;
@@ -152,6 +153,7 @@ async fn killed_at_every_point_of_a_rotation() {
     assert!(stage.consumer.logins.load(Ordering::Relaxed) > 0, "the consumer did not work");
 }
 
+/// F52: at each point of the way back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_every_point_of_a_rollback() {
     let stage = Stage::set("passes_min = 1\nquiet_min = \"0s\"\nbrake_for = \"1h\"\npoll = \"100ms\"").await;

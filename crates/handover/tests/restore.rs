@@ -64,6 +64,7 @@ fn recover(rig: &Rig, arguments: &[&str]) -> Value {
     serde_json::from_str(&rig.succeed(&all).unwrap()).unwrap()
 }
 
+/// F60: nothing is written before it is recovered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_restored_three_generations_back_writes_nothing_before_it_is_recovered() {
     let (rig, consumer) = installation().await;
@@ -117,6 +118,7 @@ async fn a_state_alone_set_back_follows_what_the_store_and_the_database_have() {
     assert_eq!(consumer.refused.load(Ordering::Relaxed), 0, "nobody noticed");
 }
 
+/// F61: it gets its password back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_set_back_to_a_snapshot_gets_its_password_back() {
     let (rig, consumer) = installation().await;

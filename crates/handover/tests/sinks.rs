@@ -100,6 +100,7 @@ impl Stage {
     }
 }
 
+/// F91: beside rotations of the real server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sink_that_hangs_stalls_nothing_and_misses_nothing() {
     let receiver = Receiver::start().unwrap();

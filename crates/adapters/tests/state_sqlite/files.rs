@@ -70,6 +70,7 @@ async fn another_master_key_is_named_and_changes_nothing() {
     open(&path).expect("the right key opens it");
 }
 
+/// F59: wherever it is torn.
 #[tokio::test]
 async fn torn_files_are_noticed_wherever_they_are_torn() {
     let whole = tempfile::tempdir().unwrap();

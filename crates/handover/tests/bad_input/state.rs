@@ -59,6 +59,7 @@ fn another(rig: &Rig) -> std::path::PathBuf {
     other
 }
 
+/// F59: noticed at the start, and nothing is touched.
 #[test]
 fn a_state_that_was_edited_deleted_or_exchanged() {
     let rig = rotated();
@@ -110,6 +111,8 @@ fn two_controllers_on_one_state() {
     transcript.end();
 }
 
+/// F58: with room again, what was begun ends.
+///
 /// The first server's own files cannot grow: the limit of the process stands in for a full disk, and needs no rights.
 #[test]
 fn a_disk_that_is_full_stops_nothing_for_good() {
@@ -165,6 +168,8 @@ fn wait_for(rig: &Rig, what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
+/// F59: a state without its log is older than the world.
+///
 /// What was committed and was in the log alone is gone: the state is older than the world.
 #[test]
 fn a_state_that_lost_its_log_touches_nothing() {

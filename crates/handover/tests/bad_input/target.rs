@@ -93,6 +93,7 @@ fn a_server_that_cannot_be_reached_or_does_not_let_us_in() {
     transcript.end();
 }
 
+/// F10: said before anything is touched.
 #[test]
 fn a_server_that_cannot_write() {
     let rig = rig();
@@ -115,6 +116,7 @@ fn a_server_that_cannot_write() {
     transcript.end();
 }
 
+/// F08: the plan is refused, with what mends it.
 #[test]
 fn roles_and_rights_that_are_not_as_they_must_be() {
     let rig = rig();

@@ -72,6 +72,7 @@ async fn who_fetched_is_expected_in_that_role(harness: Arc<dyn Harness>) {
     assert_eq!(world.roll(PRESENTER).await, [member("web", Some((1, Reach::Loaded)))]);
 }
 
+/// F27: repeated, out of order, or for an older publication, they take nothing back.
 async fn acknowledgements_only_rise(harness: Arc<dyn Harness>) {
     let world = World::open(harness).await;
     world.deliver("a", "web", 1, b"n").await;
