@@ -102,7 +102,7 @@ impl Drive<'_> {
         if row.live().is_none() {
             return Err(Next::Idle);
         }
-        let Some(binding) = self.shared.bindings.get(self.group) else {
+        let Some(binding) = self.shared.binding(self.group) else {
             tracing::warn!(group = %self.group, "{}", telemetry::UNBOUND);
             return Err(Next::Idle);
         };
@@ -115,10 +115,12 @@ impl Drive<'_> {
             return Err(self.violated(broken).await);
         }
         if !self.shared.is_compared(self.group) {
-            self.compare(&row, binding).await?;
+            // As after a start: what was done may have been done elsewhere.
+            self.memory.forget();
+            self.compare(&row, &binding).await?;
         }
         self.memory.loaded(&row);
-        Ok(Current { row, plan: Arc::new(plan), binding: Arc::clone(binding) })
+        Ok(Current { row, plan: Arc::new(plan), binding })
     }
 
     /// Looks, before anything is done on a row that this process found, whether the world is of the row's time: a state
@@ -126,7 +128,7 @@ impl Drive<'_> {
     async fn compare(&mut self, row: &Committed<Row>, binding: &Binding) -> Result<(), Next> {
         match self.shared.doubt(binding, row).await {
             Ok(None) => {
-                self.shared.compared(self.group);
+                self.shared.compared(binding);
                 Ok(())
             }
             Ok(Some(doubt)) => {

@@ -163,7 +163,7 @@ pub struct Handle {
 
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("groups", &self.shared.bindings.len()).finish_non_exhaustive()
+        f.debug_struct("Handle").field("groups", &self.shared.bindings().len()).finish_non_exhaustive()
     }
 }
 
@@ -223,8 +223,8 @@ impl Handle {
         asker: Asker<'_>,
         supersede: Option<&str>,
     ) -> Result<Generation, StartRefused> {
-        let binding = self.binding(group).ok_or_else(|| StartRefused::UnknownGroup(group.clone()))?;
         for _ in 0..TRIES_MAX {
+            let binding = self.binding(group).ok_or_else(|| StartRefused::UnknownGroup(group.clone()))?;
             let before = self.shared.load(group).await.map_err(StartRefused::Fault)?;
             let row = before.as_ref().map_or_else(|| Row::new(group.clone()), |loaded| Row::clone(&loaded.row));
             let over = row.live();
@@ -237,6 +237,11 @@ impl Handle {
             }
             let plan = self.planned(&binding, &row).await.map_err(StartRefused::Fault)?;
             let plan = plan.map_err(StartRefused::Obstacles)?;
+            let _held = self.shared.rebinding.read().await;
+            if !self.shared.is_bound(&binding) {
+                // The plan was made from what is not configured any more.
+                continue;
+            }
             let now = self.shared.now();
             let next = start(&row, &plan, now).map_err(StartRefused::Refused)?;
             let broken = check(&next, &plan);
@@ -380,7 +385,7 @@ impl Handle {
 
     /// The configured groups, by name.
     pub fn groups(&self) -> Vec<GroupId> {
-        let mut groups: Vec<_> = self.shared.bindings.keys().cloned().collect();
+        let mut groups: Vec<_> = self.shared.bindings().keys().cloned().collect();
         groups.sort();
         groups
     }
@@ -481,7 +486,7 @@ impl Handle {
 
     /// Has the group's row looked at soon. Decides nothing, and hurries neither logins nor waits after a failure.
     pub fn wake(&self, group: &GroupId) {
-        if self.shared.bindings.contains_key(group) {
+        if self.binding(group).is_some() {
             self.shared.wake(group, Wake::Hint);
         }
     }
@@ -496,7 +501,7 @@ impl Handle {
     }
 
     pub(crate) fn binding(&self, group: &GroupId) -> Option<Arc<Binding>> {
-        self.shared.bindings.get(group).cloned()
+        self.shared.binding(group)
     }
 
     /// Looks at the world and plans; refused while something there speaks against the record.
@@ -504,7 +509,7 @@ impl Handle {
         let doubt = match self.shared.doubt(binding, row).await {
             Ok(doubt) => {
                 if doubt.is_none() {
-                    self.shared.compared(&row.group);
+                    self.shared.compared(binding);
                 }
                 doubt
             }

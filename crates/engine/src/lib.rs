@@ -6,6 +6,7 @@
 //!
 //! * [`Service::new`] takes the lease; [`Service::run`] works until it is told to drain;
 //! * [`Handle`] starts rotations, adopts what is in use, passes on orders, shows a group, and wakes it;
+//! * [`Handle::rebind`] follows another configuration while the engine runs;
 //! * [`Generate`] mints values, [`Random`] is the one that is built in;
 //! * [`environment`] names the variables that the fault points read;
 //! * [`telemetry`] names spans, fields and events.
@@ -27,6 +28,7 @@ mod numbers;
 mod options;
 mod outbox;
 mod queue;
+mod rebind;
 mod recover;
 mod remove;
 mod service;
@@ -45,6 +47,7 @@ pub use numbers::{
     CALL_BOUNDS_S, Counters, EffectResult, GroupNumbers, LiveNumbers, PHASE_BOUNDS_S, Recalled, Spread, StateTrouble,
 };
 pub use options::Options;
+pub use rebind::{Rebind, RebindRefused};
 pub use recover::{LOGINS_EACH_MAX, RecoverRefused, RecoverRequest, Recovered};
 pub use remove::{Removal, RemoveRefused};
 pub use service::{Binding, Ports, PublishFields, Service};

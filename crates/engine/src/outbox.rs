@@ -1,11 +1,13 @@
 //! The outbox: each sink gets all committed records in order, from its own cursor, in a task of its own. A sink that
-//! cannot be reached waits alone.
+//! cannot be reached waits alone. Sinks come and go with the configuration; a cursor outlives them.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use handover_core::Fault;
 use handover_core::port::Sink;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -13,34 +15,121 @@ use crate::call::{Call, Whom};
 use crate::memory::BackOff;
 use crate::shared::Shared;
 
-/// Starts a task per sink. Each ends when it is told to drain and has delivered what there is, or cannot.
-pub(crate) fn spawn(shared: &Arc<Shared>, drain: &watch::Receiver<bool>) -> JoinSet<()> {
-    let mut tasks = JoinSet::new();
-    for sink in &shared.ports.sinks {
-        let outbox = Outbox {
+/// What an outbox is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ask {
+    /// Deliver what is committed.
+    Deliver,
+    /// Deliver what there is, and end.
+    Drain,
+    /// End after the delivery at hand: the sink is not configured any more. Its cursor stays.
+    Stop,
+}
+
+/// A task for each sink that is bound.
+pub(crate) struct Outboxes {
+    shared: Arc<Shared>,
+    bound: watch::Receiver<Vec<Arc<dyn Sink>>>,
+    running: Vec<(Arc<dyn Sink>, watch::Sender<Ask>)>,
+    /// One task at a time moves the cursor of a name: the next one waits until the last delivery of the one before ended.
+    turns: HashMap<String, Arc<Mutex<()>>>,
+    tasks: JoinSet<()>,
+}
+
+impl Outboxes {
+    pub(crate) fn start(shared: &Arc<Shared>) -> Self {
+        let mut outboxes = Self {
             shared: Arc::clone(shared),
-            sink: Arc::clone(sink),
-            committed: shared.committed.subscribe(),
-            drain: drain.clone(),
+            bound: shared.sinks_bound.subscribe(),
+            running: Vec::new(),
+            turns: HashMap::new(),
+            tasks: JoinSet::new(),
+        };
+        outboxes.bind();
+        outboxes
+    }
+
+    /// Starts and stops tasks as sinks are bound anew. May be dropped at any await.
+    pub(crate) async fn follow(&mut self) -> Infallible {
+        loop {
+            tokio::select! {
+                changed = self.bound.changed() => match changed {
+                    Ok(()) => self.bind(),
+                    // Its sender is gone with all handles: nothing changes any more.
+                    Err(_) => std::future::pending().await,
+                },
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    /// Delivers what there is, and waits until every task ended.
+    pub(crate) async fn drain(&mut self) {
+        for (_, ask) in &self.running {
+            ask.send_replace(Ask::Drain);
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    /// How many tasks run.
+    pub(crate) fn len(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Cuts off what runs.
+    pub(crate) async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    fn bind(&mut self) {
+        let bound = self.bound.borrow_and_update().clone();
+        self.running.retain(|(sink, ask)| {
+            let stays = bound.iter().any(|other| Arc::ptr_eq(other, sink));
+            if !stays {
+                ask.send_replace(Ask::Stop);
+            }
+            stays
+        });
+        for sink in bound {
+            if self.running.iter().all(|(other, _)| !Arc::ptr_eq(other, &sink)) {
+                self.begin(sink);
+            }
+        }
+    }
+
+    fn begin(&mut self, sink: Arc<dyn Sink>) {
+        let ask = watch::Sender::new(Ask::Deliver);
+        let outbox = Outbox {
+            shared: Arc::clone(&self.shared),
+            sink: Arc::clone(&sink),
+            committed: self.shared.committed.subscribe(),
+            ask: ask.subscribe(),
             backoff: BackOff::default(),
         };
-        tasks.spawn(outbox.run());
+        let turn = Arc::clone(self.turns.entry(sink.name().to_owned()).or_default());
+        self.tasks.spawn(async move {
+            let _turn = turn.lock().await;
+            outbox.run().await;
+        });
+        self.running.push((sink, ask));
     }
-    tasks
 }
 
 struct Outbox {
     shared: Arc<Shared>,
     sink: Arc<dyn Sink>,
     committed: watch::Receiver<u64>,
-    drain: watch::Receiver<bool>,
+    ask: watch::Receiver<Ask>,
     backoff: BackOff,
 }
 
 impl Outbox {
     async fn run(mut self) {
         loop {
-            let draining = *self.drain.borrow_and_update();
+            let ask = *self.ask.borrow_and_update();
+            if ask == Ask::Stop {
+                return;
+            }
             // Marked as seen before the records are read: one that is committed meanwhile wakes us again.
             self.committed.mark_unchanged();
             let delivered = self.deliver().await;
@@ -60,18 +149,18 @@ impl Outbox {
                     self.backoff.until(now)
                 }
             };
-            if draining {
+            if ask == Ask::Drain {
                 return;
             }
             match wait_until {
                 // What is committed meanwhile does not hurry a sink that failed.
                 Some(until) => tokio::select! {
                     () = tokio::time::sleep_until(until) => {}
-                    drain = self.drain.changed() => if drain.is_err() { return },
+                    asked = self.ask.changed() => if asked.is_err() { return },
                 },
                 None => tokio::select! {
                     committed = self.committed.changed() => if committed.is_err() { return },
-                    drain = self.drain.changed() => if drain.is_err() { return },
+                    asked = self.ask.changed() => if asked.is_err() { return },
                 },
             }
         }

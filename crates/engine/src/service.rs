@@ -19,7 +19,7 @@ use crate::generate::Generate;
 use crate::handle::Handle;
 use crate::memory::{BackOff, Memory};
 use crate::options::Options;
-use crate::outbox;
+use crate::outbox::Outboxes;
 use crate::shared::Shared;
 use crate::telemetry;
 
@@ -83,7 +83,7 @@ pub struct Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("groups", &self.shared.bindings.len()).finish_non_exhaustive()
+        f.debug_struct("Service").field("groups", &self.shared.bindings().len()).finish_non_exhaustive()
     }
 }
 
@@ -110,15 +110,16 @@ impl Service {
         let shared = self.shared;
         // Also when this future is dropped: whoever asks is told that nothing is worked on.
         let _over = Over(Arc::clone(&shared));
-        // The outbox drains last: it delivers what the running work still commits.
-        let (outbox_drain, outbox_drained) = watch::channel(false);
-        let outbox = outbox::spawn(&shared, &outbox_drained);
+        let mut outboxes = Outboxes::start(&shared);
         let (tasks, memories) = (JoinSet::new(), HashMap::new());
         let mut running = Running { shared, drain, tasks, memories, resumed: false, lease_retry: BackOff::default() };
         let checkpoints = tokio::spawn(checkpoint::run(Arc::clone(&running.shared), running.drain.clone()));
-        running.work().await;
+        tokio::select! {
+            () = running.work() => {}
+            never = outboxes.follow() => match never {},
+        }
         checkpoints.abort();
-        running.finish(&outbox_drain, outbox).await;
+        running.finish(outboxes).await;
     }
 }
 
@@ -221,7 +222,7 @@ impl Running {
         match self.shared.calls.make(Call::look(Whom::State, "due"), || state.due(until, limit)).await {
             Ok((groups, _)) => {
                 for group in groups {
-                    if self.shared.bindings.contains_key(&group) {
+                    if self.shared.binding(&group).is_some() {
                         self.shared.queue.ensure(&group, now);
                     } else {
                         tracing::warn!(%group, "{}", telemetry::UNBOUND);
@@ -259,19 +260,19 @@ impl Running {
         }
     }
 
-    async fn finish(mut self, outbox_drain: &watch::Sender<bool>, mut outbox: JoinSet<()>) {
+    async fn finish(mut self, mut outboxes: Outboxes) {
         let limit = Instant::now() + self.shared.options.drain_limit;
         let ended = tokio::time::timeout_at(limit, async {
             while self.tasks.join_next().await.is_some() {}
             // The sinks get it too: whoever cuts off the end of the history later is shown up by what they hold.
             checkpoint::make(&self.shared).await;
-            outbox_drain.send_replace(true);
-            while outbox.join_next().await.is_some() {}
+            // The outboxes drain last: they deliver what the running work still commits.
+            outboxes.drain().await;
         });
         if ended.await.is_err() {
-            tracing::warn!(groups = self.tasks.len(), sinks = outbox.len(), "{}", telemetry::DRAIN_CUT);
+            tracing::warn!(groups = self.tasks.len(), sinks = outboxes.len(), "{}", telemetry::DRAIN_CUT);
         }
         self.tasks.shutdown().await;
-        outbox.shutdown().await;
+        outboxes.shutdown().await;
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use handover_core::port::{Commit, Committed, Entry, Loaded, Request};
+use handover_core::port::{Commit, Committed, Entry, Loaded, Request, Sink};
 use handover_core::{Epoch, Fault, GroupId, Row, Timestamp, Violation};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -66,7 +66,12 @@ struct Delivering {
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) ports: Ports,
-    pub(crate) bindings: HashMap<GroupId, Arc<Binding>>,
+    /// Replaced as a whole: whoever took a binding keeps it for the call at hand.
+    bindings: RwLock<Arc<HashMap<GroupId, Arc<Binding>>>>,
+    /// Where history is delivered now.
+    pub(crate) sinks_bound: watch::Sender<Vec<Arc<dyn Sink>>>,
+    /// Held together to start a rotation, alone to replace bindings: no group loses its binding while its rotation starts.
+    pub(crate) rebinding: tokio::sync::RwLock<()>,
     pub(crate) calls: Calls,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) queue: Queue,
@@ -83,7 +88,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options, ports: Ports, bindings: HashMap<GroupId, Arc<Binding>>, epoch: Epoch) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        mut ports: Ports,
+        bindings: HashMap<GroupId, Arc<Binding>>,
+        epoch: Epoch,
+    ) -> Self {
+        let sinks = std::mem::take(&mut ports.sinks);
         let numbers = Arc::<Numbers>::default();
         Self {
             calls: Calls::new(&options, Arc::clone(&numbers)),
@@ -98,7 +109,33 @@ impl Shared {
             lease_doubted: AtomicBool::new(false),
             options,
             ports,
-            bindings,
+            bindings: RwLock::new(Arc::new(bindings)),
+            sinks_bound: watch::Sender::new(sinks),
+            rebinding: tokio::sync::RwLock::default(),
+        }
+    }
+
+    /// What all groups are bound to now.
+    pub(crate) fn bindings(&self) -> Arc<HashMap<GroupId, Arc<Binding>>> {
+        Arc::clone(&self.bindings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What a group is bound to now.
+    pub(crate) fn binding(&self, group: &GroupId) -> Option<Arc<Binding>> {
+        self.bindings().get(group).cloned()
+    }
+
+    /// Whether this is what its group is bound to now.
+    pub(crate) fn is_bound(&self, binding: &Binding) -> bool {
+        self.binding(&binding.group).is_some_and(|now| std::ptr::eq(Arc::as_ptr(&now), binding))
+    }
+
+    /// Binds groups anew. Whatever was learnt of their old targets and stores says nothing of the new ones.
+    pub(crate) fn bind(&self, bindings: HashMap<GroupId, Arc<Binding>>, anew: &[GroupId]) {
+        *self.bindings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(bindings);
+        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        for group in anew {
+            compared.remove(group);
         }
     }
 
@@ -202,7 +239,7 @@ impl Shared {
             let Delivering { position, failing, records, failures } = delivery;
             SinkSeen { name: name.to_owned(), position, failing, records, failures }
         };
-        self.ports.sinks.iter().map(|sink| seen(sink.name())).collect()
+        self.sinks_bound.borrow().iter().map(|sink| seen(sink.name())).collect()
     }
 
     /// Remembers a fault for people to read, and tells those who watch.
@@ -273,9 +310,13 @@ impl Shared {
         self.compared.lock().unwrap_or_else(PoisonError::into_inner).contains(group)
     }
 
-    /// It was, and nothing spoke against it.
-    pub(crate) fn compared(&self, group: &GroupId) {
-        self.compared.lock().unwrap_or_else(PoisonError::into_inner).insert(group.clone());
+    /// It was, with the world that it is bound to, and nothing spoke against it.
+    pub(crate) fn compared(&self, binding: &Binding) {
+        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        // Asked under the lock: whoever binds the group anew forgets afterwards.
+        if self.is_bound(binding) {
+            compared.insert(binding.group.clone());
+        }
     }
 
     fn faults(&self) -> MutexGuard<'_, HashMap<GroupId, VecDeque<FaultSeen>>> {

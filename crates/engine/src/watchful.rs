@@ -78,7 +78,8 @@ impl Handle {
     /// How the configured groups stand, of which a row was read or committed.
     pub fn groups_now(&self) -> BTreeMap<GroupId, GroupNumbers> {
         let mut groups = self.shared.numbers.groups();
-        groups.retain(|group, _| self.shared.bindings.contains_key(group));
+        let bindings = self.shared.bindings();
+        groups.retain(|group, _| bindings.contains_key(group));
         groups
     }
 
