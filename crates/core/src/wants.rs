@@ -139,7 +139,9 @@ impl Draft<'_> {
                 self.each(self.rotation.retiring(), refused, "refuse the old generation", |who| {
                     Effect::EnsureRefused { who, mark }
                 });
-                if self.wants.effects.is_empty() {
+                let proved = self.wants.effects.is_empty();
+                // A brake that is held for no time is looked at in the round of its proof: no commit lies in between.
+                if proved || self.plan.brake_for.is_zero() {
                     self.call_presenters(presenters);
                     self.act(Effect::CountUse { of: self.rotation.retiring() });
                     self.wait(Blocker::Brake { remaining: self.plan.brake_for.saturating_sub(held.total) });

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use common::{POLL, adopted, at_rest, learn, learn_at, plan, rows, started, store, to_the_end, version};
 use handover_core::{
-    Blocker, Candidate, Cause, Deadline, Effect, Fact, Fault, FaultKind, Generation, Hold, OnDeadline, Order, Outcome,
-    Phase, Pointer, Publication, Refusal, Row, Slots, Stretch, Tally, Timestamp, Touched, Undo, check, start, wants,
+    Blocker, Candidate, Cause, Deadline, Doubt, Effect, Fact, Fault, FaultKind, Generation, Hold, OnDeadline, Order,
+    Outcome, Phase, Plan, Pointer, Publication, Refusal, Role, Row, Slots, Stretch, Tally, Timestamp, Touched, Undo,
+    check, start, wants,
 };
 
 fn phase(row: &Row) -> &Phase {
@@ -362,4 +363,69 @@ fn overlap_counts_only_while_every_presenter_has_moved() {
     }
     row = learn_at(&row, &plan, 50, Fact::Use(Tally::None)).unwrap();
     assert!(matches!(phase(&row), Phase::Disable { .. }), "{:?}", phase(&row));
+}
+
+#[test]
+fn what_passed_long_ago_verifies_nothing() {
+    let plan = Plan { passes_min: 2, verifiers: true, ..plan() };
+    let mut row = rows(&plan, 2).pop().unwrap();
+    for _ in 0..2 {
+        row = learn(&row, &plan, Fact::LoggedIn(Generation(2)));
+    }
+    let call = |acked| match adopted(acked, true) {
+        Fact::Adoption { call, .. } => Fact::Adoption { role: Role::Verifier, call },
+        other => other,
+    };
+    row = learn(&row, &plan, call(1));
+    assert!(matches!(phase(&row), Phase::Verify { passes: 2, .. }), "still waiting for the verifiers");
+    row = learn(&row, &plan, call(2));
+    assert!(matches!(phase(&row), Phase::Verify { passes: 1, .. }), "one more round, now that they are done");
+    let published = learn(&row, &plan, Fact::LoggedIn(Generation(2)));
+    assert!(matches!(phase(&published), Phase::Publish { .. }));
+    let held = learn(&row, &plan, Fact::Order(Order::Hold));
+    let resumed = learn(&held, &plan, Fact::Order(Order::Resume));
+    assert!(matches!(phase(&resumed), Phase::Verify { passes: 0, .. }), "a hold may have lasted for days");
+}
+
+#[test]
+fn a_brake_held_for_no_time_needs_a_look_after_the_proof() {
+    let plan = Plan { brake_for: Duration::ZERO, ..plan() };
+    let row = rows(&plan, 8).pop().unwrap();
+    let proved = learn(&row, &plan, Fact::Refused(Generation(1)));
+    assert!(matches!(phase(&proved), Phase::Disable { .. }), "nobody has looked since");
+    let used = learn(&proved, &plan, Fact::Use(Tally::Some(1)));
+    assert!(matches!(phase(&used), Phase::Disable { .. }), "and somebody uses it");
+    let unused = learn(&used, &plan, Fact::Use(Tally::None));
+    assert!(matches!(phase(&unused), Phase::Destroy { .. }));
+}
+
+#[test]
+fn a_doubted_row_starts_nothing_wants_nothing_and_takes_no_order() {
+    let plan = plan();
+    for row in [vec![at_rest()], rows(&plan, to_the_end().len())].concat() {
+        let row = Row { doubt: Some(Doubt::Restored), ..row };
+        let wanted = wants(&row, &plan, Timestamp(0));
+        assert_eq!((wanted.effects, wanted.wake_at), (vec![], None));
+        assert_eq!(wanted.waiting_for, [Blocker::Doubted(Doubt::Restored)]);
+        assert_eq!(start(&row, &plan, Timestamp(0)), Err(Refusal::Doubted));
+        if row.live().is_some() {
+            for order in [Order::Hold, Order::Resume, Order::Rollback, Order::Abandon, Order::Force] {
+                assert_eq!(learn_at(&row, &plan, 0, Fact::Order(order)), Err(Refusal::Doubted));
+            }
+            assert_eq!(learn_at(&row, &plan, 0, Fact::Tick), Ok(row.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_higher_mark_or_a_later_publication_puts_the_record_in_doubt() {
+    let plan = plan();
+    let applying = rows(&plan, 1).pop().unwrap();
+    let fault = Fault::untouched(FaultKind::Fenced, "a higher mark stands");
+    let fenced = learn(&applying, &plan, Fact::Fault { effect: "accept", fault });
+    assert_eq!(fenced.doubt, Some(Doubt::TargetAhead));
+    let publishing = rows(&plan, 3).pop().unwrap();
+    let later = Publication(publishing.publication.0 + 1);
+    let head = Fact::Head { store: store(), version: Some(version("later")), ours: Some(later) };
+    assert_eq!(learn(&publishing, &plan, head).doubt, Some(Doubt::StoreAhead(store())));
 }

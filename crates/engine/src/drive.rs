@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use handover_core::port::{Commit, Committed, Entry, Loaded};
 use handover_core::{
-    Candidate, Effect, Fact, Fault, FaultKind, Generation, GroupId, Occupant, Outcome, Phase, Plan, Row, Seen, Stretch,
-    Timestamp, Touched, Violation, Wants, advance, check, wants,
+    Candidate, Effect, Fact, Fault, FaultKind, Generation, GroupId, Occupant, Outcome, Phase, Plan, Row, RowVersion,
+    Seen, Stretch, Timestamp, Touched, Violation, Wants, advance, check, wants,
 };
 use handover_secret::Secret;
 use tokio::sync::watch;
@@ -112,7 +112,7 @@ impl Drive<'_> {
         };
         let broken = check(&row, &plan);
         if !broken.is_empty() {
-            return Err(self.violated(broken).await);
+            return Err(self.violated(row.version, broken).await);
         }
         if !self.shared.is_compared(self.group) {
             // As after a start: what was done may have been done elsewhere.
@@ -271,7 +271,7 @@ impl Drive<'_> {
         }
         let broken = check(&fold.row, &current.plan);
         if !broken.is_empty() {
-            return Round::Wait(self.violated(broken).await);
+            return Round::Wait(self.violated(fold.row.version, broken).await);
         }
         if fold.row.version == current.row.version {
             for entry in fold.entries {
@@ -360,9 +360,14 @@ impl Drive<'_> {
         self.backed_off()
     }
 
-    async fn violated(&mut self, broken: Vec<Violation>) -> Next {
+    async fn violated(&mut self, version: RowVersion, broken: Vec<Violation>) -> Next {
         self.memory.forget();
-        self.shared.append(self.group, history::violated(&broken, self.shared.now())).await;
+        // History says it once; the log, and those who watch, hear it each time.
+        let found = Some((version, broken.clone()));
+        if self.memory.violated != found {
+            self.shared.append(self.group, history::violated(&broken, self.shared.now())).await;
+            self.memory.violated = found;
+        }
         let next = self.parked("check", &bug(self.group));
         self.shared.violated(self.group, broken);
         next

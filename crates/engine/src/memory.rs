@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem::discriminant;
 use std::time::Duration;
 
-use handover_core::{Effect, EffectId, Phase, Row, RowVersion, StoreVersion, Undo};
+use handover_core::{Effect, EffectId, Phase, Row, RowVersion, StoreVersion, Undo, Violation};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use tokio::time::Instant;
@@ -33,6 +33,8 @@ pub(crate) struct Memory {
     /// Effects whose last outcome is unknown.
     doubted: BTreeSet<EffectId>,
     performed: BTreeMap<Done, Instant>,
+    /// The row's version, and what it was found to break: said once.
+    pub(crate) violated: Option<(RowVersion, Vec<Violation>)>,
     pub(crate) backoff: BackOff,
 }
 

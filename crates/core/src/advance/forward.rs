@@ -44,8 +44,11 @@ impl Draft<'_> {
             Fact::Refused(generation) if *generation == to => (0, true, verifiers),
             Fact::Accepted(generation) if *generation == to => (passes, false, verifiers),
             // Verifiers acknowledge ahead: the publication under which this rotation is going to publish.
+            // The last round may have been long ago by then: one more has to pass after the verifiers were done.
             Fact::Adoption { role: Role::Verifier, call } => {
-                (passes, reapply, self.roll(call, self.row.publication.next()))
+                let verifiers = self.roll(call, self.row.publication.next());
+                let last = if verifiers == Roll::All { self.plan.passes_min.saturating_sub(1) } else { passes };
+                (passes.min(last), reapply, verifiers)
             }
             _ => return Err(Refusal::Stale),
         };
@@ -163,7 +166,9 @@ impl Draft<'_> {
             Fact::Use(_) => held = held.interrupted(),
             _ => return Err(Refusal::Stale),
         }
-        if self.braked(&refused) && held.reached(self.plan.brake_for) && presenters == Roll::All {
+        // Only on a look of now, after the proof: also where the brake is held for no time at all.
+        let unused = matches!(fact, Fact::Use(Tally::None));
+        if unused && self.braked(&refused) && held.reached(self.plan.brake_for) && presenters == Roll::All {
             self.enter(Phase::Destroy { gone: BTreeSet::new() });
         } else {
             self.rotation.phase = Phase::Disable { refused, held, presenters };

@@ -34,6 +34,10 @@ impl Draft<'_> {
     fn resume(&mut self) -> Result<(), Refusal> {
         let hold = self.rotation.hold.take().ok_or(Refusal::NotHeld)?;
         self.rotation.elapsed = Waited::default();
+        // What passed before the hold may be long ago.
+        if let Phase::Verify { passes, .. } = &mut self.rotation.phase {
+            *passes = 0;
+        }
         match hold {
             Hold::Drift(store) => self.reassert(&store),
             Hold::CandidatesSpent => self.next_candidate(),
