@@ -23,6 +23,7 @@ pub mod path;
 mod problem;
 pub mod proof;
 mod recover;
+mod reload;
 mod status;
 mod watch;
 
@@ -36,6 +37,7 @@ pub use operation::{Ready, SinkFailing, SinkView, Sinks};
 pub use order::{IDEMPOTENCY_KEY, OrderRequest, REASON_CHARS_MAX, RotateRequest, Started};
 pub use problem::{MEDIA_TYPE, Problem};
 pub use recover::{RecoverRequest, Recovered};
+pub use reload::{Changes, ReloadRequest, Reloaded};
 pub use status::{
     GroupStatus, GroupSummary, Groups, Health, MemberView, ObstacleView, OccupantView, PlanStep, PlanView,
     RotationView, Status, WaitingFor,

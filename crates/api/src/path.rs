@@ -10,6 +10,8 @@ pub const READY: &str = "/v1/ready";
 pub const METRICS: &str = "/metrics";
 /// How far each sink of the history got.
 pub const SINKS: &str = "/v1/sinks";
+/// Have the server read its configuration again.
+pub const RELOAD: &str = "/v1/reload";
 /// What an error code means, and what to do: where a problem's `type` points to.
 pub const ERROR: &str = "/v1/errors/{code}";
 /// This API, described by an OpenAPI document.

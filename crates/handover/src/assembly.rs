@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::sink::SinkConfig;
-use handover_adapters::sink::file::FileSink;
-use handover_adapters::state::sqlite::{Batches, Sqlite};
+use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
 use handover_core::port::{SecretStore, Sink, StateStore as _, Target};
-use handover_core::{Fault, FaultKind, Role, StoreId};
+use handover_core::{Fault, FaultKind, GroupId, Role, StoreId};
 use handover_engine::{Binding, Handle, Options, Ports, Service, SystemClock};
+use handover_secret::Secret;
 
 use crate::backup::beside;
-use crate::config::{Config, Group, SINK_AUDIT_FILE, STORE_EMBEDDED};
+use crate::config::{Config, Group, STORE_EMBEDDED};
 use crate::failure::Failure;
 use crate::file;
 
@@ -26,8 +26,86 @@ pub(crate) struct Assembly {
     pub(crate) engine: Handle,
     /// The embedded store.
     pub(crate) store: Embedded,
-    /// How much work of the state shares a transaction.
-    pub(crate) batches: Arc<Batches>,
+    /// The state.
+    pub(crate) state: Arc<Sqlite>,
+    /// What groups and sinks were made from.
+    pub(crate) wired: Wired,
+}
+
+/// What groups and sinks were made from, for a later look at whether it is still the same.
+#[derive(Default)]
+pub(crate) struct Wired {
+    /// By group.
+    pub(crate) targets: BTreeMap<GroupId, TargetFiles>,
+    /// In the order of the configuration.
+    pub(crate) sinks: Vec<WiredSink>,
+}
+
+/// What the files hold that a target's configuration names.
+pub(crate) struct TargetFiles {
+    password: Secret,
+    ca_pem: Vec<u8>,
+}
+
+/// What the files hold that a sink's configuration names.
+#[derive(Clone, Default)]
+pub(crate) struct SinkFiles {
+    ca_pem: Option<Vec<u8>>,
+    token: Option<Arc<Secret>>,
+}
+
+/// A sink, and what it was made from.
+#[derive(Clone)]
+pub(crate) struct WiredSink {
+    /// As configured.
+    pub(crate) config: SinkConfig,
+    files: SinkFiles,
+    /// The sink.
+    pub(crate) sink: Arc<dyn Sink>,
+}
+
+impl TargetFiles {
+    pub(crate) fn read(group: &Group) -> Result<Self, Failure> {
+        let password = file::secret(group.target.admin_password_file(), "the password file")?;
+        let ca_pem = file::public(group.target.ca_file(), "the CA file")?;
+        Ok(Self { password, ca_pem })
+    }
+
+    /// Whether they hold the same.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        self.password.matches(&other.password) && self.ca_pem == other.ca_pem
+    }
+}
+
+impl SinkFiles {
+    pub(crate) fn read(config: &SinkConfig) -> Result<Self, Failure> {
+        let ca_pem = config.ca_file().map(|path| file::public(path, "the CA file")).transpose()?;
+        let token = config.token_file().map(|path| file::secret(path, "the token file")).transpose()?;
+        Ok(Self { ca_pem, token: token.map(Arc::new) })
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        let tokens = match (&self.token, &other.token) {
+            (Some(one), Some(two)) => one.matches(two),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        tokens && self.ca_pem == other.ca_pem
+    }
+}
+
+impl WiredSink {
+    /// Opens the file of a file sink, and contacts nobody.
+    pub(crate) fn make(config: SinkConfig, files: SinkFiles) -> Result<Self, Failure> {
+        let token = files.token.as_deref().map(Secret::duplicate);
+        let sink = config.clone().build(files.ca_pem.as_deref(), token)?;
+        Ok(Self { config, files, sink })
+    }
+
+    /// Whether it was made from this.
+    pub(crate) fn is(&self, config: &SinkConfig, files: &SinkFiles) -> bool {
+        self.config == *config && self.files.same(files)
+    }
 }
 
 /// How the files of a restore are named before they stand in place.
@@ -39,29 +117,39 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     not_lost(config)?;
     let state = Arc::new(state(config, sealer.clone())?);
     let store = store(config, &state, sealer).await?;
-    let bindings = config.groups.iter().map(|group| binding(group, &store)).collect::<Result<Vec<_>, _>>()?;
-    let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
-    if let Some(file) = &config.audit_file {
-        sinks.push(Arc::new(FileSink::open(SINK_AUDIT_FILE, file)?));
+    let mut wired = Wired::default();
+    let mut bindings = Vec::with_capacity(config.groups.len());
+    for group in &config.groups {
+        let files = TargetFiles::read(group)?;
+        bindings.push(binding(group, &files, &store)?);
+        wired.targets.insert(group.name.clone(), files);
     }
-    for configured in &config.sinks {
-        sinks.push(sink(configured)?);
+    for configured in config.all_sinks() {
+        let files = SinkFiles::read(&configured)?;
+        wired.sinks.push(WiredSink::make(configured, files)?);
     }
+    let sinks = wired.sinks.iter().map(|wired| Arc::clone(&wired.sink)).collect();
     let options = Options { checkpoint_every: config.checkpoint_every.0, ..Options::default() };
     let ports = Ports { state: state.clone(), consumers: state.clone(), sinks, clock: Arc::new(SystemClock) };
     let (service, engine) = Service::new(options, ports, bindings).await?;
     for group in &config.groups {
-        call_the_declared(&state, group).await?;
+        call(&state, group).await?;
+        excuse(&state, group).await?;
     }
-    Ok(Assembly { service, engine, store, batches: state.batches() })
+    Ok(Assembly { service, engine, store, state, wired })
 }
 
-/// Makes the roll follow the configuration, before the engine acts on it. Whoever was taken out of the configuration is
-/// not waited for any more; whoever came by itself stays. The newcomers first: the roll must not look done in between.
-async fn call_the_declared(state: &Sqlite, group: &Group) -> Result<(), Fault> {
+/// Has the roll follow the configuration, first half, before the engine acts on it: newcomers are waited for. They come
+/// first, so that the roll does not look done in between.
+pub(crate) async fn call(state: &Sqlite, group: &Group) -> Result<(), Fault> {
     for consumer in &group.consumers {
         state.declare(&group.name, &consumer.name, consumer.role.role()).await?;
     }
+    state.set_complete(&group.name, true).await
+}
+
+/// The second half: whoever was taken out of the configuration is not waited for any more; whoever came by itself stays.
+pub(crate) async fn excuse(state: &Sqlite, group: &Group) -> Result<(), Fault> {
     for role in [Role::Verifier, Role::Presenter] {
         for consumer in state.declared(&group.name, role).await? {
             if !group.declares(&consumer, role) {
@@ -70,7 +158,7 @@ async fn call_the_declared(state: &Sqlite, group: &Group) -> Result<(), Fault> {
             }
         }
     }
-    state.set_complete(&group.name, true).await
+    Ok(())
 }
 
 /// Reads the master key and derives what is needed.
@@ -114,9 +202,7 @@ pub(crate) fn state(config: &Config, sealer: Arc<Sealer>) -> Result<Sqlite, Fail
 
 /// A sink, with what its files hold. Opens the file of a file sink, and contacts nobody.
 pub(crate) fn sink(config: &SinkConfig) -> Result<Arc<dyn Sink>, Failure> {
-    let ca_pem = config.ca_file().map(|path| file::public(path, "the CA file")).transpose()?;
-    let token = config.token_file().map(|path| file::secret(path, "the token file")).transpose()?;
-    Ok(config.clone().build(ca_pem.as_deref(), token)?)
+    Ok(WiredSink::make(config.clone(), SinkFiles::read(config)?)?.sink)
 }
 
 /// The embedded store. One that is gone is not made anew: it would publish nothing to consumers that start, while the
@@ -138,15 +224,20 @@ async fn store(config: &Config, state: &Sqlite, sealer: Arc<Sealer>) -> Result<E
 
 /// The group's target, with our own password read from its file.
 pub(crate) fn target(group: &Group) -> Result<Arc<dyn Target>, Failure> {
-    let password = file::secret(group.target.admin_password_file(), "the password file")?;
-    let ca_pem = file::public(group.target.ca_file(), "the CA file")?;
-    let target = group.target.clone().build(group.name.clone(), password, &ca_pem).map_err(|fault: Fault| {
+    build(group, &TargetFiles::read(group)?)
+}
+
+fn build(group: &Group, files: &TargetFiles) -> Result<Arc<dyn Target>, Failure> {
+    let TargetFiles { password, ca_pem } = files;
+    let built = group.target.clone().build(group.name.clone(), password.duplicate(), ca_pem);
+    let target = built.map_err(|fault: Fault| {
         Failure::error(format!("group {}: {fault}", group.name)).hint("see the target's options in docs/connectors/")
     })?;
     Ok(Arc::from(target))
 }
 
-fn binding(group: &Group, store: &Embedded) -> Result<Binding, Failure> {
+/// What a group is bound to.
+pub(crate) fn binding(group: &Group, files: &TargetFiles, store: &Embedded) -> Result<Binding, Failure> {
     #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
     let embedded = StoreId::parse(STORE_EMBEDDED).expect("`embedded` is a name");
     let generator = group.generate.random().map_err(|rule| Failure::error(format!("group {}: {rule}", group.name)))?;
@@ -156,7 +247,7 @@ fn binding(group: &Group, store: &Embedded) -> Result<Binding, Failure> {
         policy: group.policy.policy(called),
         policy_digest: group.policy.digest(called),
         target_name: target_name(&group.target),
-        target: target(group)?,
+        target: build(group, files)?,
         stores: BTreeMap::from([(embedded, Arc::new(store.clone()) as Arc<dyn SecretStore>)]),
         generator: Arc::new(generator),
         publish_fields: Arc::new(move |slot| fields.fields(slot).unwrap_or_default()),

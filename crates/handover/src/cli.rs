@@ -61,6 +61,11 @@ pub(crate) enum Verb {
     /// Run the server.
     #[command(after_help = "Example:\n  handover serve --config /etc/handover/handover.toml")]
     Serve(ConfigFile),
+    /// Have the running server read its configuration again: groups, policies, consumers, sinks, passwords of administrators.
+    ///
+    /// It is checked whole first; one that is not right changes nothing. With a token that covers every group.
+    #[command(after_help = "Example:\n  handover reload --check")]
+    Reload(Reload),
     /// Make a user that is in use a group's first generation, with the password that it has.
     #[command(
         after_help = "Example:\n  handover adopt orders --user orders_app --password-file orders.password --check"
@@ -193,6 +198,15 @@ pub(crate) struct Check {
     pub(crate) print_schema: bool,
     #[command(flatten)]
     pub(crate) config: ConfigFile,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reload {
+    /// Only say what would change.
+    #[arg(long)]
+    pub(crate) check: bool,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 #[derive(Debug, Args)]

@@ -16,6 +16,7 @@ mod near;
 mod notify;
 mod printer;
 mod process;
+mod reload;
 mod remote;
 mod server;
 mod sim;

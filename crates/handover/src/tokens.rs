@@ -112,11 +112,15 @@ pub(crate) struct Caller {
 impl Caller {
     /// Whether the entry covers the group.
     pub(crate) fn covers(&self, group: &GroupId) -> bool {
-        let every = match self.grant {
+        self.covers_every() || self.entry.groups.contains(group.as_str())
+    }
+
+    /// Whether the entry covers every group, also those that come later.
+    pub(crate) fn covers_every(&self) -> bool {
+        match self.grant {
             Grant::Viewer | Grant::Operator => self.entry.groups.contains(EVERY_GROUP),
             Grant::Consumer => false,
-        };
-        every || self.entry.groups.contains(group.as_str())
+        }
     }
 
     /// Whether the entry allows the verb. Whoever may do something may also look at what it did.

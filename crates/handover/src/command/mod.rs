@@ -4,7 +4,7 @@ mod adopt;
 mod audit;
 mod backup;
 mod bootstrap;
-mod check;
+pub(crate) mod check;
 mod completions;
 mod explain;
 mod get;
@@ -14,6 +14,7 @@ mod init;
 mod order;
 mod plan;
 mod recover;
+mod reload;
 mod restore;
 mod rotate;
 mod serve;
@@ -55,6 +56,7 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Force(arguments) => wait(order::run(Order::Force, arguments.into(), printer)),
         Verb::Supersede(arguments) => wait(supersede::run(&arguments, printer)),
         Verb::Recover(arguments) => wait(recover::run(&arguments, printer)),
+        Verb::Reload(arguments) => wait(reload::run(&arguments, printer)),
         Verb::Backup(arguments) => wait(backup::run(&arguments, printer)),
         Verb::Restore(arguments) => wait(restore::run(&arguments, printer)),
         Verb::Audit(arguments) => wait(audit::run(&arguments, printer)),

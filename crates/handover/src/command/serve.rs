@@ -13,7 +13,9 @@ use crate::cli::ConfigFile;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::{self, Meter};
+use crate::reload::{Parts, Reloader};
 use crate::server::bootstrap::Bootstrap;
+use crate::server::configured::Configured;
 use crate::server::tls::Tls;
 use crate::server::{self, Announcer, App, Limits, News};
 use crate::tokens::Tokens;
@@ -24,32 +26,40 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     check::look(&config)?;
     process::raise_descriptors();
     let mut signals = Signals::new()?;
+    // From now on a hang-up is not an end any more; one that comes before the server serves is answered then.
+    let hangups = Signals::hangups()?;
     // Before the lease is taken: a second server on one address must not make the first one lose its lease.
     let listener = listen(config.listen, "listen").await?;
     let metrics_listener = match config.metrics_listen {
         Some(address) => Some(listen(address, "metrics_listen").await?),
         None => None,
     };
-    let Assembly { service, engine, store, batches } = assemble(&config).await?;
+    let Assembly { service, engine, store, state, wired } = assemble(&config).await?;
+    let configured = Configured::new(&config);
     let (drain, leaving) = (watch::Sender::new(false), watch::Sender::new(false));
     let news = News::start(&engine).await?;
     let announcer = Announcer {
         events: engine.events(),
         engine: engine.clone(),
         store: store.clone(),
-        groups: config.groups.iter().map(|group| group.name.clone()).collect(),
+        configured: configured.clone(),
         news: news.clone(),
     };
     let tls = config.tls.as_ref().map(Tls::open).transpose()?.map(Arc::new);
     let tokens = Tokens::open(&config.tokens)?;
     // After the lease was taken: a server that does not come to serve must not replace the code of the one that does.
     let bootstrap = Bootstrap::open(&config.tokens, &tokens)?;
+    let (listening, encrypted, groups) = (config.listen, config.tls.is_some(), config.groups.len());
+    let batches = state.batches();
+    let parts = Parts { engine: engine.clone(), store: store.clone(), state, configured: configured.clone() };
+    let reloader = Arc::new(Reloader::new(&arguments.config, config, wired, parts));
     let app = Arc::new(App {
         engine,
         store,
         tokens,
         bootstrap,
-        groups: config.groups.iter().map(|group| (group.name.clone(), group.clone())).collect(),
+        configured: configured.clone(),
+        reloader: Arc::clone(&reloader),
         news,
         drain: drain.subscribe(),
         leaving: leaving.subscribe(),
@@ -61,10 +71,11 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     let mut serving = tokio::spawn(served);
     let measuring = metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, &app, &drain)));
     let watched = tokio::spawn(notify::watchdog(app.engine.clone()));
-    let recalled = tokio::spawn(metrics::recall(app.engine.clone(), app.groups.keys().cloned().collect()));
+    let recalled = tokio::spawn(metrics::recall(app.engine.clone(), configured.groups().keys().cloned().collect()));
     look_around(app, tls, &drain);
+    let reloading = tokio::spawn(reloader.follow(hangups));
     notify::ready();
-    tracing::info!(listen = %config.listen, tls = config.tls.is_some(), groups = config.groups.len(), "ready");
+    tracing::info!(listen = %listening, tls = encrypted, groups, "ready");
 
     // Whatever ends by itself takes the server with it: half a server looks alive, and a new start mends it.
     let end = tokio::select! {
@@ -78,13 +89,15 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
     };
     notify::stopping();
     leaving.send_replace(true);
-    if end == End::Asked && !config.leave_after.0.is_zero() {
+    let leave_after = configured.leave_after();
+    if end == End::Asked && !leave_after.is_zero() {
         tokio::select! {
-            () = tokio::time::sleep(config.leave_after.0) => {}
+            () = tokio::time::sleep(leave_after) => {}
             name = signals.next() => tracing::info!(signal = name, "draining at once"),
         }
     }
     drain.send_replace(true);
+    reloading.abort();
     recalled.abort();
     let mut panicked = None;
     if !matches!(end, End::Http { .. }) && serving.await.is_err() {
@@ -175,6 +188,11 @@ impl Signals {
     fn new() -> Result<Self, Failure> {
         let listen = |kind| signal(kind).map_err(|_| Failure::error("signals cannot be listened for"));
         Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// The signal that asks for another look at the configuration.
+    fn hangups() -> Result<Signal, Failure> {
+        signal(SignalKind::hangup()).map_err(|_| Failure::error("signals cannot be listened for"))
     }
 
     async fn next(&mut self) -> &'static str {

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use handover_adapters::sink::SinkConfig;
+use handover_adapters::sink::{SinkConfig, file};
 use handover_adapters::target::TargetConfig;
 use handover_core::{ConsumerId, GroupId, Role};
 use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
@@ -223,10 +223,16 @@ impl Group {
 }
 
 impl Config {
-    /// The names of all sinks.
+    /// All sinks, the one that `audit_file` makes first.
+    pub(crate) fn all_sinks(&self) -> Vec<SinkConfig> {
+        let file =
+            |path: &PathBuf| SinkConfig::File(file::Config { name: SINK_AUDIT_FILE.to_owned(), path: path.clone() });
+        self.audit_file.iter().map(file).chain(self.sinks.iter().cloned()).collect()
+    }
+
+    /// Their names.
     pub(crate) fn sink_names(&self) -> Vec<String> {
-        let file = self.audit_file.iter().map(|_| SINK_AUDIT_FILE.to_owned());
-        file.chain(self.sinks.iter().map(|sink| sink.name().to_owned())).collect()
+        self.all_sinks().iter().map(|sink| sink.name().to_owned()).collect()
     }
 
     /// Reads and checks a file. Nothing else is opened.

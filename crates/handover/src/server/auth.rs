@@ -26,6 +26,8 @@ pub(crate) enum Rule {
     Consumer,
     /// Those whose role includes the verb, and whose token was not narrowed to others.
     May(Verb),
+    /// The same, for what concerns every group: only tokens that cover them all.
+    MayAll(Verb),
     /// Holders of any token.
     Anyone,
 }
@@ -37,6 +39,7 @@ impl Rule {
             Self::Public | Self::Code | Self::Anyone => true,
             Self::Consumer => caller.grant == Grant::Consumer,
             Self::May(verb) => caller.may(verb),
+            Self::MayAll(verb) => caller.may(verb) && caller.covers_every(),
         }
     }
 }
@@ -52,7 +55,7 @@ pub(crate) struct Peer {
 pub(crate) async fn guard(State((app, rule)): State<(Arc<App>, Rule)>, mut request: Request, next: Next) -> Response {
     match rule {
         Rule::Public | Rule::Code => return next.run(request).await,
-        Rule::Consumer | Rule::May(_) | Rule::Anyone => {}
+        Rule::Consumer | Rule::May(_) | Rule::MayAll(_) | Rule::Anyone => {}
     }
     let caller = match who(&app, &request) {
         Ok(caller) => caller,
@@ -119,7 +122,7 @@ impl FromRequestParts<Arc<App>> for Covered {
         let path = axum::extract::Path::<String>::from_request_parts(parts, app).await;
         let group = path.ok().and_then(|path| GroupId::parse(&path.0).ok());
         group
-            .filter(|group| app.groups.contains_key(group) && caller.covers(group))
+            .filter(|group| app.configured.get(group).is_some() && caller.covers(group))
             .map(|group| Self { caller, group })
             .ok_or_else(Refused::no_such_group)
     }

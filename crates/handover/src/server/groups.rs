@@ -35,7 +35,8 @@ pub(crate) async fn list(
     let Query(Page { after, limit }) = query.map_err(|_| Refused::bad_request(words))?;
     let limit = history::limit(limit)?;
     let is_first = after.is_none();
-    let covered: Vec<&GroupId> = app.groups.keys().filter(|group| caller.covers(group)).collect();
+    let configured = app.configured.groups();
+    let covered: Vec<&GroupId> = configured.keys().filter(|group| caller.covers(group)).collect();
     let (page, next) = page(&covered, after.as_deref(), limit);
     let mut groups = Vec::with_capacity(page.len());
     for group in page {
@@ -59,7 +60,7 @@ fn page<'a>(groups: &'a [&'a GroupId], after: Option<&str>, limit: usize) -> (&'
 
 pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Result<Json<GroupStatus>, Refused> {
     let Covered { group, .. } = covered;
-    let configured = app.groups.get(&group).ok_or_else(Refused::no_such_group)?;
+    let configured = app.configured.get(&group).ok_or_else(Refused::no_such_group)?;
     let found = app.engine.view(&group).await?;
     let mut calls = Vec::new();
     let called = configured.called();
@@ -74,7 +75,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Resul
 
 pub(crate) async fn plan(State(app): State<Arc<App>>, covered: Covered) -> Result<Json<PlanView>, Refused> {
     let Covered { group, .. } = covered;
-    let configured = app.groups.get(&group).ok_or_else(Refused::no_such_group)?;
+    let configured = app.configured.get(&group).ok_or_else(Refused::no_such_group)?;
     Ok(Json(match app.engine.plan(&group).await? {
         Ok(plan) => view::plan(group.as_str(), &plan),
         Err(obstacles) => {

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 pub(crate) mod bootstrap;
+pub(crate) mod configured;
 mod errors;
 mod explain;
 mod groups;
@@ -15,6 +16,7 @@ mod orders;
 mod page;
 pub(crate) mod recover;
 mod refusal;
+mod reload;
 mod secret;
 mod serve;
 mod since;
@@ -35,15 +37,15 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use handover_adapters::store::embedded::Embedded;
 use handover_api::path;
-use handover_core::GroupId;
 use handover_engine::Handle;
 use tokio::sync::watch::Receiver;
 
-use crate::config;
 use crate::metrics::Meter;
+use crate::reload::Reloader;
 use crate::tokens::{Tokens, Verb};
 use auth::{Rule, guard};
 use bootstrap::Bootstrap;
+use configured::Configured;
 use refusal::Refused;
 pub(crate) use serve::{Limits, serve};
 pub(crate) use watch::{Announcer, News};
@@ -66,7 +68,9 @@ pub(crate) struct App {
     /// How the first operator gets a token.
     pub(crate) bootstrap: Bootstrap,
     /// The configured groups.
-    pub(crate) groups: BTreeMap<GroupId, config::Group>,
+    pub(crate) configured: Configured,
+    /// What has another configuration taken.
+    pub(crate) reloader: Arc<Reloader>,
     /// What watch streams are told.
     pub(crate) news: News,
     /// True once the server drains: streams end then.
@@ -99,6 +103,7 @@ pub(crate) fn table() -> Vec<Route> {
         look(path::READY, Rule::Public, get(health::ready)),
         look(path::METRICS, Rule::May(Verb::Metrics), get(metrics::scrape)),
         look(path::SINKS, Rule::May(Verb::Look), get(sinks::list)),
+        act(path::RELOAD, Rule::MayAll(Verb::Reload), post(reload::reload)),
         look(path::ERROR, Rule::Public, get(errors::page)),
         look(path::OPENAPI, Rule::Public, get(openapi::document)),
         act(path::BOOTSTRAP, Rule::Code, post(bootstrap::redeem)),

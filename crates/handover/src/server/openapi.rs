@@ -182,6 +182,12 @@ fn orders(method: &Method, path: &str) -> Option<Operation> {
             refusals: &["configured", "live", "reason_missing", "reason_too_long"],
             ..order("remove", "Forgets a group that is not configured any more")
         },
+        ("POST", path::RELOAD) => Operation {
+            body: Some("ReloadRequest"),
+            answer: (200, Answer::Json("Reloaded")),
+            refusals: &["configuration", "restart_needed", "live"],
+            ..order("reload", "Has the server read its configuration again")
+        },
         ("POST", path::BOOTSTRAP) => Operation {
             body: Some("BootstrapRequest"),
             answer: (200, Answer::Json("Bootstrapped")),
@@ -311,6 +317,8 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<api::OrderRequest>(&mut all);
     add::<api::PlanView>(&mut all);
     add::<api::Problem>(&mut all);
+    add::<api::ReloadRequest>(&mut all);
+    add::<api::Reloaded>(&mut all);
     add::<api::RotateRequest>(&mut all);
     add::<api::Started>(&mut all);
     add::<api::WatchEvent>(&mut all);

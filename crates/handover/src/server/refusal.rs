@@ -72,7 +72,11 @@ impl Refused {
                     "use a token with `--verb {verb}`, or one that is not narrowed; see `handover token create --help`"
                 ),
             ),
-            (Rule::May(verb), Grant::Consumer | Grant::Viewer) => {
+            (Rule::MayAll(verb), Grant::Operator) => (
+                format!("`{verb}` is for a token that covers every group and was not narrowed to other verbs"),
+                "use a token made with `--group '*'`; see `handover token create --help`".to_owned(),
+            ),
+            (Rule::May(verb) | Rule::MayAll(verb), Grant::Consumer | Grant::Viewer) => {
                 let whose = if Grant::Viewer.includes(verb) { "a viewer's or an operator's" } else { "an operator's" };
                 (
                     format!("`{verb}` is not for a {grant}'s token"),
@@ -144,7 +148,7 @@ impl Refused {
             "configured",
             "The group is configured",
             format!("group {group} is in the configuration"),
-            "take it out of the configuration and restart the server, then remove it",
+            "take it out of the configuration, `handover reload`, then remove it",
         )
     }
 

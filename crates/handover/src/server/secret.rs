@@ -59,7 +59,7 @@ pub(crate) async fn fetch(
     let Query(fetch) = query.map_err(|_| {
         Refused::bad_request("the query takes `after=<number>`, `count=join|expected|peek` and nothing else")
     })?;
-    let configured = app.groups.get(&group).ok_or_else(Refused::no_such_group)?;
+    let configured = app.configured.get(&group).ok_or_else(Refused::no_such_group)?;
     let roles = match fetch.count {
         Count::Join => configured.roles(&caller.identity),
         Count::Expected => expected(&app, &group, &caller.identity, configured.roles(&caller.identity)).await?,
@@ -176,7 +176,7 @@ pub(crate) async fn acknowledge(
         return Err(Refused::bad_request("this group has one item, `value`"));
     }
     let role = view::core_role(ack.role);
-    let configured = app.groups.get(&group).ok_or_else(Refused::no_such_group)?;
+    let configured = app.configured.get(&group).ok_or_else(Refused::no_such_group)?;
     if !configured.roles(&caller.identity).contains(&role) {
         return Err(Refused::bad_request("this consumer is not declared in this role"));
     }

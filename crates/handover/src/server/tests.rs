@@ -17,7 +17,8 @@ use handover_api::proof::Claim;
 use handover_api::{Ack, Delivered, ITEM_VALUE, Nonce, Problem, Published, Reach, Role, WatchEvent};
 use handover_core::port::{Answer, Consumers, Delivery, SecretStore as _, Value};
 use handover_core::{
-    Candidate, ConsumerId, Effect, Fault, FaultKind, Generation, Occupant, Publication, RollCall, Slot, StoreVersion,
+    Candidate, ConsumerId, Effect, Fault, FaultKind, Generation, GroupId, Occupant, Publication, RollCall, Slot,
+    StoreVersion,
 };
 use handover_engine::{Options, Ports, Service, SystemClock};
 use handover_secret::Secret;
@@ -26,6 +27,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::*;
+use crate::assembly::Wired;
+use crate::config;
+use crate::reload::Parts;
 use crate::tokens::{self, Grant, Terms};
 
 const CONFIG: &str = r#"
@@ -72,6 +76,14 @@ impl Rig {
             Ports { state: state.clone(), consumers: disk.clone(), sinks: Vec::new(), clock: Arc::new(SystemClock) };
         let (_, engine) = Service::new(Options::default(), ports, Vec::new()).await.unwrap();
         let drain = watch::Sender::new(false);
+        let configured = Configured::new(&config);
+        let parts = Parts {
+            engine: engine.clone(),
+            store: store.clone(),
+            state: Arc::clone(&state),
+            configured: configured.clone(),
+        };
+        let reloader = Reloader::new(&file, config.clone(), Wired::default(), parts);
         let app = Arc::new(App {
             news: News::start(&engine).await.unwrap(),
             leaving: drain.subscribe(),
@@ -80,7 +92,8 @@ impl Rig {
             store,
             tokens: Tokens::open(&config.tokens).unwrap(),
             bootstrap: Bootstrap::open(&config.tokens, &Tokens::open(&config.tokens).unwrap()).unwrap(),
-            groups: config.groups.iter().map(|group| (group.name.clone(), group.clone())).collect(),
+            configured,
+            reloader: Arc::new(reloader),
             drain: drain.subscribe(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

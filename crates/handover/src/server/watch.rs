@@ -24,6 +24,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use super::App;
 use super::auth::Asking;
+use super::configured::Configured;
 use super::refusal::Refused;
 use crate::tokens::Caller;
 use crate::words;
@@ -147,7 +148,7 @@ pub(crate) struct Announcer {
     /// What is published.
     pub(crate) store: Embedded,
     /// All configured groups.
-    pub(crate) groups: Vec<GroupId>,
+    pub(crate) configured: Configured,
     /// Where to tell it.
     pub(crate) news: News,
 }
@@ -175,8 +176,8 @@ impl Announcer {
                 }
                 Ok(engine::Event { happening: Happening::Faulted { .. } | Happening::Violated { .. }, .. }) => {}
                 Err(RecvError::Lagged(_)) => {
-                    for group in self.groups.clone() {
-                        self.tell_published(&group, &mut told_published).await;
+                    for group in self.configured.groups().keys() {
+                        self.tell_published(group, &mut told_published).await;
                     }
                 }
                 Err(RecvError::Closed) => return,
@@ -250,13 +251,8 @@ pub(crate) async fn stream(
     query: Result<Query<Wanted>, axum::extract::rejection::QueryRejection>,
 ) -> Result<impl IntoResponse, Refused> {
     let Query(wanted) = query.map_err(|_| Refused::bad_request("the query takes `group=<name>` and nothing else"))?;
-    let groups: Vec<GroupId> = app
-        .groups
-        .keys()
-        .filter(|group| caller.covers(group) && wanted.group.as_ref().is_none_or(|name| name == group.as_str()))
-        .cloned()
-        .collect();
-    if wanted.group.is_some() && groups.is_empty() {
+    let wanted = wanted.group.map(|name| GroupId::parse(&name).map_err(|_| Refused::no_such_group())).transpose()?;
+    if wanted.as_ref().is_some_and(|group| app.configured.get(group).is_none() || !caller.covers(group)) {
         return Err(Refused::no_such_group());
     }
     let Some(place) = app.news.place(&caller.identity) else {
@@ -281,7 +277,7 @@ pub(crate) async fn stream(
         snapshot: true,
         app,
         caller,
-        groups,
+        wanted,
         heartbeat,
         _place: place,
     };
@@ -299,7 +295,8 @@ enum Woken {
 struct Open {
     app: Arc<App>,
     caller: Caller,
-    groups: Vec<GroupId>,
+    /// Of this group only.
+    wanted: Option<GroupId>,
     items: broadcast::Receiver<Arc<Item>>,
     drain: tokio::sync::watch::Receiver<bool>,
     /// Entries may have come, gone or expired.
@@ -343,7 +340,7 @@ impl Open {
             }
             match woken {
                 Woken::Heartbeat => return Some(Event::default().comment("heartbeat")),
-                Woken::Item(Ok(item)) if self.groups.contains(&item.group) => return event(item.position, &item.event),
+                Woken::Item(Ok(item)) if self.is_of(&item.group) => return event(item.position, &item.event),
                 Woken::Item(Ok(_)) | Woken::Tokens => {}
                 // What was missed is in the snapshot, as far as it still matters.
                 Woken::Item(Err(RecvError::Lagged(_))) => return self.take_snapshot().await,
@@ -352,9 +349,16 @@ impl Open {
         }
     }
 
+    /// Whether the stream is of this group: groups come and go while it is open.
+    fn is_of(&self, group: &GroupId) -> bool {
+        self.caller.covers(group)
+            && self.wanted.as_ref().is_none_or(|wanted| wanted == group)
+            && self.app.configured.get(group).is_some()
+    }
+
     async fn take_snapshot(&self) -> Option<Event> {
         let mut found = BTreeMap::new();
-        for group in &self.groups {
+        for group in self.app.configured.groups().keys().filter(|group| self.is_of(group)) {
             // A store that cannot be read ends the stream: the client comes back, and polls meanwhile.
             found.insert(group.to_string(), published(&self.app.store, group).await.ok()?);
         }

@@ -46,6 +46,8 @@ pub(crate) enum Verb {
     Remove,
     /// Bring a group back after a loss.
     Recover,
+    /// Have the server read its configuration again. For tokens that cover every group.
+    Reload,
 }
 
 impl Grant {
@@ -64,7 +66,8 @@ impl Grant {
                 | Verb::Force
                 | Verb::Supersede
                 | Verb::Remove
-                | Verb::Recover,
+                | Verb::Recover
+                | Verb::Reload,
             ) => false,
         }
     }
@@ -102,6 +105,7 @@ impl Verb {
             Self::Supersede => "supersede",
             Self::Remove => "remove",
             Self::Recover => "recover",
+            Self::Reload => "reload",
         }
     }
 }

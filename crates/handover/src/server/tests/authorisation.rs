@@ -38,8 +38,11 @@ fn expected(route: &Route, terms: &Terms) -> Outcome {
     let narrowed = |verb| terms.verbs.as_ref().is_some_and(|verbs| verb != Verb::Look && !verbs.contains(&verb));
     let permitted = match (route.rule, terms.grant) {
         (Rule::Public | Rule::Code | Rule::Anyone, _) | (Rule::Consumer, Grant::Consumer) => true,
-        (Rule::Consumer, Grant::Viewer | Grant::Operator) | (Rule::May(_), Grant::Consumer) => false,
-        (Rule::May(verb), Grant::Viewer) => [Verb::Look, Verb::Plan, Verb::Audit, Verb::Metrics].contains(&verb),
+        (Rule::Consumer, Grant::Viewer | Grant::Operator) | (Rule::May(_) | Rule::MayAll(_), Grant::Consumer) => false,
+        (Rule::MayAll(verb), Grant::Operator) => !narrowed(verb) && terms.groups.contains("*"),
+        (Rule::May(verb) | Rule::MayAll(verb), Grant::Viewer) => {
+            [Verb::Look, Verb::Plan, Verb::Audit, Verb::Metrics].contains(&verb)
+        }
         (Rule::May(verb), Grant::Operator) => !narrowed(verb),
     };
     let every = terms.grant != Grant::Consumer && terms.groups.contains("*");
@@ -65,7 +68,7 @@ fn terms(identity: &str, grant: Grant, groups: &[&str]) -> Terms {
 fn is_open(route: &Route) -> bool {
     match route.rule {
         Rule::Public | Rule::Code => true,
-        Rule::Consumer | Rule::May(_) | Rule::Anyone => false,
+        Rule::Consumer | Rule::May(_) | Rule::MayAll(_) | Rule::Anyone => false,
     }
 }
 
@@ -159,7 +162,7 @@ async fn the_committed_table_is_what_the_server_does() {
     );
     for route in table() {
         let verb = match route.rule {
-            Rule::May(verb) => format!("`{verb}`"),
+            Rule::May(verb) | Rule::MayAll(verb) => format!("`{verb}`"),
             Rule::Code => "one-time code".to_owned(),
             Rule::Public | Rule::Consumer | Rule::Anyone => "—".to_owned(),
         };
@@ -202,6 +205,7 @@ fn the_page_lists_every_route_with_its_rule_and_no_other() {
             Rule::Consumer => "consumer",
             Rule::May(verb) if Grant::Viewer.includes(verb) => "viewer, operator",
             Rule::May(_) => "operator",
+            Rule::MayAll(_) => "operator of every group",
             Rule::Anyone => "consumer, viewer, operator",
         };
         let row = format!("| {method} | `{path}` | {whom} |");

@@ -1,0 +1,379 @@
+//! Reading the configuration again while the server runs.
+//!
+//! It is checked whole before anything changes. Then the roll gets its newcomers, the engine its bindings and sinks, the
+//! server its groups, and last those leave the roll whom the configuration does not name any more: nobody is forgotten
+//! who may still be waited for. What dies in between is made whole by the next start, which reads the same file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use handover_adapters::sink::SinkConfig;
+use handover_adapters::state::sqlite::Sqlite;
+use handover_adapters::store::embedded::Embedded;
+use handover_adapters::target::TargetConfig;
+use handover_api::{Changes, Reloaded};
+use handover_core::{Fault, FaultKind, GroupId};
+use handover_engine::{Handle, Rebind, RebindRefused};
+use tokio::signal::unix::Signal;
+use tokio::sync::Mutex;
+
+use crate::assembly::{self, SinkFiles, TargetFiles, Wired, WiredSink};
+use crate::command::check;
+use crate::config::{Config, Group};
+use crate::failure::Failure;
+use crate::metrics;
+use crate::server::configured::Configured;
+
+/// Takes another configuration.
+pub(crate) struct Reloader {
+    file: PathBuf,
+    engine: Handle,
+    store: Embedded,
+    state: Arc<Sqlite>,
+    configured: Configured,
+    /// What is in force. Locked for the whole of a reload: two at once would each undo half of the other.
+    running: Mutex<Running>,
+}
+
+struct Running {
+    config: Config,
+    wired: Wired,
+}
+
+/// What a [`Reloader`] works with.
+pub(crate) struct Parts {
+    pub(crate) engine: Handle,
+    pub(crate) store: Embedded,
+    pub(crate) state: Arc<Sqlite>,
+    pub(crate) configured: Configured,
+}
+
+/// Why the configuration was not taken.
+#[derive(Debug)]
+pub(crate) enum ReloadRefused {
+    /// It cannot be used, in the words of `check`.
+    Unusable(Failure),
+    /// These keys take effect with a restart only.
+    RestartNeeded(Vec<String>),
+    /// Rotations of these groups are live, and it does not name them any more, or other users for them.
+    Live(Vec<GroupId>),
+    /// The state store, or something of ours, failed.
+    Fault(Fault),
+}
+
+impl Reloader {
+    /// `config` is in force, and made `wired`.
+    pub(crate) fn new(file: &Path, config: Config, wired: Wired, parts: Parts) -> Self {
+        let Parts { engine, store, state, configured } = parts;
+        let running = Mutex::new(Running { config, wired });
+        Self { file: file.to_owned(), engine, store, state, configured, running }
+    }
+
+    /// Reads the configuration again, and takes it unless `check` is set. Says so in the log. Goes on to its end also
+    /// if whoever asks does not wait for it.
+    pub(crate) async fn reload(self: Arc<Self>, check: bool, actor: String) -> Result<Reloaded, ReloadRefused> {
+        let reload = tokio::spawn(async move {
+            let done = self.carry_out(check).await;
+            if !check {
+                log(&actor, &done);
+            }
+            done
+        });
+        reload.await.unwrap_or_else(|_| Err(ReloadRefused::Fault(ended_without_an_answer())))
+    }
+
+    /// Reloads whenever the signal comes. Those that come meanwhile are one.
+    pub(crate) async fn follow(self: Arc<Self>, mut hangups: Signal) {
+        while hangups.recv().await.is_some() {
+            drop(Arc::clone(&self).reload(false, "SIGHUP".to_owned()).await);
+        }
+    }
+
+    async fn carry_out(&self, check: bool) -> Result<Reloaded, ReloadRefused> {
+        let mut running = self.running.lock().await;
+        let file = self.file.clone();
+        let read = tokio::task::spawn_blocking(move || Fresh::read(&file)).await;
+        let fresh = read.map_err(|_| ReloadRefused::Fault(ended_without_an_answer()))?;
+        let fresh = fresh.map_err(ReloadRefused::Unusable)?;
+        let difference = Difference::between(&running, &fresh);
+        let pinned = [difference.gone.as_slice(), &difference.elsewhere].concat();
+        let live = self.engine.live_among(&pinned).await.map_err(ReloadRefused::Fault)?;
+        if !live.is_empty() {
+            return Err(ReloadRefused::Live(live));
+        }
+        if check {
+            return Ok(difference.told);
+        }
+        if !difference.told.restart_needed.is_empty() {
+            return Err(ReloadRefused::RestartNeeded(difference.told.restart_needed));
+        }
+        self.take(&mut running, fresh, difference).await
+    }
+
+    async fn take(
+        &self,
+        running: &mut Running,
+        fresh: Fresh,
+        difference: Difference,
+    ) -> Result<Reloaded, ReloadRefused> {
+        let Difference { told, anew, gone, elsewhere } = difference;
+        let Fresh { config, targets, sinks } = fresh;
+        let anew: BTreeSet<GroupId> = anew.into_iter().collect();
+        let anew: Vec<&Group> = config.groups.iter().filter(|group| anew.contains(&group.name)).collect();
+        let bind = |group: &&Group| match targets.get(&group.name) {
+            Some(files) => assembly::binding(group, files, &self.store),
+            None => Err(Failure::error(format!("group {} was not read", group.name))),
+        };
+        let bindings = anew.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(ReloadRefused::Unusable)?;
+        let sinks = wire(&running.wired.sinks, sinks).map_err(ReloadRefused::Unusable)?;
+        for group in &anew {
+            assembly::call(&self.state, group).await.map_err(ReloadRefused::Fault)?;
+        }
+        let objects = sinks.iter().map(|wired| Arc::clone(&wired.sink)).collect();
+        self.engine.rebind(Rebind { bindings, removed: gone, at_rest: elsewhere, sinks: objects }).await?;
+        self.configured.take(&config);
+        running.wired = Wired { targets, sinks };
+        let mut failed = None;
+        for group in &anew {
+            if let Err(fault) = assembly::excuse(&self.state, group).await {
+                // It counts as changed the next time, so that this is tried again.
+                running.wired.targets.remove(&group.name);
+                failed = Some(fault);
+            }
+            self.engine.wake(&group.name);
+        }
+        let added: Vec<GroupId> = anew
+            .iter()
+            .map(|group| group.name.clone())
+            .filter(|name| told.groups.added.contains(&name.to_string()))
+            .collect();
+        running.config = config;
+        tokio::spawn(metrics::recall(self.engine.clone(), added));
+        match failed {
+            None => Ok(told),
+            Some(Fault { kind, touched, detail }) => {
+                let detail = format!(
+                    "the configuration is in force, but whoever it does not name any more is still waited for: {detail}; \
+                     reload again"
+                );
+                Err(ReloadRefused::Fault(Fault { kind, touched, detail }))
+            }
+        }
+    }
+}
+
+impl From<RebindRefused> for ReloadRefused {
+    fn from(refused: RebindRefused) -> Self {
+        match refused {
+            RebindRefused::Live(groups) => Self::Live(groups),
+            RebindRefused::Fault(fault) => Self::Fault(fault),
+        }
+    }
+}
+
+impl ReloadRefused {
+    /// What is wrong, and the next step.
+    pub(crate) fn words(&self) -> (String, String) {
+        match self {
+            Self::Unusable(failure) => {
+                let (words, next) = failure.parts();
+                (words.to_owned(), next.unwrap_or("`handover check` says what mends it").to_owned())
+            }
+            Self::RestartNeeded(keys) => {
+                let keys: Vec<_> = keys.iter().map(|key| format!("`{key}`")).collect();
+                let (verb, them) = if keys.len() == 1 { ("takes", "it") } else { ("take", "them") };
+                (
+                    format!("{} {verb} effect with a restart only; nothing was changed", keys.join(", ")),
+                    format!("restart the server, or put {them} back and reload"),
+                )
+            }
+            Self::Live(groups) => {
+                let names: Vec<_> = groups.iter().map(GroupId::as_str).collect();
+                (
+                    format!(
+                        "a rotation of {} is live, and the configuration does not name the group any more, or gives it \
+                         another database, owner or twins; nothing was changed",
+                        names.join(", ")
+                    ),
+                    "put it back as it was, let its rotation end or abandon it, and change it then".to_owned(),
+                )
+            }
+            Self::Fault(fault) => (fault.to_string(), format!("see docs/errors/{}.md", fault.kind.code())),
+        }
+    }
+}
+
+/// The configuration as it stands in the file, with the contents of the files that it names.
+struct Fresh {
+    config: Config,
+    targets: BTreeMap<GroupId, TargetFiles>,
+    sinks: Vec<(SinkConfig, SinkFiles)>,
+}
+
+impl Fresh {
+    /// Blocks.
+    fn read(file: &Path) -> Result<Self, Failure> {
+        let config = Config::load(file)?;
+        check::look(&config)?;
+        let targets = config
+            .groups
+            .iter()
+            .map(|group| Ok((group.name.clone(), TargetFiles::read(group)?)))
+            .collect::<Result<_, Failure>>()?;
+        let sinks = config
+            .all_sinks()
+            .into_iter()
+            .map(|sink| {
+                let files = SinkFiles::read(&sink)?;
+                Ok((sink, files))
+            })
+            .collect::<Result<_, Failure>>()?;
+        Ok(Self { config, targets, sinks })
+    }
+}
+
+/// What is another than what runs.
+struct Difference {
+    told: Reloaded,
+    /// Groups to be bound.
+    anew: Vec<GroupId>,
+    /// Groups that are not named any more.
+    gone: Vec<GroupId>,
+    /// Groups whose slots are others: what a live rotation did is not there.
+    elsewhere: Vec<GroupId>,
+}
+
+impl Difference {
+    fn between(running: &Running, fresh: &Fresh) -> Self {
+        let mut told = Reloaded { restart_needed: restart_needed(running, fresh), ..Reloaded::default() };
+        let before: BTreeMap<&GroupId, &Group> =
+            running.config.groups.iter().map(|group| (&group.name, group)).collect();
+        let (mut anew, mut elsewhere) = (Vec::new(), Vec::new());
+        for group in &fresh.config.groups {
+            let files = running.wired.targets.get(&group.name).zip(fresh.targets.get(&group.name));
+            let old = before.get(&group.name);
+            if old.is_some_and(|old| is_elsewhere(&old.target, &group.target)) {
+                elsewhere.push(group.name.clone());
+            }
+            match old {
+                None => told.groups.added.push(group.name.to_string()),
+                Some(old) if *old == group && files.is_some_and(|(old, new)| old.same(new)) => continue,
+                Some(_) => told.groups.changed.push(group.name.to_string()),
+            }
+            anew.push(group.name.clone());
+        }
+        let gone: Vec<GroupId> =
+            before.into_keys().filter(|name| !fresh.targets.contains_key(*name)).cloned().collect();
+        told.groups.removed = gone.iter().map(ToString::to_string).collect();
+        told.sinks = changes_of_sinks(&running.wired.sinks, &fresh.sinks);
+        Self { told, anew, gone, elsewhere }
+    }
+}
+
+/// Whether a slot is another user than before. Another address may lead to the same cluster.
+fn is_elsewhere(old: &TargetConfig, new: &TargetConfig) -> bool {
+    match (old, new) {
+        (TargetConfig::Postgres(old), TargetConfig::Postgres(new)) => {
+            (&old.database, &old.owner, &old.twins) != (&new.database, &new.owner, &new.twins)
+        }
+    }
+}
+
+fn changes_of_sinks(running: &[WiredSink], fresh: &[(SinkConfig, SinkFiles)]) -> Changes {
+    let mut changes = Changes::default();
+    for (config, files) in fresh {
+        match running.iter().find(|wired| wired.config.name() == config.name()) {
+            None => changes.added.push(config.name().to_owned()),
+            Some(wired) if wired.is(config, files) => {}
+            Some(_) => changes.changed.push(config.name().to_owned()),
+        }
+    }
+    let gone = running.iter().map(|wired| wired.config.name());
+    let gone = gone.filter(|name| fresh.iter().all(|(config, _)| config.name() != *name));
+    changes.removed = gone.map(str::to_owned).collect();
+    changes
+}
+
+/// All sinks: those that are the same as they are, the others made.
+fn wire(running: &[WiredSink], fresh: Vec<(SinkConfig, SinkFiles)>) -> Result<Vec<WiredSink>, Failure> {
+    let mut wired = Vec::with_capacity(fresh.len());
+    for (config, files) in fresh {
+        match running.iter().find(|wired| wired.is(&config, &files)) {
+            Some(same) => wired.push(same.clone()),
+            None => wired.push(WiredSink::make(config, files)?),
+        }
+    }
+    Ok(wired)
+}
+
+/// Keys that differ, and are read at a start only. A key that comes has to be decided on here.
+fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
+    let Config {
+        listen,
+        tls,
+        metrics_listen,
+        leave_after: _,
+        telemetry,
+        state,
+        store,
+        master_key,
+        tokens,
+        audit_file: _,
+        checkpoint_every,
+        sinks: _,
+        groups: _,
+    } = &running.config;
+    let new = &fresh.config;
+    let differ = [
+        ("listen", *listen != new.listen),
+        ("tls", *tls != new.tls),
+        ("metrics_listen", *metrics_listen != new.metrics_listen),
+        ("telemetry", *telemetry != new.telemetry),
+        ("state", *state != new.state),
+        ("store", *store != new.store),
+        ("master_key", *master_key != new.master_key),
+        ("tokens", *tokens != new.tokens),
+        ("checkpoint_every", *checkpoint_every != new.checkpoint_every),
+    ];
+    let mut keys: Vec<String> =
+        differ.iter().filter(|(_, differs)| *differs).map(|(key, _)| (*key).to_owned()).collect();
+    // A file is locked by the sink that appends to it, until that sink has ended.
+    for (config, _) in &fresh.sinks {
+        let SinkConfig::File(file) = config else { continue };
+        let held = running.wired.sinks.iter().any(|wired| match &wired.config {
+            SinkConfig::File(other) => other.path == file.path && other.name != file.name,
+            SinkConfig::Syslog(_) | SinkConfig::Http(_) => false,
+        });
+        if held {
+            keys.push(format!("the name of sink {}", file.name));
+        }
+    }
+    keys
+}
+
+fn log(actor: &str, done: &Result<Reloaded, ReloadRefused>) {
+    match done {
+        Ok(Reloaded { groups, sinks, .. }) => {
+            let list = |names: &[String]| names.join(" ");
+            tracing::info!(
+                actor,
+                groups_added = list(&groups.added),
+                groups_changed = list(&groups.changed),
+                groups_removed = list(&groups.removed),
+                sinks_added = list(&sinks.added),
+                sinks_changed = list(&sinks.changed),
+                sinks_removed = list(&sinks.removed),
+                "configuration taken"
+            );
+        }
+        Err(refused) => {
+            let (detail, hint) = refused.words();
+            tracing::error!(actor, detail, hint, "configuration not taken");
+        }
+    }
+}
+
+fn ended_without_an_answer() -> Fault {
+    Fault::unknown(FaultKind::Bug, "reading the configuration again ended without an answer; the log says more")
+}
