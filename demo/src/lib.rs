@@ -4,6 +4,25 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// A line of a consumer's standard output.
+#[derive(Serialize, Deserialize, Debug, Clone)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// How far it is, again and again.
+    Progress(Progress),
+    /// What it did: the last line.
+    Account(Account),
+}
+
+/// What a consumer did so far.
+#[derive(Serialize, Deserialize, Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Queries that were answered.
+    pub queries: u64,
+    /// Queries and connects that failed.
+    pub failed: u64,
+}
+
 /// What a consumer did, as it says when it is asked to end.
 #[derive(Serialize, Deserialize, Debug, Default, Clone)]
 pub struct Account {

@@ -4,6 +4,9 @@
 
 mod board;
 mod crew;
+mod frame;
+mod interrupt;
+mod screen;
 mod summary;
 
 use std::path::PathBuf;
@@ -61,6 +64,10 @@ fn main() -> ExitCode {
             }
             if summary.all_held { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
+        Err(_) if interrupt::is_asked() => {
+            eprintln!("interrupted: what the demonstration started has ended");
+            ExitCode::from(interrupt::EXIT_CODE)
+        }
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::from(2)
@@ -69,6 +76,7 @@ fn main() -> ExitCode {
 }
 
 fn demonstrate(arguments: &Arguments) -> Result<Summary, Failure> {
+    interrupt::listen()?;
     let board = Board::new();
     board.say("starting a private PostgreSQL (TLS, SCRAM) and a controller on embedded state and store");
     let rig = Rig::new(&arguments.handover, &options(arguments.fast))?;
@@ -80,17 +88,24 @@ fn demonstrate(arguments: &Arguments) -> Result<Summary, Failure> {
     rig.succeed(&["rotate", GROUP])?;
     board.wait_for_first_generation(&rig, ROTATION_PATIENCE)?;
     crew.start(&rig, &arguments.consumer)?;
+    board.show_consumers(crew.progresses());
     let first = board.wait_for_end(&rig, ROTATION_PATIENCE)?;
     let began = Instant::now();
     board.say("three consumers are at work: a pool, a connection per job, a session of five seconds per job");
 
-    let mut ended = vec![Ended::new("first password", "success", first)];
+    let mut ended = Vec::new();
+    let mut end = |what, expected, outcome| {
+        let one = Ended::new(what, expected, outcome);
+        board.ended(&one);
+        ended.push(one);
+    };
+    end("first password", "success", first);
     for number in 1..=3 {
         board.say(&format!("rotation {number} of 3 over the same two users"));
-        ended.push(Ended::new("rotation", "success", rotate(&rig, &board)?));
+        end("rotation", "success", rotate(&rig, &board)?);
     }
-    ended.push(Ended::new("verification fails", "rolled_back", fail_verification(&rig, &board)?));
-    ended.push(Ended::new("controller killed", "success", kill_in_apply(&rig, &board)?));
+    end("verification fails", "rolled_back", fail_verification(&rig, &board)?);
+    end("controller killed", "success", kill_in_apply(&rig, &board)?);
 
     board.say("ending the consumers; the credentials that they held are tried once more");
     let worked_for = began.elapsed();
@@ -134,8 +149,12 @@ fn kill_in_apply(rig: &Rig, board: &Board) -> Result<String, Failure> {
     board.say("a rotation in which the controller is killed: the target has the password, the record is not written");
     rig.succeed(&["rotate", GROUP])?;
     let reached = "fault point reached: after:accept";
-    if !rig.says_within(reached, ROTATION_PATIENCE) {
-        return Err("the controller did not come to the point at which it is killed".into());
+    let limit = Instant::now() + ROTATION_PATIENCE;
+    while !rig.says_within(reached, Duration::from_millis(250)) {
+        interrupt::check()?;
+        if Instant::now() > limit {
+            return Err("the controller did not come to the point at which it is killed".into());
+        }
     }
     rig.kill();
     board.say("SIGKILL; the consumers go on; starting it again");

@@ -13,7 +13,7 @@ const QUERIES_PER_SECOND_MIN: f64 = 500.0;
 /// A rotation's end.
 #[derive(Serialize, Debug)]
 pub(crate) struct Ended {
-    what: &'static str,
+    pub(crate) what: &'static str,
     expected: &'static str,
     outcome: String,
 }
@@ -21,6 +21,10 @@ pub(crate) struct Ended {
 impl Ended {
     pub(crate) fn new(what: &'static str, expected: &'static str, outcome: String) -> Self {
         Self { what, expected, outcome }
+    }
+
+    pub(crate) fn is_as_expected(&self) -> bool {
+        self.outcome == self.expected
     }
 }
 
@@ -63,7 +67,7 @@ impl Summary {
         let old_refused: BTreeSet<u64> = tried.iter().flat_map(|old| old.refused.iter().copied()).collect();
         let old_not_refused: BTreeSet<u64> = tried.iter().flat_map(|old| old.not_refused.iter().copied()).collect();
         let control_accepted = !tried.is_empty() && tried.iter().all(|old| old.control_accepted);
-        let as_expected = rotations.iter().all(|ended| ended.outcome == ended.expected);
+        let as_expected = rotations.iter().all(Ended::is_as_expected);
         let all_held = failed_queries == 0
             && as_expected
             && queries_per_second >= QUERIES_PER_SECOND_MIN
@@ -102,7 +106,7 @@ impl fmt::Display for Summary {
             writeln!(f, "first failure         {failure}")?;
         }
         for ended in &self.rotations {
-            let mark = if ended.outcome == ended.expected { "" } else { "  (NOT AS EXPECTED)" };
+            let mark = if ended.is_as_expected() { "" } else { "  (NOT AS EXPECTED)" };
             writeln!(f, "rotation              {}: {}{mark}", ended.what, ended.outcome)?;
         }
         let refused: Vec<String> = self.old_refused.iter().map(u64::to_string).collect();

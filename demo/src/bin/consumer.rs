@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use handover_demo::{Account, OldLogins};
+use handover_demo::{Account, OldLogins, Progress, Said};
 use handover_sdk::postgres::{DialError, Dialler, Options as PostgresOptions, Pool};
 use handover_sdk::{Client, Credential, Live, Options};
 use tokio::sync::watch;
@@ -49,6 +49,7 @@ const POOL_PAUSE: Duration = Duration::from_millis(11);
 const JOB_PAUSE: Duration = Duration::from_millis(100);
 const SESSION_FOR: Duration = Duration::from_secs(5);
 const SESSION_PAUSE: Duration = Duration::from_millis(20);
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 const QUERY: &str = "INSERT INTO app.orders (note) VALUES ('demo') RETURNING id";
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -87,14 +88,20 @@ async fn main() -> Result<(), Failure> {
         }
     }
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    terminate.recv().await;
+    let mut look = tokio::time::interval(PROGRESS_EVERY);
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = look.tick() => println!("{}", serde_json::to_string(&Said::Progress(shop.progress()))?),
+        }
+    }
     end.send_replace(true);
     while work.join_next().await.is_some() {}
     let mut account = shop.account.lock().unwrap_or_else(PoisonError::into_inner).clone();
     if arguments.prove {
         account.old = Some(shop.try_old(seen).await);
     }
-    println!("{}", serde_json::to_string(&account)?);
+    println!("{}", serde_json::to_string(&Said::Account(account))?);
     Ok(())
 }
 
@@ -119,6 +126,11 @@ impl Shop {
             }
         });
         seen
+    }
+
+    fn progress(&self) -> Progress {
+        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        Progress { queries: account.queries, failed: account.failed }
     }
 
     fn answered(&self, generation: u64) {
