@@ -372,9 +372,9 @@ fn what_passed_long_ago_verifies_nothing() {
     for _ in 0..2 {
         row = learn(&row, &plan, Fact::LoggedIn(Generation(2)));
     }
-    let call = |acked| match adopted(acked, true) {
-        Fact::Adoption { call, .. } => Fact::Adoption { role: Role::Verifier, call },
-        other => other,
+    let call = |acked| {
+        let Fact::Adoption { call, .. } = adopted(acked, true) else { panic!("an adoption") };
+        Fact::Adoption { role: Role::Verifier, call }
     };
     row = learn(&row, &plan, call(1));
     assert!(matches!(phase(&row), Phase::Verify { passes: 2, .. }), "still waiting for the verifiers");

@@ -144,6 +144,11 @@ fn tokens_are_made_listed_and_revoked_in_these_words() {
     );
     assert_eq!(run(&["token", "revoke", "--identity", "mesh"]).exit, 0);
     assert_eq!(run(&["token", "list"]).out.lines().count(), 1);
+}
+
+#[test]
+fn tokens_that_nobody_can_mean_are_refused_in_these_words() {
+    let installed = Installation::new("");
     for (arguments, said) in [
         (
             &["--role", "viewer", "--verb", "rotate"][..],
@@ -159,7 +164,7 @@ fn tokens_are_made_listed_and_revoked_in_these_words() {
             "error: --certificate-san: a certificate's name is compared exactly: no `*`\n",
         ),
     ] {
-        let refused = run(&[&["token", "create", "x", "--group", "*"], arguments].concat());
+        let refused = installed.run(&[&["token", "create", "x", "--group", "*"], arguments].concat());
         assert_eq!((refused.exit, refused.out.as_str(), refused.said.as_str()), (2, "", said));
     }
 }

@@ -291,9 +291,9 @@ mod tests {
         let mut changed = whole.clone();
         let mut at = &mut changed;
         for step in path.iter() {
-            at = match at {
-                Value::Array(items) => &mut items[step.parse::<usize>().unwrap()],
-                other => other.get_mut(step.as_str()).unwrap(),
+            at = match step.parse::<usize>() {
+                Ok(index) => at.get_mut(index).unwrap(),
+                Err(_) => at.get_mut(step.as_str()).unwrap(),
             };
         }
         at.as_table_mut().unwrap().insert("zzz".to_owned(), Value::Boolean(true));

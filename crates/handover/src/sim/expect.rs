@@ -88,15 +88,17 @@ impl Group {
                     holds(seen == Some(*generation), || number(seen))
                 }
             },
-            Expectation::Harm(subject) => {
-                let seen: Vec<String> = self.harms.keys().map(ToString::to_string).collect();
-                let none = || if seen.is_empty() { "no harm".to_owned() } else { seen.join("; ") };
-                holds(self.harms.keys().any(|harm| harm.subject() == subject), none)
-            }
-            Expectation::NoHarm => {
-                let seen: Vec<String> = self.harms.keys().map(ToString::to_string).collect();
-                holds(seen.is_empty(), || seen.join("; "))
-            }
+            Expectation::Harm(subject) => self.judge_harm(Some(subject)),
+            Expectation::NoHarm => self.judge_harm(None),
+        }
+    }
+
+    fn judge_harm(&self, subject: Option<&str>) -> Result<(), String> {
+        let seen: Vec<String> = self.harms.keys().map(ToString::to_string).collect();
+        let shown = || if seen.is_empty() { "no harm".to_owned() } else { seen.join("; ") };
+        match subject {
+            Some(subject) => holds(self.harms.keys().any(|harm| harm.subject() == subject), shown),
+            None => holds(seen.is_empty(), shown),
         }
     }
 

@@ -15,7 +15,7 @@ use super::process::{end, free_port, spawn};
 use super::{Certificates, ServerError, random_hex};
 
 /// The line that installs what is needed.
-pub const INSTALL: &str = "apt-get install -y postgresql-15";
+pub const INSTALL: &str = "apt-get install -y postgresql";
 
 /// The variable that names a folder with another version's programs, to run the same tests on it.
 pub const BINARIES: &str = "HANDOVER_TEST_POSTGRES_BIN";
