@@ -8,8 +8,8 @@ use cargo_metadata::MetadataCommand;
 use handover_api::CODES;
 use handover_core::FaultKind;
 
-use crate::Trouble;
 use crate::tidy::tracked;
+use crate::{Trouble, faults};
 
 /// Checks all documents. Returns what is wrong.
 pub(crate) fn check(root: &Path) -> Result<Vec<String>, Trouble> {
@@ -17,6 +17,7 @@ pub(crate) fn check(root: &Path) -> Result<Vec<String>, Trouble> {
     found.extend(decisions(root)?);
     found.extend(links(root)?);
     found.extend(code_map(root)?);
+    found.extend(faults::check(root)?);
     Ok(found)
 }
 

@@ -8,6 +8,7 @@ mod bench;
 mod demo;
 mod deps;
 mod documents;
+mod faults;
 mod setup;
 mod test;
 mod tidy;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Task::Setup => setup::run(&setup::ALL),
         Task::Demo(options) => demo::run(&root, &options),
         Task::Bench(options) => bench::run(&root, &options),
+        Task::Faults(options) => faults::run(&root, &options),
     };
     match done {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
@@ -55,6 +57,8 @@ enum Task {
     Demo(demo::Options),
     /// Measure it: each figure against a floor or a peer of the same run. Writes target/bench/*.json.
     Bench(bench::Options),
+    /// The soak: kill, stop and cut off a rotating fleet at random, and judge from outside; exit 0 if no harm was found.
+    Faults(faults::Options),
     /// Run what CI runs: format, lints, rules, documents, tests.
     Test {
         /// Say which steps there are, and run nothing.
@@ -66,7 +70,7 @@ enum Task {
     },
     /// Check which crate depends on which.
     Deps,
-    /// Check error pages, links, decision records and the code map.
+    /// Check error pages, links, decision records, the code map and the table of faults.
     Documents,
     /// Install what tests need: PostgreSQL's server and Chromium, from Debian.
     Setup,

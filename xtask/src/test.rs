@@ -128,6 +128,14 @@ fn steps() -> Vec<Step> {
         },
         Step {
             needs_servers: true,
+            ..step(
+                "soak",
+                "a fleet under random faults comes to no harm",
+                cargo(&["xtask", "faults", "--minutes", "3"]),
+            )
+        },
+        Step {
+            needs_servers: true,
             ..step("bench", "the benchmarks run; nothing is measured", cargo(&["xtask", "bench", "--smoke"]))
         },
         Step { needs_servers: true, ..step("tests", "all tests, against real servers", tests) },

@@ -1,0 +1,140 @@
+//! The installation: one PostgreSQL, one controller that reaches it through a proxy alone, and several groups.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use handover_testkit::rig::{Options, Rig};
+use handover_testkit::servers::Proxy;
+use handover_testkit::servers::postgres::Roles;
+use serde_json::Value;
+
+pub(crate) const GROUPS: [&str; 4] = ["app", "orders", "reports", "search"];
+/// How each group's consumers work.
+pub(crate) const HABITS: [&str; 2] = ["pool", "job"];
+
+const POLICY: &str =
+    "passes_min = 2\nquiet_min = \"1s\"\noverlap_min = \"200ms\"\nbrake_for = \"500ms\"\npoll = \"150ms\"";
+const PATIENCE: Duration = Duration::from_secs(180);
+/// After PostgreSQL is there again: how long its consumers may still meet what the restart left behind.
+const AFTERMATH: Duration = Duration::from_secs(2);
+
+pub(crate) struct Fleet {
+    pub(crate) rig: Rig,
+    pub(crate) proxy: Proxy,
+    pub(crate) roles: Vec<Roles>,
+    /// Odd while PostgreSQL is down, for those who must not count what fails then.
+    outages: AtomicU64,
+}
+
+impl Fleet {
+    pub(crate) fn new() -> Self {
+        let options = Options { consumers: vec![], policy: POLICY.to_owned(), fsync: false };
+        let rig = Rig::new(Path::new(env!("CARGO_BIN_EXE_handover")), &options).unwrap();
+        let proxy = Proxy::start(rig.postgres.port()).unwrap();
+        let mut roles = vec![rig.roles.clone()];
+        for group in &GROUPS[1..] {
+            let made = rig.postgres.create_roles(group).unwrap();
+            rig.postgres.execute("postgres", &format!("CREATE DATABASE {group}")).unwrap();
+            roles.push(made);
+        }
+        let fleet = Self { rig, proxy, roles, outages: AtomicU64::new(0) };
+        for (group, roles) in GROUPS.iter().zip(&fleet.roles) {
+            fleet.write(&format!("{group}.password"), &roles.admin_password);
+        }
+        fleet.write("handover.toml", &fleet.configuration());
+        fleet.token("chief", "operator");
+        fleet.token("judge", "consumer");
+        fleet
+    }
+
+    fn configuration(&self) -> String {
+        let listen = self.rig.url().trim_start_matches("http://").to_owned();
+        let mut text = format!("listen = \"{listen}\"\naudit_file = \"audit.jsonl\"\n");
+        let (port, ca) = (self.proxy.port(), self.rig.postgres.ca_path());
+        for (group, Roles { owner, twins: [a, b], admin, .. }) in GROUPS.iter().zip(&self.roles) {
+            let consumers: Vec<String> =
+                HABITS.iter().map(|habit| format!("{{ name = \"{habit}-{group}\" }}")).collect();
+            write!(
+                text,
+                "\n[[group]]\nname = \"{group}\"\nconsumers = [{}]\n\n[group.policy]\n{POLICY}\n\n[group.target]\n\
+                 kind = \"postgres\"\nendpoints = [{{ name = \"primary\", host = \"127.0.0.1\", port = {port} }}]\n\
+                 database = \"{group}\"\nca_file = \"{}\"\nowner = \"{owner}\"\ntwins = [\"{a}\", \"{b}\"]\n\
+                 admin = {{ user = \"{admin}\", password_file = \"{group}.password\" }}\n\
+                 connect_timeout_ms = 2000\nstatement_timeout_ms = 3000\n",
+                consumers.join(", "),
+                ca.display()
+            )
+            .unwrap();
+        }
+        text
+    }
+
+    /// Makes a token for all groups and keeps it in a file.
+    pub(crate) fn token(&self, identity: &str, role: &str) -> PathBuf {
+        let mut arguments = vec!["token", "create", identity, "--role", role];
+        GROUPS.iter().for_each(|group| arguments.extend(["--group", group]));
+        let made = self.rig.succeed(&arguments).unwrap();
+        let name = format!("{identity}.token");
+        self.write(&name, made.trim());
+        self.rig.path(&name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.rig.path(name);
+        let file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path);
+        file.unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    /// A verb, with the token of the operator or of another.
+    pub(crate) fn run(&self, who: &str, arguments: &[&str]) -> Output {
+        let mut command = self.rig.command(arguments);
+        command.env("HANDOVER_TOKEN_FILE", self.rig.path(&format!("{who}.token"))).output().unwrap()
+    }
+
+    /// The group's status, if the controller says it.
+    pub(crate) fn status(&self, group: &str) -> Option<Value> {
+        let output = self.run("chief", &["status", group, "--output", "json"]);
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+    }
+
+    /// Waits until no rotation is live. What is held is let go.
+    pub(crate) fn come_to_rest(&self) -> Result<(), String> {
+        let limit = Instant::now() + PATIENCE;
+        for group in GROUPS {
+            loop {
+                let status = self.status(group).unwrap_or_default();
+                if status["rotation"]["phase"] == "done" {
+                    break;
+                }
+                if !status["rotation"]["hold"].is_null() {
+                    self.run("chief", &["resume", group]);
+                }
+                if Instant::now() > limit {
+                    return Err(format!("{group} does not come to rest; last seen {status:#}"));
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops PostgreSQL and starts it again.
+    pub(crate) fn restart_postgres(&self) {
+        self.outages.fetch_add(1, Ordering::SeqCst);
+        self.rig.postgres.restart().unwrap();
+        std::thread::sleep(AFTERMATH);
+        self.outages.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// A number that is the same before and after something only if PostgreSQL was there all the while, and whether it
+    /// is there now.
+    pub(crate) fn outages(&self) -> (u64, bool) {
+        let outages = self.outages.load(Ordering::SeqCst);
+        (outages, outages.is_multiple_of(2))
+    }
+}

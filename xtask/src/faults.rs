@@ -1,0 +1,46 @@
+//! `cargo xtask faults`: the soak. And the table of faults in the documents, which is made from the tests.
+
+mod rows;
+mod table;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clap::Args;
+
+pub(crate) use table::{check, write};
+
+use crate::{Trouble, Verdict, setup};
+
+/// What the soak takes.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Decides every choice. Without it, one is drawn and printed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How long faults come; the end of it takes about a minute more.
+    #[arg(long, default_value_t = 3.0)]
+    minutes: f64,
+    /// Write docs/faults.md from the tests, and run nothing.
+    #[arg(long, conflicts_with_all = ["seed", "minutes"])]
+    write_table: bool,
+}
+
+/// Runs it. Its exit code says whether harm was found, or a kind of fault never fired.
+pub(crate) fn run(root: &Path, options: &Options) -> Result<Verdict, Trouble> {
+    if options.write_table {
+        return write(root).map(|()| Verdict::Good);
+    }
+    if setup::run(&setup::SERVERS)? == Verdict::Bad {
+        return Ok(Verdict::Bad);
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut soak = Command::new(cargo);
+    soak.current_dir(root).args(["test", "--quiet", "--package", "handover", "--test", "faults_soak", "--"]);
+    soak.args(["--minutes", &options.minutes.to_string()]).stdin(Stdio::null());
+    if let Some(seed) = options.seed {
+        soak.args(["--seed", &seed.to_string()]);
+    }
+    let status = soak.status().map_err(|error| format!("the soak cannot be started: {error}"))?;
+    Ok(if status.success() { Verdict::Good } else { Verdict::Bad })
+}
