@@ -84,7 +84,10 @@ impl Printer {
 
     /// A line for people that the next one replaces, on a terminal.
     pub(crate) fn say_for_now(&self, words: &str) {
-        drop(write!(std::io::stderr().lock(), "\r\x1b[K{}", terminal::line(words)).and_then(|()| std::io::stderr().flush()));
+        drop(
+            write!(std::io::stderr().lock(), "\r\x1b[K{}", terminal::line(words))
+                .and_then(|()| std::io::stderr().flush()),
+        );
     }
 
     /// Words for people, on standard error.

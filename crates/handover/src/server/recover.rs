@@ -20,10 +20,9 @@ pub(crate) async fn recover(
     Covered { caller, group }: Covered,
     Body(api::RecoverRequest { check, keep, reason }): Body<api::RecoverRequest>,
 ) -> Result<Json<api::Recovered>, Refused> {
-    if reason
-        .as_ref()
-        .is_some_and(|reason| reason.contains(crate::terminal::commands) || reason.chars().count() > api::REASON_CHARS_MAX)
-    {
+    if reason.as_ref().is_some_and(|reason| {
+        reason.contains(crate::terminal::commands) || reason.chars().count() > api::REASON_CHARS_MAX
+    }) {
         return Err(Refused::bad_request("a reason is one line of text, of at most 1,000 characters"));
     }
     let request = RecoverRequest { keep: keep.map(Generation), value: None, check, reason };

@@ -38,12 +38,7 @@ pub struct Interceptor {
 
 impl Interceptor {
     /// Waits for clients of the server at `upstream`, whose CA is `upstream_ca_pem`.
-    pub fn start(
-        upstream: u16,
-        upstream_ca_pem: &str,
-        own: &Certificates,
-        trick: Trick,
-    ) -> Result<Self, ServerError> {
+    pub fn start(upstream: u16, upstream_ca_pem: &str, own: &Certificates, trick: Trick) -> Result<Self, ServerError> {
         let because = |error: &dyn std::fmt::Display| ServerError::because("the interceptor could not start", error);
         let shared = Shared {
             upstream,
@@ -109,7 +104,9 @@ impl Shared {
             Trick::AskForClearText => message(&3_u32.to_be_bytes()),
             Trick::AskForMd5 => message(&[&5_u32.to_be_bytes()[..], b"salt"].concat()),
             Trick::AskForNothing => message(&0_u32.to_be_bytes()),
-            Trick::NoTls | Trick::OwnCertificate | Trick::NoBinding => return self.pass_on(&mut client, &startup).await,
+            Trick::NoTls | Trick::OwnCertificate | Trick::NoBinding => {
+                return self.pass_on(&mut client, &startup).await;
+            }
         };
         client.write_all(&question).await?;
         self.listen(&mut client).await
