@@ -6,17 +6,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use handover_adapters::sink::SinkConfig;
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
 use handover_api::{Changes, Reloaded};
+use handover_core::port::Sink;
 use handover_core::{Fault, FaultKind, GroupId};
 use handover_engine::{Handle, Rebind, RebindRefused};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::assembly::{self, SinkFiles, TargetFiles, Wired, WiredSink};
 use crate::command::check;
@@ -133,6 +136,7 @@ impl Reloader {
         let objects = sinks.iter().map(|wired| Arc::clone(&wired.sink)).collect();
         self.engine.rebind(Rebind { bindings, removed: gone, at_rest: elsewhere, sinks: objects }).await?;
         self.configured.take(&config);
+        let over = over(&running.wired.sinks, &sinks);
         running.wired = Wired { targets, sinks };
         let mut failed = None;
         for group in &anew {
@@ -149,6 +153,7 @@ impl Reloader {
             .filter(|name| told.groups.added.contains(&name.to_string()))
             .collect();
         running.config = config;
+        released(over).await;
         tokio::spawn(metrics::recall(self.engine.clone(), added));
         match failed {
             None => Ok(told),
@@ -306,6 +311,27 @@ fn wire(running: &[WiredSink], fresh: Vec<(SinkConfig, SinkFiles)>) -> Result<Ve
     }
     Ok(wired)
 }
+
+/// Sinks that are not used any more.
+fn over(before: &[WiredSink], now: &[WiredSink]) -> Vec<Weak<dyn Sink>> {
+    let gone = before.iter().filter(|old| now.iter().all(|new| !Arc::ptr_eq(&old.sink, &new.sink)));
+    gone.map(|old| Arc::downgrade(&old.sink)).collect()
+}
+
+/// Waits until the engine has let go of these sinks, so that whoever is told that one is gone may have its file. One that
+/// hangs in a delivery is not waited for: it ends by itself.
+async fn released(sinks: Vec<Weak<dyn Sink>>) {
+    let limit = Instant::now() + RELEASE_MAX;
+    while sinks.iter().any(|sink| sink.strong_count() > 0) && Instant::now() < limit {
+        tokio::time::sleep(RELEASE_POLL).await;
+    }
+}
+
+/// How long the answer to a reload waits for sinks that it took out.
+const RELEASE_MAX: Duration = Duration::from_secs(2);
+
+/// How often it looks.
+const RELEASE_POLL: Duration = Duration::from_millis(5);
 
 /// Keys that differ, and are read at a start only. A key that comes has to be decided on here.
 fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {

@@ -37,6 +37,8 @@ fn the_unit_runs_what_there_is_and_the_configuration_fits() {
     let arguments: Vec<&str> = start.split_whitespace().collect();
     assert_eq!(arguments[0], "/usr/bin/handover");
     takes(&arguments[1..]);
+    // What it does to the server on SIGHUP is tested with the server.
+    assert_eq!(values(&unit, "ExecReload"), ["/bin/kill -HUP $MAINPID"]);
     let at = arguments.iter().position(|argument| *argument == "--config").unwrap();
     assert_eq!(arguments[at + 1], "/etc/handover/handover.toml");
     let credentials = values(&unit, "LoadCredential");

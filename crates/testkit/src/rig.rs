@@ -158,6 +158,13 @@ impl Rig {
         self.lock().as_ref().map(Child::id)
     }
 
+    /// SIGHUP. Whether there was a controller to send it to.
+    pub fn hang_up(&self) -> bool {
+        let running = self.lock();
+        let pid = running.as_ref().map(rustix::process::Pid::from_child);
+        pid.is_some_and(|pid| rustix::process::kill_process(pid, Signal::HUP).is_ok())
+    }
+
     /// Whether the controller's process is there.
     pub fn runs(&self) -> bool {
         self.lock().as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))

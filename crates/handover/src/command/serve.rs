@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::check;
 use crate::assembly::{Assembly, assemble};
@@ -65,28 +66,22 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
         leaving: leaving.subscribe(),
         meter: Meter::new(trace::exports(), batches),
     });
-    let mut announcing = tokio::spawn(announcer.run());
-    let mut working = tokio::spawn(service.run(drain.subscribe()));
     let served = server::serve(listener, tls.clone(), server::router(&app), Limits::default(), drain.subscribe());
-    let mut serving = tokio::spawn(served);
-    let measuring = metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, &app, &drain)));
-    let watched = tokio::spawn(notify::watchdog(app.engine.clone()));
-    let recalled = tokio::spawn(metrics::recall(app.engine.clone(), configured.groups().keys().cloned().collect()));
+    let groups_at_start = configured.groups().keys().cloned().collect();
+    let mut running = Running {
+        announcing: tokio::spawn(announcer.run()),
+        working: tokio::spawn(service.run(drain.subscribe())),
+        serving: tokio::spawn(served),
+        measuring: metrics_listener.map(|listener| tokio::spawn(serve_metrics(listener, &app, &drain))),
+        watched: tokio::spawn(notify::watchdog(app.engine.clone())),
+        recalled: tokio::spawn(metrics::recall(app.engine.clone(), groups_at_start)),
+        reloading: tokio::spawn(reloader.follow(hangups)),
+    };
     look_around(app, tls, &drain);
-    let reloading = tokio::spawn(reloader.follow(hangups));
     notify::ready();
     tracing::info!(listen = %listening, tls = encrypted, groups, "ready");
 
-    // Whatever ends by itself takes the server with it: half a server looks alive, and a new start mends it.
-    let end = tokio::select! {
-        name = signals.next() => {
-            tracing::info!(signal = name, "draining");
-            End::Asked
-        }
-        ended = &mut working => End::Engine { panicked: ended.is_err() },
-        ended = &mut serving => End::Http { panicked: ended.is_err() },
-        _ = &mut announcing => End::Announcer,
-    };
+    let end = running.end(&mut signals).await;
     notify::stopping();
     leaving.send_replace(true);
     let leave_after = configured.leave_after();
@@ -97,22 +92,55 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
         }
     }
     drain.send_replace(true);
-    reloading.abort();
-    recalled.abort();
-    let mut panicked = None;
-    if !matches!(end, End::Http { .. }) && serving.await.is_err() {
-        panicked = Some("the HTTP server");
-    }
-    if let Some(measuring) = measuring {
-        measuring.abort();
-    }
-    if !matches!(end, End::Engine { .. }) && working.await.is_err() {
-        panicked = Some("the engine");
-    }
-    // For as long as work is finished, the service manager hears that all is well.
-    watched.abort();
-    announcing.abort();
+    let panicked = running.drained(end).await;
     end.judged(panicked)
+}
+
+/// What runs until the server ends.
+struct Running {
+    announcing: JoinHandle<()>,
+    working: JoinHandle<()>,
+    serving: JoinHandle<()>,
+    measuring: Option<JoinHandle<()>>,
+    watched: JoinHandle<()>,
+    recalled: JoinHandle<()>,
+    reloading: JoinHandle<()>,
+}
+
+impl Running {
+    /// Waits for a signal. Whatever ends by itself takes the server with it: half a server looks alive, and a new start
+    /// mends it.
+    async fn end(&mut self, signals: &mut Signals) -> End {
+        tokio::select! {
+            name = signals.next() => {
+                tracing::info!(signal = name, "draining");
+                End::Asked
+            }
+            ended = &mut self.working => End::Engine { panicked: ended.is_err() },
+            ended = &mut self.serving => End::Http { panicked: ended.is_err() },
+            _ = &mut self.announcing => End::Announcer,
+        }
+    }
+
+    /// Waits until all is drained. What panicked meanwhile.
+    async fn drained(self, end: End) -> Option<&'static str> {
+        self.reloading.abort();
+        self.recalled.abort();
+        let mut panicked = None;
+        if !matches!(end, End::Http { .. }) && self.serving.await.is_err() {
+            panicked = Some("the HTTP server");
+        }
+        if let Some(measuring) = self.measuring {
+            measuring.abort();
+        }
+        if !matches!(end, End::Engine { .. }) && self.working.await.is_err() {
+            panicked = Some("the engine");
+        }
+        // For as long as work is finished, the service manager hears that all is well.
+        self.watched.abort();
+        self.announcing.abort();
+        panicked
+    }
 }
 
 /// Takes a port.

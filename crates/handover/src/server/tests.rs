@@ -413,6 +413,31 @@ async fn a_stream_begins_with_a_snapshot_covers_its_groups_only_and_ends_with_th
 }
 
 #[tokio::test]
+async fn a_stream_follows_groups_that_come_and_go_while_it_is_open() {
+    let rig = Rig::start().await;
+    let file = rig.directory.path().join("handover.toml");
+    let both = config::Config::load(&file).unwrap();
+    let others = config::Config { groups: both.groups[1..].to_vec(), ..both.clone() };
+    let token = rig.token("anna", Grant::Viewer, &["*"]);
+    let mut stream = rig.ask(Method::GET, path::WATCH, Some(&token)).await.bytes_stream();
+    let published = |group: &str, publication| Published { group: group.to_owned(), publication };
+    let snapshot = vec![published("orders", 0), published("others", 0)];
+    assert_eq!(next_event(&mut stream).await, Some(WatchEvent::Snapshot { groups: snapshot }));
+    let tell = |group: &str, publication| {
+        let told = WatchEvent::Publication(published(group, publication));
+        rig.app.news.tell(&GroupId::parse(group).unwrap(), told.clone());
+        Some(told)
+    };
+    rig.app.configured.take(&others);
+    let _ = tell("orders", 1);
+    let told = tell("others", 2);
+    assert_eq!(next_event(&mut stream).await, told, "not of one that is gone");
+    rig.app.configured.take(&both);
+    let told = tell("orders", 3);
+    assert_eq!(next_event(&mut stream).await, told);
+}
+
+#[tokio::test]
 async fn a_stream_ends_when_its_token_is_removed() {
     let rig = Rig::start().await;
     let token = rig.token("worker", Grant::Consumer, &["orders"]);
