@@ -285,6 +285,7 @@ fn our_own_credential_may_be_wrong() {
     });
 }
 
+/// S14: quotes, backslashes, dollar signs and statements in names and passwords.
 #[test]
 fn hostile_names_are_quoted() {
     with_server(|harness| async move {
@@ -345,6 +346,7 @@ enum Asks {
     ForScramWithoutBinding,
 }
 
+/// S38: questions below SCRAM with a channel binding are not answered.
 #[test]
 fn a_server_that_asks_for_a_clear_password_does_not_get_it() {
     for asks in [Asks::ForClearText, Asks::ForMd5, Asks::ForNothing, Asks::ForScramWithoutBinding] {
@@ -369,6 +371,7 @@ fn a_server_that_asks_for_a_clear_password_does_not_get_it() {
     }
 }
 
+/// S37: nothing is sent without TLS, or to a stranger.
 #[test]
 fn a_server_without_tls_or_with_another_certificate_is_not_spoken_to() {
     let mine = Certificates::generate().unwrap();

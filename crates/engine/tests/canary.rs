@@ -27,6 +27,7 @@ impl Write for Lines {
     }
 }
 
+/// S01: through injected failures of every port.
 #[tokio::test(start_paused = true)]
 async fn no_output_contains_a_value() {
     let lines = Lines::default();

@@ -154,3 +154,34 @@ pub(crate) fn with_companions(path: &Path) -> Vec<PathBuf> {
     };
     vec![path.to_owned(), companion("-wal"), companion("-shm"), companion("-journal")]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S44: whatever stands in a manifest, no file outside of the backup is named by one that is taken.
+    #[test]
+    fn hostile_manifests_are_read_or_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path();
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for name in [STATE, STORE] {
+            fs::write(folder.join(name), "").unwrap();
+        }
+        let item = |name| Item { name: String::from(name), bytes: 0, sha256: empty.to_owned() };
+        let group = GroupAt { group: "app".to_owned(), generation: Some(1), publication: 1, phase: None };
+        let (at, program) = ("2026-01-31T08:00:00Z".to_owned(), "0.1.0".to_owned());
+        let files = vec![item(STATE), item(STORE)];
+        let manifest = Manifest { version: 1, at, program, position: 7, files, groups: vec![group] };
+        let example = serde_json::to_vec(&manifest).unwrap();
+        let mut taken = 0;
+        handover_testkit::mutate::variations(41, 2_000, &[example], |bytes| {
+            fs::write(folder.join(MANIFEST), bytes).unwrap();
+            if let Ok(manifest) = Manifest::read(folder) {
+                taken += 1;
+                assert!(manifest.files.iter().all(|item| [STATE, STORE, TOKENS].contains(&item.name.as_str())));
+            }
+        });
+        assert!(taken > 0, "the example is taken");
+    }
+}

@@ -27,6 +27,7 @@ fn fetch(rig: &Rig) {
     assert!(answer.starts_with("HTTP/1.1 200"), "{}", answer.lines().next().unwrap_or_default());
 }
 
+/// S34: the whole state set back, shown by what was shipped.
 #[test]
 fn what_was_shipped_shows_a_state_that_was_rolled_back() {
     let policy =

@@ -319,6 +319,7 @@ mod tests {
         assert!(fault.detail.contains("point the configuration to the key file"), "{fault}");
     }
 
+    /// S10, S11: a key is bound to its group and its kind of file.
     #[test]
     fn a_wrapped_key_of_another_group_or_kind_does_not_open() {
         let (orders, other) = (group("orders"), group("other"));

@@ -106,4 +106,23 @@ mod tests {
         assert_eq!(read("something else"), None);
         assert_eq!(read("{\"position\":1}"), None);
     }
+
+    /// S44: whatever stands in a line, reading it ends; what is taken for a record is one that can be written.
+    #[test]
+    fn hostile_lines_are_read_or_refused() {
+        let record = Record {
+            position: 8,
+            group: GroupId::parse("handover").unwrap(),
+            at: Timestamp(1_000),
+            body: r#"{"v":1,"event":"checkpoint","actor":"engine","epoch":1,"fields":{"position":"7"}}"#.to_owned(),
+            hash: "9f".repeat(32),
+        };
+        let line = write(&record).unwrap();
+        let examples = [line.clone(), format!("<109>1 - - handover - - - {line}\n")];
+        handover_testkit::mutate::texts(17, 20_000, &examples, |text| {
+            if let Some(record) = read(text) {
+                assert_eq!(read(&write(&record).unwrap()), Some(record), "{text:?}");
+            }
+        });
+    }
 }

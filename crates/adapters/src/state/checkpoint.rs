@@ -133,4 +133,19 @@ mod tests {
         let other = Record { body: r#"{"event":"started","fields":{}}"#.to_owned(), ..record };
         assert_eq!(Checkpoint::of(&other), None);
     }
+
+    /// S44: whatever stands in a record, no variation of a checkpoint is taken for one that was signed.
+    #[test]
+    fn hostile_checkpoints_are_no_checkpoints() {
+        let sealer = Sealer::new(MasterKey::from_bytes(Zeroizing::new([5; 32])));
+        let verifier = sealer.signer().verifier();
+        let entry = entry(sealer.signer(), 7, &[9; 32], Timestamp(1_000));
+        let (record, _) = chain::record(&[9; 32], 8, &group(), Timestamp(1_000), chain::body(&entry, Epoch(1), None));
+        let signed = Checkpoint::of(&record).unwrap();
+        handover_testkit::mutate::texts(19, 5_000, &[record.body.clone()], |text| {
+            let Some(found) = Checkpoint::of(&Record { body: text.to_owned(), ..record.clone() }) else { return };
+            let same = (found.position, found.hash.to_lowercase()) == (signed.position, signed.hash.clone());
+            assert!(same || !found.holds(&verifier), "{text:?}");
+        });
+    }
 }

@@ -30,6 +30,7 @@ const HISTORY: [(&str, u64, &str); 9] = [
     ("appended", 11, "INSERT INTO records SELECT 11, group_name, at, body, hash FROM records WHERE position = 10"),
 ];
 
+/// S34: edited, deleted, reordered, cut and appended records.
 #[tokio::test]
 async fn edits_of_history_are_found_at_their_position() {
     for (what, position, sql) in HISTORY {
@@ -109,6 +110,7 @@ const ROWS: [(&str, &str); 19] = [
     ("deleted, or set back", "DELETE FROM deliveries"),
 ];
 
+/// S34: edited, deleted, moved and swapped rows.
 #[tokio::test]
 async fn edits_of_rows_are_found() {
     for (words, sql) in ROWS {

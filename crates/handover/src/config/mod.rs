@@ -474,4 +474,35 @@ mod tests {
             assert!(!error.contains("canary") && error.starts_with("line "), "{error}");
         }
     }
+
+    /// S44: whatever stands in the configuration, reading it ends in one, or in words for each thing that is wrong.
+    #[test]
+    fn hostile_configurations_are_read_or_refused() {
+        let examples = [include_str!("../command/handover.toml"), GROUP_EXAMPLE];
+        handover_testkit::mutate::texts(43, 2_000, &examples, |text| {
+            if let Err(wrong) = Config::parse(text, Path::new("/etc/handover")) {
+                assert!(!wrong.is_empty(), "{text}");
+            }
+        });
+    }
+
+    const GROUP_EXAMPLE: &str = r#"
+listen = "127.0.0.1:7070"
+[[group]]
+name = "app"
+consumers = [{ name = "web" }]
+[group.policy]
+quiet_min = "5m"
+[group.generate]
+length = 40
+required = ["lower", "digit"]
+[group.target]
+kind = "postgres"
+endpoints = [{ name = "primary", host = "db.internal", port = 5432 }]
+database = "app"
+ca_file = "ca.pem"
+owner = "app_owner"
+twins = ["app_a", "app_b"]
+admin = { user = "handover_admin", password_file = "admin.password" }
+"#;
 }

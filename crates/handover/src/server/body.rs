@@ -33,3 +33,48 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
         Refused::bad_request(format!("the body is not what this path takes (line {line}, column {column})"))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use handover_api::{Ack, BootstrapRequest, EventReader, OrderRequest, RecoverRequest, RotateRequest};
+
+    use super::*;
+
+    /// S44: whatever stands in a body, reading it ends in what a path takes, or in a refusal that repeats nothing of it.
+    #[test]
+    fn hostile_bodies_are_read_or_refused() {
+        let ack = format!(
+            r#"{{"role":"presenter","publication":1,"generation":1,"item":"value","reach":"used","nonce":"{0}","proof":"{0}"}}"#,
+            "ab".repeat(32)
+        );
+        let examples = [
+            ack.as_str(),
+            r#"{"reason":"the database moves"}"#,
+            r#"{"identity":"anna"}"#,
+            r#"{"check":true,"keep":3,"reason":"lost"}"#,
+            "{}",
+        ];
+        handover_testkit::mutate::variations(31, 20_000, &examples, |bytes| {
+            drop(parse::<Ack>(bytes));
+            drop(parse::<OrderRequest>(bytes));
+            drop(parse::<RotateRequest>(bytes));
+            drop(parse::<RecoverRequest>(bytes));
+            drop(parse::<BootstrapRequest>(bytes));
+        });
+    }
+
+    /// S44: whatever a stream of events holds, reading it ends, also in pieces, and says the same.
+    #[test]
+    fn hostile_events_are_read_or_refused() {
+        let examples = [
+            ": heartbeat\n\nevent: phase\nid: 7\ndata: {\"kind\":\"reset\"}\n\n",
+            "id: 8\ndata: {\"kind\":\"publication\",\"group\":\"a\",\"publication\":3}\r\n\r\ndata: one\ndata: two\n\n",
+        ];
+        handover_testkit::mutate::variations(37, 10_000, &examples, |bytes| {
+            let (mut whole, mut pieces) = (EventReader::default(), EventReader::default());
+            let at_once = whole.push(bytes);
+            let in_pieces: Result<Vec<_>, _> = bytes.chunks(7).map(|piece| pieces.push(piece)).collect();
+            assert_eq!(at_once.ok(), in_pieces.ok().map(|events| events.concat()));
+        });
+    }
+}

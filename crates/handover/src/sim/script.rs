@@ -676,4 +676,16 @@ mod tests {
             assert!(page.contains(&format!("`{effect}`")), "docs/scenarios.md lacks `{effect}`");
         }
     }
+
+    /// S44: whatever stands in a scenario, reading it ends in commands, or in words that say where it is wrong.
+    #[test]
+    fn hostile_scenarios_are_read_or_refused() {
+        let forms = format!("group g\n{}\n", FORMS.join("\n"));
+        let whole = "group g consumers=web stores=s slots=2\npolicy quiet=10s\nrotate\nwait 10s\nexpect phase done\n";
+        handover_testkit::mutate::texts(23, 10_000, &[forms.as_str(), whole], |text| {
+            if let Err(found) = parse(text) {
+                assert!(found.line > 0 && !found.text.is_empty() && !found.hint.is_empty(), "{text:?}: {found:?}");
+            }
+        });
+    }
 }

@@ -220,4 +220,27 @@ mod tests {
             assert_eq!(read(&file).is_ok(), usable, "{text}");
         }
     }
+
+    /// S44: whatever stands in the token file, reading it ends in entries that are written as they were read, or in words.
+    #[test]
+    fn hostile_token_files_are_read_or_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("tokens.json");
+        let example = format!(
+            r#"{{"version":2,"tokens":[{{"id":"a","identity":"me","grant":"operator","groups":["*"],"verbs":["hold"],
+                "sha256":"{}","created_at":"2026-01-31T08:00:00Z","expires_at":"2027-01-31T08:00:00Z"}}]}}"#,
+            "ab".repeat(32)
+        );
+        std::fs::write(&file, &example).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        handover_testkit::mutate::variations(29, 3_000, &[example], |bytes| {
+            std::fs::write(&file, bytes).unwrap();
+            if let Ok(entries) = read(&file) {
+                let stored = Stored { version: VERSION, tokens: entries.iter().map(StoredEntry::of).collect() };
+                let text = serde_json::to_vec(&stored).unwrap();
+                let again: Stored = serde_json::from_slice(&text).unwrap();
+                assert_eq!(again.tokens.len(), entries.len());
+            }
+        });
+    }
 }

@@ -15,6 +15,7 @@ fn literal(name: &str) -> String {
     format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
+/// S14: on the real program and a real server.
 #[test]
 fn names_that_need_quoting_rotate() {
     let rig = rig();

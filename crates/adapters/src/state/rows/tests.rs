@@ -63,3 +63,17 @@ fn the_stored_form_is_fixed() {
     let doubted = format!("{},\"doubt\":\"restored\"}}", stored.strip_suffix('}').unwrap());
     assert_eq!(write_row(&row), doubted);
 }
+
+/// S44: whatever stands in a row, reading it ends in a row that is written as it was read, or in a fault.
+#[test]
+fn hostile_rows_are_read_or_refused() {
+    let examples: Vec<String> = rows().iter().map(write_row).chain(plans().iter().map(write_plan)).collect();
+    handover_testkit::mutate::texts(11, 20_000, &examples, |text| {
+        if let Ok(row) = read_row(text) {
+            assert_eq!(read_row(&write_row(&row)).unwrap(), row, "{text}");
+        }
+        if let Ok(plan) = read_plan(text) {
+            assert_eq!(read_plan(&write_plan(&plan)).unwrap(), plan, "{text}");
+        }
+    });
+}

@@ -158,4 +158,18 @@ mod tests {
         assert_eq!(Comment::parse(None), Ok(Comment::default()));
         assert_eq!(Comment::parse(Some("handover: see the wiki")).unwrap().label, None);
     }
+
+    /// S44: whatever stands in a role's comment, reading it ends; what is taken for a label is one.
+    #[test]
+    fn hostile_comments_are_read_or_refused() {
+        let examples = [label().render(), format!("above\n{}\nbelow", label().render()), "handover:v1".to_owned()];
+        handover_testkit::mutate::texts(13, 50_000, &examples, |text| {
+            let Ok(Comment { others, label }) = Comment::parse(Some(text)) else { return };
+            assert!(!others.lines().any(|line| line.starts_with(PREFIX)), "{text:?}");
+            if let Some(label) = label {
+                let again = Comment::parse(Some(&label.render())).unwrap();
+                assert_eq!(again.label, Some(label), "{text:?}");
+            }
+        });
+    }
 }
