@@ -122,6 +122,7 @@ fn head(frame: &Frame, canvas: Canvas) -> Vec<Line> {
         frame.ended.iter().filter(|(_, expected)| !expected).map(|(what, _)| what.as_str()).collect();
     let ended = match (frame.ended.as_slice(), unexpected.as_slice()) {
         ([], _) => Line(Tone::Plain, "no rotation has ended yet".to_owned()),
+        ([_], []) => Line(Tone::Plain, "1 rotation ended, as expected".to_owned()),
         (all, []) => Line(Tone::Plain, format!("{} rotations ended, all as expected", all.len())),
         (_, unexpected) => Line(Tone::Bad, format!("NOT AS EXPECTED: {}", unexpected.join(", "))),
     };

@@ -52,6 +52,12 @@ pub struct GroupSummary {
     /// Why nothing happens now, if it is held, as in [`RotationView::hold`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
+    /// Why the record of the group is doubted; absent while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
+    /// The code of the rotation's last fault, until it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
     /// Since when it stands there: RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entered_at: Option<String>,

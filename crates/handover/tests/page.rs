@@ -4,16 +4,17 @@
 
 #[path = "page/browser.rs"]
 mod browser;
+#[path = "page/pretend.rs"]
+mod pretend;
 
 use std::path::Path;
 use std::time::Duration;
 
 use browser::{Browser, wait};
-use handover_api::{
-    GroupStatus, GroupSummary, Groups, MemberView, OccupantView, Reach, Role, RotationView, Status, WaitingFor,
-};
+use handover_api::Status;
 use handover_sdk::{Client, Options as ClientOptions};
 use handover_testkit::rig::{GROUP, OPERATOR, Options, Rig};
+use pretend::{CUT_STREAM, pretend};
 use serde_json::{Value, json};
 
 const POLICY: &str = "poll = \"100ms\"\nquiet_min = \"300ms\"\nbrake_for = \"300ms\"\npasses_min = 2";
@@ -33,7 +34,7 @@ fn operator(rig: &Rig) -> String {
 }
 
 fn sign_in(browser: &Browser, token: &str) {
-    browser.shows("Operator token");
+    browser.shows("Token of a viewer or operator");
     let body =
         "const field = document.getElementById('token'); field.value = arguments[0]; field.form.requestSubmit();";
     browser.script(body, &json!([token]));
@@ -51,17 +52,32 @@ async fn a_rotation_is_seen_as_it_goes() {
     browser.script("document.querySelector('main td a').click()", &json!([]));
     browser.shows("It was never rotated.");
 
+    browser.shows("nothing until somebody starts a rotation");
+    browser.shows("handover rotate app --wait");
+
     rig.succeed(&["rotate", GROUP]).unwrap();
-    browser.shows("presenter worker has not acknowledged");
+    browser.shows("presenter worker has not acknowledged, expected, since");
     browser.holds("document.querySelector('.step.present').dataset.phase === 'propagate'");
     browser.holds("document.querySelectorAll('.step.ahead').length === 3");
     browser.holds("document.querySelector('.waiting time') !== null");
     browser.holds("/worker\\s+presenter\\s+expected\\s+none/.test(document.querySelector('main table').innerText)");
+    browser.shows("handover hold app");
+    let past = "[...document.querySelectorAll('.step.past')].map((step) => step.dataset.phase).join(' ')";
+    assert_eq!(browser.value(past), "stage apply verify publish");
+    browser.holds("[...document.querySelectorAll('.step.past')].every((step) => /took \\d/.test(step.innerText))");
+    browser.holds("[...document.querySelectorAll('.step.past')].every((step) => step.querySelector('.evidence'))");
+    browser.holds("/started by operator/.test(document.querySelector('.step').innerText)");
 
     rig.succeed(&["hold", GROUP, "--reason", HOSTILE]).unwrap();
-    browser.shows("it is held: a person asked for it");
+    browser.shows("Held: a person asked for it");
+    browser.shows("handover resume app");
+    browser.shows(&format!("ordered by operator: order hold, reason {HOSTILE}"));
+    browser.script("location.hash = '#/'", &json!([]));
+    browser.shows("held: ordered");
+    browser.script("location.hash = '#/groups/app'", &json!([]));
+    browser.shows("Held: a person asked for it");
     rig.succeed(&["resume", GROUP]).unwrap();
-    wait("the hold to go", || (!browser.text().contains("it is held")).then_some(()), || browser.text());
+    wait("the hold to go", || (!browser.text().contains("Held:")).then_some(()), || browser.text());
 
     let token = rig.token_file("worker", "consumer").unwrap();
     let mut options = ClientOptions::new(rig.url(), "worker", token);
@@ -72,13 +88,155 @@ async fn a_rotation_is_seen_as_it_goes() {
     browser.holds("document.querySelector('#announce').textContent === 'app: ended: success'");
     browser.holds("/worker\\s+presenter\\s+loaded\\s+1/.test(document.querySelector('main table').innerText)");
     browser.holds("document.querySelector('.step:last-child').dataset.phase === 'done'");
+    browser.holds("document.querySelectorAll('.waiting').length === 0");
+    audited(&browser);
 
+    browser.devtools("Page.reload", &json!({}));
+    browser.shows("generation 1 in slot 0");
+    browser.holds("document.getElementById('link').textContent === 'Live'");
     rig.stop().unwrap();
     browser.shows("the server cannot be reached");
     assert!(browser.text().contains("generation 1 in slot 0"), "what was last seen stays");
     rig.start(&[]).unwrap();
     browser.holds("document.getElementById('link').textContent === 'Live' && !document.querySelector('.notice')");
     judge(&browser, &rig);
+}
+
+/// The audit of the group and of all, narrowed, and where it is delivered.
+fn audited(browser: &Browser) {
+    browser.script("[...document.querySelectorAll('main a')].at(-1).click()", &json!([]));
+    browser.shows("Audit of app");
+    browser.shows(&format!("order hold, reason {HOSTILE}"));
+    browser.shows("These are all records.");
+    let events = "[...document.querySelector('tbody').children].map((row) => row.children[3].innerText)";
+    browser.holds(&format!("{events}.at(-1) === 'started' && {events}.includes('ended') && {events}.includes('read')"));
+    browser.script("location.hash = '#/audit'", &json!([]));
+    browser.shows("Sinks");
+    browser.shows("takes records");
+    browser.script(
+        "const choice = document.getElementById('event'); choice.value = 'ordered'; \
+         choice.dispatchEvent(new Event('input', { bubbles: true }));",
+        &json!([]),
+    );
+    browser.holds(&format!("{events}.join() === 'ordered,ordered'"));
+    browser.script("location.hash = '#/groups/app'", &json!([]));
+    browser.shows("generation 1 in slot 0");
+}
+
+#[test]
+fn what_a_token_may_not_see_is_refused_in_words() {
+    let (rig, browser) = (rig(vec![]), Browser::start());
+    let token = |identity: &str, terms: &[&str]| {
+        let all = [&["token", "create", identity], terms, &["--group", "*"]].concat();
+        rig.succeed(&all).unwrap().trim().to_owned()
+    };
+    browser.open(&rig.url());
+    sign_in(&browser, &token("looker", &["--role", "viewer"]));
+    browser.shows("1 of 1 groups");
+    for (view, text) in [("#/groups/app", "It was never rotated."), ("#/audit", "No record to show.")] {
+        browser.script("location.hash = arguments[0]", &json!([view]));
+        browser.shows(text);
+    }
+    browser.script("location.hash = '#/groups/nobody'", &json!([]));
+    browser.shows("no such group");
+    assert!(!browser.text().contains("No record"), "nothing of another view is left");
+    rig.succeed(&["token", "revoke", "--identity", "looker"]).unwrap();
+    browser.shows("this needs a token that the server knows");
+    assert_eq!(browser.value("sessionStorage.length"), 0);
+
+    browser.script("location.hash = '#/'", &json!([]));
+    sign_in(&browser, std::fs::read_to_string(rig.token_file("worker", "consumer").unwrap()).unwrap().trim());
+    browser.holds("document.querySelector('.notice') !== null");
+    assert!(!browser.text().contains("1 of 1 groups"), "{}", browser.text());
+}
+
+#[test]
+fn a_stream_that_breaks_is_said_and_taken_up_again() {
+    let (rig, browser) = (rig(vec![]), Browser::start());
+    pretend(&browser, "worker");
+    browser.open(&rig.url());
+    sign_in(&browser, "hnd_x");
+    browser.holds("document.getElementById('link').textContent === 'Live'");
+    // Each word that the page says of its connection is kept, as it may pass before anybody looks.
+    browser.script(
+        "window.words = []; new MutationObserver(() => words.push(document.getElementById('link').textContent)) \
+         .observe(document.getElementById('link'), { childList: true });",
+        &json!([]),
+    );
+    for _ in 0..2 {
+        browser.script("window.words.length = 0;", &json!([]));
+        browser.script(CUT_STREAM, &json!([]));
+        browser.holds("window.words.join('; ') === 'Connection lost, trying again; Live'");
+    }
+    assert!(browser.text().contains("alpha"), "what was last seen stays");
+}
+
+#[test]
+fn the_fleet_is_counted_narrowed_and_sorted() {
+    let (rig, browser) = (rig(vec![]), Browser::start());
+    pretend(&browser, "somebody asked");
+    browser.open(&rig.url());
+    sign_in(&browser, "hnd_x");
+    browser.shows("4 of 4 groups");
+    let names = || browser.value("[...document.querySelectorAll('tbody a')].map((each) => each.textContent).join(' ')");
+    assert_eq!(names(), "delta alpha beta gamma", "the oldest in force first, what nobody knows last");
+    let counted = "[...document.querySelectorAll('.counts button')].map((each) => each.textContent).join(', ')";
+    assert_eq!(
+        browser.value(counted),
+        "in progress 1, never rotated 1, rolled back 1, success 1, held 1, doubted 1, failing 1"
+    );
+    for sign in ["held: somebody asked", "doubted: store ahead", "failing: HO0101", "Not configured any more: old-one"]
+    {
+        browser.shows(sign);
+    }
+    browser.shows("Sink siem takes no records: somebody asked (HO0105). 12 wait, since 2026-01-02");
+
+    let press = |selector: &str| browser.script("document.querySelector(arguments[0]).click()", &json!([selector]));
+    press("[data-sort=age]");
+    assert_eq!(names(), "beta alpha delta gamma", "and the other way round, the unknown still last");
+    press("[data-sort=signs]");
+    assert_eq!(names(), "beta alpha delta gamma");
+    for (only, expected) in [("held", "alpha"), ("doubted", "beta"), ("failing", "beta"), ("never rotated", "gamma")] {
+        press(&format!("[data-only='{only}']"));
+        assert_eq!(names(), expected, "only {only}");
+        assert_eq!(browser.value("document.querySelectorAll('[aria-pressed=true]').length"), 1);
+    }
+    press("[data-only='never rotated']");
+    assert_eq!(names().as_str().unwrap().split(' ').count(), 4, "a second press shows all again");
+}
+
+#[test]
+fn older_records_are_loaded_on_demand_and_newer_ones_join_them() {
+    let (rig, browser) = (rig(vec![]), Browser::start());
+    pretend(&browser, "worker");
+    browser.open(&rig.url());
+    sign_in(&browser, "hnd_x");
+    browser.shows("4 of 4 groups");
+    // The fleet's history is longer than a page.
+    browser.script(
+        "for (let position = 6; position <= 250; position += 1) \
+             answers['/v1/audit'].records.unshift({ ...answers['/v1/audit'].records[0], position }); \
+         location.hash = '#/audit';",
+        &json!([]),
+    );
+    browser.shows("100 of 100 loaded records");
+    for loaded in [200, 249] {
+        browser.script("document.getElementById('older').click()", &json!([]));
+        browser.shows(&format!("{loaded} of {loaded} loaded records"));
+    }
+    browser.shows("These are all records.");
+    browser.script(
+        "for (let position = 251; position <= 400; position += 1) \
+             answers['/v1/audit'].records.unshift({ ...answers['/v1/audit'].records[0], position, actor: 'anna' }); \
+         tell({ kind: 'reset' });",
+        &json!([]),
+    );
+    browser.shows("399 of 399 loaded records");
+    let positions = "[...document.querySelectorAll('tbody')].at(0).querySelectorAll('tr')";
+    browser.holds(&format!("{positions}.length === 399 && {positions}[0].firstChild.textContent === '400'"));
+    browser.script("document.getElementById('actor').focus()", &json!([]));
+    browser.press("anna");
+    browser.shows("150 of 399 loaded records");
 }
 
 /// Nothing went anywhere but to our origin, the browser's policy was never broken, and the token stayed where it was.
@@ -97,7 +255,7 @@ fn judge(browser: &Browser, rig: &Rig) {
     assert!(!kept.as_str().unwrap().contains(&token), "the token is kept where it must not be");
     assert_eq!(browser.value("sessionStorage.length"), 1);
     browser.script("document.getElementById('sign-out').click()", &json!([]));
-    browser.shows("Operator token");
+    browser.shows("Token of a viewer or operator");
     assert_eq!(browser.value("sessionStorage.length"), 0);
 }
 
@@ -105,7 +263,7 @@ fn judge(browser: &Browser, rig: &Rig) {
 fn commands_beside_the_views_are_those_of_the_program() {
     let (rig, browser) = (rig(vec![]), Browser::start());
     browser.open(&rig.url());
-    browser.shows("Operator token");
+    browser.shows("Token of a viewer or operator");
     let commands = || -> Vec<String> {
         let found = browser.value("[...document.querySelectorAll('code.command')].map((each) => each.textContent)");
         serde_json::from_value(found).unwrap()
@@ -135,33 +293,48 @@ fn everything_is_reached_by_the_keyboard_alone() {
     let (rig, browser) = (rig(vec![]), Browser::start());
     pretend(&browser, "worker");
     browser.open(&rig.url());
-    browser.shows("Operator token");
+    browser.shows("Token of a viewer or operator");
     assert_eq!(walk(&browser, 3), ["Skip to content", "#token", "Sign in"]);
     browser.press(&TAB.repeat(2));
     assert_eq!(browser.value("document.activeElement.id"), "skip", "it goes round");
     browser.press(TAB);
     browser.press(&format!("hnd_x{ENTER}"));
-    browser.shows("3 of 3 groups");
+    browser.shows("4 of 4 groups");
     browser.holds("document.activeElement.id === 'main'");
-    let stops = ["#filter", "Group", "State", "Held", "Generation", "Publication", "Since", "alpha", "beta"];
+    let heads = ["Group", "State", "Signs", "Generation", "In force since", "Stands since"];
+    let counts = ["in progress 1", "never rotated 1", "rolled back 1", "success 1", "held 1", "doubted 1", "failing 1"];
+    let stops = [&["HO0105"][..], &counts, &["#filter"], &heads, &["delta", "alpha", "beta"]].concat();
     assert_eq!(walk(&browser, stops.len()), stops);
 
     browser.script("document.getElementById('skip').focus()", &json!([]));
-    assert_eq!(walk(&browser, 4), ["Groups", "Audit", "Sign out", "#filter"]);
+    assert_eq!(walk(&browser, 4), ["Groups", "Audit", "Sign out", "HO0105"]);
+    browser.press(&TAB.repeat(5));
+    browser.press(ENTER);
+    browser.shows("1 of 4 groups");
+    assert_eq!(browser.value("document.activeElement.textContent"), "held 1", "the focus stays through a redrawing");
+    browser.press(ENTER);
+    browser.shows("4 of 4 groups");
+    browser.press(&TAB.repeat(3));
     browser.press(&format!("alp{TAB}"));
-    browser.shows("1 of 3 groups");
+    browser.shows("1 of 4 groups");
     assert_eq!(browser.value("document.activeElement.textContent"), "Group", "the focus stays through a redrawing");
     browser.press(ENTER);
-    browser.holds("document.querySelector('th').getAttribute('aria-sort') === 'descending'");
-    browser.script("document.querySelector('main td a').focus()", &json!([]));
+    browser.holds("document.querySelector('th').getAttribute('aria-sort') === 'ascending'");
+    browser.press(&TAB.repeat(6));
     browser.press(ENTER);
     browser.shows("Timeline");
     browser.holds("document.activeElement.id === 'main' && document.title === 'alpha · Handover'");
     let phases = browser.value("[...document.querySelectorAll('.step')].map((step) => step.dataset.phase).join(' ')");
     assert_eq!(phases, "stage apply propagate drain disable destroy");
-    browser.shows("03:04:03 learnt: worker");
+    browser.shows("03:04:03 learnt by worker: worker");
     browser.shows("took 3 s");
-    assert_eq!(walk(&browser, 2), ["Groups", "Audit of this group"]);
+    assert_eq!(walk(&browser, 3), ["Groups", "HO0101", "Audit of this group"]);
+    browser.press(ENTER);
+    browser.shows("Audit of alpha");
+    browser.holds("document.activeElement.id === 'main'");
+    assert_eq!(walk(&browser, 4), ["Audit of all groups", "#event", "#actor", "alpha"]);
+    browser.press(ENTER);
+    browser.shows("Timeline");
 
     browser.script("document.getElementById('skip').focus()", &json!([]));
     browser.press(ENTER);
@@ -187,7 +360,7 @@ fn walk(browser: &Browser, steps: usize) -> Vec<String> {
         browser.press(TAB);
         let here = browser.value(
             "(() => { const at = document.activeElement, style = getComputedStyle(at); \
-             return [at.textContent || '#' + at.id, style.outlineStyle, parseFloat(style.outlineWidth)]; })()",
+             return [at.matches('input, select') ? '#' + at.id : at.textContent, style.outlineStyle, parseFloat(style.outlineWidth)]; })()",
         );
         assert!(here[1] == "solid" && here[2].as_f64().unwrap() >= 2.0, "no visible focus: {here}");
         here[0].as_str().unwrap().to_owned()
@@ -224,6 +397,7 @@ fn every_text_has_contrast_in_both_modes_and_fits_a_small_screen() {
             }
         }
     }
+    assert_eq!(browser.value("document.getAnimations().length"), 0, "nothing moves by itself");
     let grounds = ["light", "dark"].map(|scheme| {
         browser.scheme(scheme);
         browser.value("getComputedStyle(document.body).backgroundColor")
@@ -232,8 +406,8 @@ fn every_text_has_contrast_in_both_modes_and_fits_a_small_screen() {
 }
 
 const VIEWS: [(&str, &str, &str); 4] = [
-    ("sign-in", "", "Operator token"),
-    ("fleet", "#/", "3 of 3 groups"),
+    ("sign-in", "", "Token of a viewer or operator"),
+    ("fleet", "#/", "4 of 4 groups"),
     ("group", "#/groups/alpha", "Timeline"),
     ("audit", "#/audit", "store points, at 7"),
 ];
@@ -281,102 +455,4 @@ fn hostile_text_stays_text() {
     let message =
         browser.value("(() => { try { document.body.innerHTML = '<p>'; } catch (error) { return error.name; } })()");
     assert_eq!(message, "TypeError", "and the browser would not let it be anything else");
-}
-
-/// Puts answers in front of the server's API, in the API's own types, so that each state can be shown at will. `text`
-/// is in every place that holds a text. `tell` in the page sends an event.
-fn pretend(browser: &Browser, text: &str) {
-    let answers = json!({
-        "/v1/groups": groups(text),
-        "/v1/groups/alpha": group(text),
-        "/v1/groups/alpha/history": { "records": records(text) },
-    });
-    let script = format!(
-        "const answers = {answers};
-         window.fetch = async (path) => {{
-             if (path === '/v1/watch') {{
-                 const body = new ReadableStream({{ start(stream) {{
-                     window.tell = (event) => stream.enqueue(
-                         new TextEncoder().encode('data: ' + JSON.stringify(event) + '\\n\\n'));
-                     window.tell({{ kind: 'snapshot', groups: [] }});
-                 }} }});
-                 return new Response(body);
-             }}
-             const found = answers[path];
-             const problem = {{ status: 404, code: 'no_such_path', detail: 'nothing is served here' }};
-             return new Response(JSON.stringify(found ?? problem), {{ status: found ? 200 : 404 }});
-         }};"
-    );
-    browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({ "source": script }));
-}
-
-fn records(text: &str) -> Value {
-    let record = |position: u64, event: &str, phase: &str, evidence: &str| {
-        let mut fields = json!({ "generation": "5", "evidence": evidence });
-        if !phase.is_empty() {
-            fields["phase"] = phase.into();
-        }
-        json!({ "position": position, "at": format!("2026-01-02T03:04:{position:02}Z"), "event": event,
-                "actor": text, "fields": fields })
-    };
-    json!([
-        record(1, "started", "", "asked for"),
-        record(2, "advanced", "apply", "candidate sealed"),
-        record(3, "learnt", "apply", text),
-        record(5, "advanced", "propagate", "store points, at 7"),
-    ])
-}
-
-fn groups(text: &str) -> Groups {
-    let group = |name: &str, status: Option<Status>, hold: Option<&str>| GroupSummary {
-        group: name.to_owned(),
-        generation: status.map(|_| 4),
-        current_since: None,
-        publication: 5,
-        status,
-        phase: status.map(|_| "drain".to_owned()),
-        hold: hold.map(str::to_owned),
-        entered_at: status.map(|_| "2026-01-02T03:04:05Z".to_owned()),
-    };
-    Groups {
-        groups: vec![
-            group("alpha", Some(Status::InProgress), Some(text)),
-            group("beta", Some(Status::RolledBack), None),
-            group("gamma", None, None),
-        ],
-        unconfigured: Vec::new(),
-        next: None,
-    }
-}
-
-fn group(text: &str) -> GroupStatus {
-    let occupant = |generation, slot| OccupantView { generation, slot, candidate: 1 };
-    let rotation = RotationView {
-        from: Some(occupant(4, 1)),
-        to: occupant(5, 0),
-        owed: vec![occupant(3, 2)],
-        phase: "propagate".to_owned(),
-        status: Status::InProgress,
-        hold: Some("force_wanted".to_owned()),
-        trouble: Some("HO0101".to_owned()),
-        cause: Some(text.to_owned()),
-        waiting_for: vec![WaitingFor {
-            kind: "consumer".to_owned(),
-            text: text.to_owned(),
-            subject: None,
-            remaining_ms: Some(61_000),
-        }],
-        entered_at: "2026-01-02T03:04:05Z".to_owned(),
-        elapsed_ms: 61_000,
-    };
-    let member = |reach| MemberView { consumer: text.to_owned(), role: Role::Presenter, publication: None, reach };
-    GroupStatus {
-        group: "alpha".to_owned(),
-        target: text.to_owned(),
-        current: Some(occupant(4, 1)),
-        current_since: None,
-        publication: 5,
-        rotation: Some(rotation),
-        consumers: vec![member(Reach::Expected), member(Reach::Used)],
-    }
 }

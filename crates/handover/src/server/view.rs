@@ -42,6 +42,8 @@ pub(crate) fn summary(row: &Row, current_since: Option<String>) -> api::GroupSum
         status: rotation.map(|rotation| words::status(&rotation.phase)),
         phase: rotation.map(|rotation| phase_word(&rotation.phase).to_owned()),
         hold: rotation.and_then(|rotation| rotation.hold.as_ref()).map(|hold| words::hold_kind(hold).to_owned()),
+        doubt: row.doubt.as_ref().map(|doubt| words::doubt_kind(doubt).to_owned()),
+        trouble: row.live().and_then(|rotation| rotation.trouble).map(|kind| kind.code().to_owned()),
         entered_at: rotation.map(|rotation| time(rotation.entered_at)),
     }
 }

@@ -1,4 +1,4 @@
-//! The web page: four files in the binary, served to everybody. What they show comes from the API, with a token.
+//! The web page: files in the binary, served to everybody. What they show comes from the API, with a token.
 
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -23,12 +23,15 @@ pub(crate) async fn style() -> impl IntoResponse {
 }
 
 pub(crate) async fn script() -> impl IntoResponse {
-    file("text/javascript; charset=utf-8", include_str!("page.js"))
+    file("text/javascript; charset=utf-8", PROGRAM)
 }
 
 pub(crate) async fn icon() -> impl IntoResponse {
     file("image/svg+xml", include_str!("page.svg"))
 }
+
+/// One script from three files: the first makes all of it strict, the last starts it.
+const PROGRAM: &str = concat!(include_str!("parts.js"), include_str!("views.js"), include_str!("page.js"));
 
 /// Nothing from elsewhere, nothing inline, no frame around it, and no text that becomes markup: what a text field
 /// of the history holds cannot run, not even where the script forgot itself.
@@ -49,6 +52,8 @@ fn file(media_type: &'static str, content: &'static str) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use super::PROGRAM;
+
     /// The first cells of the table on the page about phases, in order.
     fn documented() -> Vec<String> {
         include_str!("../../../../../docs/phases.md")
@@ -63,9 +68,8 @@ mod tests {
 
     #[test]
     fn the_timeline_knows_the_phases_in_their_order() {
-        let script = include_str!("page.js");
         let listed = |name: &str| -> Vec<String> {
-            let list = script.split(&format!("const {name} = [")).nth(1).and_then(|rest| rest.split(']').next());
+            let list = PROGRAM.split(&format!("const {name} = [")).nth(1).and_then(|rest| rest.split(']').next());
             list.unwrap_or_default().split('"').skip(1).step_by(2).map(str::to_owned).collect()
         };
         let all = [listed("FORWARD"), listed("BACK")].concat();
@@ -75,8 +79,8 @@ mod tests {
 
     #[test]
     fn nothing_is_inline_and_nothing_comes_from_elsewhere() {
-        let (page, style, script) = (include_str!("index.html"), include_str!("page.css"), include_str!("page.js"));
-        for (name, text) in [("index.html", page), ("page.css", style), ("page.js", script)] {
+        let (page, style) = (include_str!("index.html"), include_str!("page.css"));
+        for (name, text) in [("index.html", page), ("page.css", style), ("page.js", PROGRAM)] {
             for sign in
                 ["http:", "https:", "//cdn", "@import", "innerHTML", "insertAdjacentHTML", "eval(", "localStorage"]
             {
