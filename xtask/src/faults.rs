@@ -21,8 +21,11 @@ pub(crate) struct Options {
     /// How long faults come; the end of it takes about a minute more.
     #[arg(long, default_value_t = 3.0)]
     minutes: f64,
-    /// Write docs/faults.md from the tests, and run nothing.
+    /// Do harm instead, of the kinds that fences prevent, and fail if the judges do not find it.
     #[arg(long, conflicts_with_all = ["seed", "minutes"])]
+    spoil: bool,
+    /// Write docs/faults.md from the tests, and run nothing.
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "spoil"])]
     write_table: bool,
 }
 
@@ -37,7 +40,12 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<Verdict, Trouble> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut soak = Command::new(cargo);
     soak.current_dir(root).args(["test", "--quiet", "--package", "handover", "--test", "faults_soak", "--"]);
-    soak.args(["--minutes", &options.minutes.to_string()]).stdin(Stdio::null());
+    soak.stdin(Stdio::null());
+    if options.spoil {
+        soak.arg("--spoil");
+    } else {
+        soak.args(["--minutes", &options.minutes.to_string()]);
+    }
     if let Some(seed) = options.seed {
         soak.args(["--seed", &seed.to_string()]);
     }

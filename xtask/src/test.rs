@@ -129,6 +129,14 @@ fn steps() -> Vec<Step> {
         Step {
             needs_servers: true,
             ..step(
+                "judges",
+                "what judges the soak finds harm that is done",
+                cargo(&["xtask", "faults", "--spoil"]),
+            )
+        },
+        Step {
+            needs_servers: true,
+            ..step(
                 "soak",
                 "a fleet under random faults comes to no harm",
                 cargo(&["xtask", "faults", "--minutes", "3"]),

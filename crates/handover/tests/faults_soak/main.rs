@@ -11,6 +11,7 @@ mod chance;
 mod crew;
 mod faults;
 mod fleet;
+mod spoil;
 mod verdict;
 
 use std::process::ExitCode;
@@ -27,11 +28,13 @@ use crate::fleet::{Fleet, GROUPS};
 const SAMPLE_EVERY: Duration = Duration::from_millis(150);
 
 fn main() -> ExitCode {
-    let Some((seed, minutes)) = arguments() else {
-        println!("use: cargo xtask faults [--seed N] [--minutes M]");
+    let Some(Arguments { seed, minutes, spoil }) = arguments() else {
+        println!("use: cargo xtask faults [--seed N] [--minutes M], or: cargo xtask faults --spoil");
         return ExitCode::from(2);
     };
-    println!("seed {seed}, {minutes} minutes; again: cargo xtask faults --seed {seed} --minutes {minutes}");
+    if !spoil {
+        println!("seed {seed}, {minutes} minutes; again: cargo xtask faults --seed {seed} --minutes {minutes}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     let fleet = Arc::new(Fleet::new());
     fleet.rig.start(&[]).unwrap();
@@ -41,6 +44,9 @@ fn main() -> ExitCode {
     }
     let crew = Arc::new(runtime.block_on(Crew::start(&fleet)));
     fleet.come_to_rest().unwrap();
+    if spoil {
+        return spoil::found_each(&fleet, &crew, runtime.handle());
+    }
     let judge = std::thread::spawn({
         let (fleet, crew, handle) = (Arc::clone(&fleet), Arc::clone(&crew), runtime.handle().clone());
         let until = Instant::now() + Duration::from_secs_f64(minutes * 60.0);
@@ -61,19 +67,27 @@ fn main() -> ExitCode {
     conclude(&crew, &faults)
 }
 
-/// The seed and the minutes; nothing where they cannot be meant.
-fn arguments() -> Option<(u64, f64)> {
+struct Arguments {
+    seed: u64,
+    minutes: f64,
+    /// Do harm, which must be found, instead of faults, which must do none.
+    spoil: bool,
+}
+
+/// Nothing where they cannot be meant.
+fn arguments() -> Option<Arguments> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let (mut seed, mut minutes) = (u64::from(now.subsec_nanos()), 3.0);
+    let mut read = Arguments { seed: u64::from(now.subsec_nanos()), minutes: 3.0, spoil: false };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--seed" => seed = words.next()?.parse().ok()?,
-            "--minutes" => minutes = words.next()?.parse().ok().filter(|minutes| *minutes > 0.0)?,
+            "--seed" => read.seed = words.next()?.parse().ok()?,
+            "--minutes" => read.minutes = words.next()?.parse().ok().filter(|minutes| *minutes > 0.0)?,
+            "--spoil" => read.spoil = true,
             _ => return None,
         }
     }
-    Some((seed, minutes))
+    Some(read)
 }
 
 fn conclude(crew: &Crew, faults: &Faults) -> ExitCode {
