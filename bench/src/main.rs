@@ -6,8 +6,14 @@
 
 mod audit;
 mod bare;
+mod load;
 mod machine;
+mod memory;
+mod openbao;
+mod postgres;
+mod read;
 mod report;
+mod requests;
 mod restart;
 mod rotations;
 mod world;
@@ -73,6 +79,14 @@ pub(crate) struct Setting {
     minutes: u32,
 }
 
+impl Setting {
+    /// Paths that hold wherever a process works.
+    fn absolute(self) -> Result<Self, Trouble> {
+        let whole = |path: &Path| std::path::absolute(path).map_err(|error| format!("{}: {error}", path.display()));
+        Ok(Self { handover: whole(&self.handover)?, directory: whole(&self.directory)?, ..self })
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -85,36 +99,60 @@ enum Name {
     /// P1: whole rotations, on a fake target and the real state.
     #[value(alias = "P1")]
     Rotations,
+    /// P3: whole rotations on a real PostgreSQL.
+    #[value(alias = "P3")]
+    Postgres,
+    /// P6: reading one secret over TLS, against OpenBao.
+    #[value(alias = "P6")]
+    Read,
+    /// P10: what an idle controller holds in memory, against OpenBao.
+    #[value(alias = "P10")]
+    Memory,
     /// P12: what history costs, and how fast it is verified.
     #[value(alias = "P12")]
     Audit,
     /// P13: from a SIGKILL to the first effect.
     #[value(alias = "P13")]
     Restart,
+    /// P14: requests of a consumer while rotations go on.
+    #[value(alias = "P14")]
+    Requests,
 }
 
 impl Name {
     fn as_str(self) -> &'static str {
         match self {
             Self::Rotations => "rotations",
+            Self::Postgres => "postgres",
+            Self::Read => "read",
+            Self::Memory => "memory",
             Self::Audit => "audit",
             Self::Restart => "restart",
+            Self::Requests => "requests",
         }
     }
 
     fn run(self, setting: &Setting) -> Result<Findings, Trouble> {
         match self {
             Self::Rotations => rotations::run(setting),
+            Self::Postgres => postgres::run(setting),
+            Self::Read => read::run(setting),
+            Self::Memory => memory::run(setting),
             Self::Audit => audit::run(setting),
             Self::Restart => restart::run(setting),
+            Self::Requests => requests::run(setting),
         }
     }
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
-        Task::Run { setting, output, profile, names } => run(&setting, output, &profile, &names),
-        Task::One { setting, name } => name.run(&setting).and_then(|found| say(&found)).map(|()| true),
+        Task::Run { setting, output, profile, names } => {
+            setting.absolute().and_then(|setting| run(&setting, output, &profile, &names))
+        }
+        Task::One { setting, name } => {
+            setting.absolute().and_then(|setting| name.run(&setting)).and_then(|found| say(&found)).map(|()| true)
+        }
         Task::Engine(engine) => engine.run().map(|()| true),
     };
     match done {

@@ -48,7 +48,14 @@ const RULES: &[Rule] = &[
     Rule { name: "handover-testkit", ours: &["handover-core", "handover-secret"], never: &["axum", "rusqlite"] },
     Rule {
         name: "handover-bench",
-        ours: &["handover-adapters", "handover-core", "handover-engine", "handover-secret", "handover-testkit"],
+        ours: &[
+            "handover-adapters",
+            "handover-core",
+            "handover-engine",
+            "handover-sdk",
+            "handover-secret",
+            "handover-testkit",
+        ],
         never: &["axum"],
     },
     Rule { name: "handover-demo", ours: &["handover-sdk", "handover-secret", "handover-testkit"], never: &[] },
