@@ -128,11 +128,7 @@ fn steps() -> Vec<Step> {
         },
         Step {
             needs_servers: true,
-            ..step(
-                "judges",
-                "what judges the soak finds harm that is done",
-                cargo(&["xtask", "faults", "--spoil"]),
-            )
+            ..step("judges", "what judges the soak finds harm that is done", cargo(&["xtask", "faults", "--spoil"]))
         },
         Step {
             needs_servers: true,

@@ -18,16 +18,16 @@ pub(crate) fn found_each(fleet: &Fleet, crew: &Crew, handle: &tokio::runtime::Ha
         println!("before any harm was done, this was found: {before:?}");
         return ExitCode::from(1);
     }
-    let late_disable = |role: &str| format!("ALTER ROLE {role} NOLOGIN");
-    let late_value = |role: &str| format!("ALTER ROLE {role} PASSWORD '{}'", random_hex(32).unwrap());
-    let late_destroy = |role: &str| format!("ALTER ROLE {role} NOLOGIN PASSWORD NULL");
-    let kinds: [(&str, &dyn Fn(&str) -> String); 3] =
-        [("a late disable", &late_disable), ("a late value", &late_value), ("a late destroy", &late_destroy)];
+    let kinds = [
+        ("a late disable", "NOLOGIN".to_owned()),
+        ("a late value", format!("PASSWORD '{}'", random_hex(32).unwrap())),
+        ("a late destroy", "NOLOGIN PASSWORD NULL".to_owned()),
+    ];
     let mut all = true;
-    for (index, (what, statement)) in kinds.into_iter().enumerate() {
+    for (index, (what, change)) in kinds.into_iter().enumerate() {
         let slot = fleet.status(GROUPS[index]).unwrap()["current"]["slot"].as_u64().unwrap();
         let role = &fleet.roles[index].twins[usize::try_from(slot).unwrap()];
-        fleet.rig.postgres.execute("postgres", &statement(role)).unwrap();
+        fleet.rig.postgres.execute("postgres", &format!("ALTER ROLE {role} {change}")).unwrap();
         let found = is_found(fleet, crew, handle, index);
         println!("{what} in group {}: {}", GROUPS[index], if found { "found" } else { "NOT FOUND" });
         all &= found;
