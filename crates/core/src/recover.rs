@@ -177,9 +177,10 @@ impl Found<'_> {
         }
     }
 
-    /// One that we can put back is what the rotation comes from; the rest is owed, as after a superseded rotation.
+    /// One that we can put back is what the rotation comes from; the rest is owed, as after a superseded rotation. A value
+    /// that was not let in is no way back: it would be published.
     fn retiring(&self, base: Row, one: Occupant, others: &[Occupant]) -> Row {
-        let from = others.iter().find(|other| self.survey.known.contains(other)).copied();
+        let from = others.iter().find(|other| self.survey.let_in.contains(other)).copied();
         let owed = others.iter().filter(|other| Some(**other) != from).copied().collect();
         self.publishing(base, from, one, owed)
     }

@@ -107,7 +107,7 @@ impl Handle {
         let plan = self.planned_without_doubt(&binding, &at_rest).await?.map_err(RecoverRefused::Obstacles)?;
         let (standings, heads) = self.shared.look(&binding).await?;
         let held = self.held(&binding, &row, standings.as_deref().unwrap_or_default(), value).await?;
-        let let_in = self.log_in(&binding, &held).await?;
+        let let_in = self.log_in(&binding, &held, standings.as_deref().unwrap_or_default()).await?;
         let known = held.iter().map(|held| held.who).collect();
         let survey = Survey { standings, heads, known, let_in };
         let doubt = row.doubt.clone().or_else(|| compare(&row, survey.standings.as_deref(), &survey.heads));
@@ -186,15 +186,26 @@ impl Handle {
         Ok(held)
     }
 
-    /// Tries what we have, slot by slot, until one is let in or the bound is reached.
-    async fn log_in(&self, binding: &Binding, held: &[Held]) -> Result<BTreeSet<Occupant>, Fault> {
+    /// Tries what we have, slot by slot, until one is let in or the bound is reached. Where a slot's label names another
+    /// generation, a login would say nothing of this one, and there are few of them.
+    async fn log_in(
+        &self,
+        binding: &Binding,
+        held: &[Held],
+        standings: &[Standing],
+    ) -> Result<BTreeSet<Occupant>, Fault> {
+        let another = |who: &Occupant| {
+            let labelled = |standing: &Standing| standing.slot == who.slot && standing.state == State::Accepting;
+            let named = standings.iter().find(|standing| labelled(standing)).and_then(|standing| standing.generation);
+            named.is_some_and(|named| named != who.generation)
+        };
         let mut let_in = BTreeSet::new();
         let mut tried: BTreeMap<_, usize> = BTreeMap::new();
         for Held { who, value, .. } in held {
             let tries = tried.entry(who.slot).or_default();
             let done =
                 let_in.iter().any(|other: &Occupant| other.slot == who.slot && other.generation == who.generation);
-            if done || *tries >= LOGINS_EACH_MAX {
+            if done || another(who) || *tries >= LOGINS_EACH_MAX {
                 continue;
             }
             *tries += 1;

@@ -245,6 +245,54 @@ async fn a_person_may_give_the_value_that_nobody_has() {
     process.stop().await;
 }
 
+/// A value that a person gave, and that one of two slots does not let in, is not that slot's: to go back to it would
+/// publish it beside the wrong user.
+#[tokio::test(start_paused = true)]
+async fn a_value_that_a_person_gave_counts_only_where_it_is_let_in() {
+    let world = World::new();
+    let process = world.start().await;
+    process.rotate().await;
+    let before = world.state.backup();
+    process.rotate().await;
+    process.handle.rotate(&group("db"), "tester").await.unwrap();
+    process.until("drain").await;
+    process.kill().await;
+    let mut world = World { state: before, ..world };
+    world.stores = world.stores.keys().map(|id| (id.clone(), FakeStore::new(&Default::default()))).collect();
+    world.consumers.follow(&world.stores[&store_id("s0")]);
+    let given = Secret::from_text("what the application's file says".to_owned());
+    world.target.tamper(handover_core::Slot(0), given.duplicate());
+    let process = world.start().await;
+    let request = RecoverRequest { keep: Some(Generation(3)), value: Some(given), ..RecoverRequest::default() };
+    let recovered = process.handle.recover(&group("db"), request, "tester").await.unwrap();
+    assert_eq!(recovered.course, Course::Resumes);
+    let live = recovered.row.live().unwrap();
+    assert_eq!(live.from, None, "there is no way back to what nobody here has the value of");
+    assert_eq!(live.owed.iter().map(|owed| owed.generation).collect::<Vec<_>>(), [Generation(2)]);
+    process.until("done").await;
+    world.assert_in_force();
+    process.stop().await;
+}
+
+/// The logins at a slot are few: what its label names is tried before what the record remembers.
+#[tokio::test(start_paused = true)]
+async fn what_a_slot_s_label_names_is_tried_first() {
+    let world = World::new();
+    let process = world.start().await;
+    // The first value is void, and stays sealed beside the second.
+    world.target.reject_next(1);
+    process.rotate().await;
+    let before = world.state.backup();
+    process.rotate().await;
+    process.rotate().await;
+    process.stop().await;
+    let world = World { state: before, ..world };
+    let process = world.start().await;
+    let recovered = recover(&process).await.unwrap();
+    assert_eq!((recovered.course, recovered.row.current.unwrap().generation), (Course::Follows, Generation(3)));
+    process.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_nothing_tells_which_one_is_published_a_person_says_it() {
     let world = World::new();
