@@ -119,6 +119,17 @@ impl Handle {
         if only_look || (recovery.course == Course::Agrees && doubt.is_none()) {
             return Ok(recovered(recovery, doubt));
         }
+        // As where a rotation starts: what was looked at must be what the group is bound to for as long as this acts.
+        let _held = self.shared.rebinding.read().await;
+        if !self.shared.is_bound(&binding) {
+            return Err(match self.binding(group) {
+                None => RecoverRefused::UnknownGroup(group.clone()),
+                Some(_) => {
+                    let detail = format!("{group} was configured otherwise meanwhile; recover it again");
+                    Fault::untouched(FaultKind::Busy, detail).into()
+                }
+            });
+        }
         let told = Told { actor, reason: reason.as_deref(), doubt: doubt.clone().unwrap_or(Doubt::Restored) };
         let row = self.carry_out(&binding, &row, &plan, &recovery, held, &told).await?;
         self.shared.wake(group, Wake::Changed);

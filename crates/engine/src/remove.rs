@@ -5,9 +5,11 @@
 //! the group is listed, and can be removed once more.
 
 use std::fmt;
+use std::sync::Arc;
 
 use handover_core::port::Entry;
 use handover_core::{Fault, GroupId, RowVersion};
+use tokio::sync::OwnedRwLockReadGuard;
 
 use crate::call::{Call, Whom};
 use crate::handle::{Handle, REASON_CHARS_MAX};
@@ -45,12 +47,14 @@ impl fmt::Display for RemoveRefused {
 
 impl std::error::Error for RemoveRefused {}
 
-/// A group whose removal is durably wished for. Its values may go from the stores; [`Handle::removed`] ends it.
+/// A group whose removal is durably wished for. Its values may go from the stores; [`Handle::removed`] ends it. For as
+/// long as this lives, no group is bound anew.
 #[derive(Debug)]
 pub struct Removal {
     group: GroupId,
     version: RowVersion,
     actor: String,
+    _unbound: OwnedRwLockReadGuard<()>,
 }
 
 impl Handle {
@@ -63,6 +67,8 @@ impl Handle {
         if reason.chars().count() > REASON_CHARS_MAX {
             return Err(RemoveRefused::ReasonTooLong);
         }
+        // Else another configuration could name the group while its values go.
+        let unbound = Arc::clone(&self.shared.rebinding).read_owned().await;
         if self.binding(group).is_some() {
             return Err(RemoveRefused::Configured(group.clone()));
         }
@@ -74,12 +80,12 @@ impl Handle {
         let fields = vec![("reason", reason.to_owned())];
         let entry = Entry { at: self.shared.now(), event: history::REMOVING, actor: actor.to_owned(), fields };
         self.shared.try_append(group, entry).await.map_err(RemoveRefused::Fault)?;
-        Ok(Removal { group: group.clone(), version: row.version, actor: actor.to_owned() })
+        Ok(Removal { group: group.clone(), version: row.version, actor: actor.to_owned(), _unbound: unbound })
     }
 
     /// Forgets the group's row and its sealed values, once its values are gone from the stores.
     pub async fn removed(&self, removal: &Removal) -> Result<(), RemoveRefused> {
-        let Removal { group, version, actor } = removal;
+        let Removal { group, version, actor, _unbound: _ } = removal;
         let fields = vec![("version", version.to_string())];
         let entry = Entry { at: self.shared.now(), event: history::REMOVED, actor: actor.clone(), fields };
         let (state, epoch) = (&self.shared.ports.state, self.shared.epoch());

@@ -70,8 +70,9 @@ pub(crate) struct Shared {
     bindings: RwLock<Arc<HashMap<GroupId, Arc<Binding>>>>,
     /// Where history is delivered now.
     pub(crate) sinks_bound: watch::Sender<Vec<Arc<dyn Sink>>>,
-    /// Held together to start a rotation, alone to replace bindings: no group loses its binding while its rotation starts.
-    pub(crate) rebinding: tokio::sync::RwLock<()>,
+    /// Held together to start a rotation or to forget a group, alone to replace bindings: no group loses its binding while
+    /// its rotation starts, or gets one while it is forgotten.
+    pub(crate) rebinding: Arc<tokio::sync::RwLock<()>>,
     pub(crate) calls: Calls,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) queue: Queue,
@@ -111,7 +112,7 @@ impl Shared {
             ports,
             bindings: RwLock::new(Arc::new(bindings)),
             sinks_bound: watch::Sender::new(sinks),
-            rebinding: tokio::sync::RwLock::default(),
+            rebinding: Arc::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::*;
 use handover_core::port::Sink;
 use handover_core::{FaultKind, Outcome, Role, Slots};
-use handover_engine::{Rebind, RebindRefused, StartRefused, history};
+use handover_engine::{Rebind, RebindRefused, RecoverRefused, RecoverRequest, StartRefused, history};
 use handover_testkit::fake::{FakeSink, FakeTarget, Injection, Script};
 
 fn bound(world: &World, script: &Script) -> Rebind {
@@ -116,6 +116,43 @@ async fn a_group_does_not_lose_its_binding_while_its_rotation_starts() {
     process.handle.rebind(removing("db")).await.unwrap();
     assert_eq!(starting.await.unwrap(), Err(StartRefused::UnknownGroup(group("db"))));
     assert_eq!(world.state.row(&group("db")), None, "nothing is live that has no target");
+    process.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_does_not_lose_its_binding_while_it_is_recovered() {
+    let world = World::new();
+    let process = world.start().await;
+    assert_eq!(process.rotate().await, Outcome::Success);
+    process.handle.doubt_all("tester", None).await.unwrap();
+    let before = process.script.calls("target.census");
+    process.script.once("target.census", Injection::Delay(Duration::from_secs(5)));
+    let handle = process.handle.clone();
+    let recovering =
+        tokio::spawn(async move { handle.recover(&group("db"), RecoverRequest::default(), "tester").await });
+    until("the look at the world", || process.script.calls("target.census") > before).await;
+    process.handle.rebind(removing("db")).await.unwrap();
+    assert_eq!(recovering.await.unwrap(), Err(RecoverRefused::UnknownGroup(group("db"))));
+    assert_eq!(world.row().live(), None, "nothing is live that has no target");
+    process.stop().await;
+}
+
+/// Else the values of a group that is configured again would be forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_group_does_not_come_back_while_it_is_forgotten() {
+    let world = World::new();
+    let process = world.start().await;
+    assert_eq!(process.rotate().await, Outcome::Success);
+    process.handle.rebind(removing("db")).await.unwrap();
+    let removal = process.handle.removing(&group("db"), "tester", "a test").await.unwrap();
+    let (handle, again) = (process.handle.clone(), bound(&world, &Script::default()));
+    let coming = tokio::spawn(async move { handle.rebind(again).await });
+    tokio::time::sleep(common::LIMIT).await;
+    assert_eq!(process.handle.groups(), [], "it waits");
+    process.handle.removed(&removal).await.unwrap();
+    drop(removal);
+    coming.await.unwrap().unwrap();
+    assert_eq!((process.handle.groups(), world.state.row(&group("db"))), (vec![group("db")], None));
     process.stop().await;
 }
 
