@@ -137,10 +137,11 @@ async fn a_database_set_back_to_a_snapshot_gets_its_password_back() {
         (&recovered["course"], &recovered["current"]["generation"]),
         (&Value::from("reasserts"), &Value::from(4))
     );
-    assert_eq!(recovered["forgotten"][0]["generation"], 1, "what came back is forgotten again");
+    assert_eq!(recovered["retiring"][0]["generation"], 1, "what came back goes out of use");
     let current = consumer.live.current();
     assert_eq!(current.generation(), 4);
     consumer.dialler.dial(&current).await.expect("and what the consumer holds is let in");
+    wait_for_rest(&rig).await;
     assert!(consumer.dialler.dial(&first).await.is_err(), "the revoked password is refused again");
     assert_eq!(rotate(&rig, &consumer).await, 5);
 }
@@ -197,4 +198,58 @@ async fn without_a_server_a_value_can_be_shown_and_pushed() {
     consumer.dialler.dial(&current).await.expect("let in again");
     rig.start(&[]).unwrap();
     rotate(&rig, &consumer).await;
+}
+
+fn at_rest() -> Rig {
+    let options = Options { consumers: Vec::new(), policy: POLICY.to_owned(), fsync: false };
+    Rig::new(Path::new(env!("CARGO_BIN_EXE_handover")), &options).unwrap()
+}
+
+/// An empty state beside a store would pass for one that knows what is in force.
+#[test]
+fn a_state_that_is_gone_is_not_made_anew_by_looking_at_it() {
+    let rig = at_rest();
+    for arguments in [
+        ["recover", GROUP, "--offline"].as_slice(),
+        &["recover", GROUP, "--offline", "--show", "1", "--reason", "on-call"],
+    ] {
+        let said = refused(&rig, arguments);
+        assert!(said.contains("state.db is not there"), "{said}");
+    }
+    assert!(!rig.path("state.db").exists(), "nothing was made in its place");
+}
+
+#[test]
+fn a_restore_that_cannot_open_its_backup_leaves_a_server_that_starts() {
+    let rig = at_rest();
+    rig.start(&[]).unwrap();
+    rig.succeed(&["backup", "saved"]).unwrap();
+    rig.stop().unwrap();
+    std::fs::rename(rig.path("master.key"), rig.path("kept.key")).unwrap();
+    rig.succeed(&["init", "other"]).unwrap();
+    std::fs::copy(rig.path("other/master.key"), rig.path("master.key")).unwrap();
+    let failed = rig.run(&["restore", "saved", "--replace", "--reason", "the wrong key"]).unwrap();
+    assert!(!failed.status.success(), "sealed with another key: {failed:?}");
+    std::fs::rename(rig.path("kept.key"), rig.path("master.key")).unwrap();
+    rig.start(&[]).unwrap();
+}
+
+/// A file cannot be moved into a folder on another file system by its name alone.
+#[test]
+fn what_was_there_is_moved_aside_where_it_is() {
+    let rig = at_rest();
+    let configuration = std::fs::read_to_string(rig.path("handover.toml")).unwrap();
+    std::fs::write(rig.path("handover.toml"), format!("store = \"kept/store.db\"\n{configuration}")).unwrap();
+    std::fs::create_dir(rig.path("kept")).unwrap();
+    rig.start(&[]).unwrap();
+    rig.succeed(&["backup", "saved/"]).unwrap();
+    rig.stop().unwrap();
+    rig.succeed(&["restore", "saved", "--replace", "--reason", "a test"]).unwrap();
+    for (folder, name) in [(".", "state.db"), ("kept", "store.db")] {
+        let entries = std::fs::read_dir(rig.path(folder)).unwrap().map(|entry| entry.unwrap().path());
+        let aside = entries.filter(|path| path.to_string_lossy().contains(".before-restore-"));
+        let aside: Vec<_> = aside.map(|path| path.join(name).exists()).collect();
+        assert_eq!(aside, [true], "{name} is in a folder beside it");
+    }
+    rig.start(&[]).unwrap();
 }

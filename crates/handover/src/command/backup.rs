@@ -1,7 +1,7 @@
 //! `handover backup`: a copy of everything but the master key, also beside a running server.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use handover_adapters::copy::copy_database;
 use handover_adapters::state::sqlite::Sqlite;
@@ -17,7 +17,8 @@ use crate::printer::Printer;
 
 pub(crate) async fn run(arguments: &Backup, printer: &Printer) -> Result<(), Failure> {
     let config = Config::load(&arguments.config.config)?;
-    let to = &arguments.directory;
+    // Without a slash at its end: what is beside it is named after it.
+    let to = &arguments.directory.components().collect::<PathBuf>();
     if to.exists() {
         return Err(Failure::refused(format!("{} is there already; nothing was written", to.display()))
             .hint("name a new folder, such as one with the time in its name"));

@@ -37,6 +37,11 @@ pub(crate) async fn run(arguments: &Recover, printer: &Printer) -> Result<(), Fa
         config.groups.iter().find(|group| group.name == name).ok_or_else(|| {
             Failure::refused(format!("the configuration has no group {name}")).hint("describe it first")
         })?;
+    // Opening it would make an empty one, which passes for a state that knows what is in force.
+    if !config.state.exists() {
+        return Err(Failure::refused(format!("the state {} is not there; nothing was made", config.state.display()))
+            .hint("restore it from its backup, or name it with `state =`"));
+    }
     match arguments.show {
         Some(generation) => show(&config, group, Generation(generation), arguments, printer).await,
         None if arguments.push || arguments.check => push(&config, &name, arguments, printer).await,

@@ -28,8 +28,8 @@ struct Restored {
     /// The groups that wait to be recovered.
     groups: Vec<String>,
     /// Where the files went that were there before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    aside: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    aside: Vec<PathBuf>,
 }
 
 pub(crate) async fn run(arguments: &Restore, printer: &Printer) -> Result<(), Failure> {
@@ -49,14 +49,19 @@ pub(crate) async fn run(arguments: &Restore, printer: &Printer) -> Result<(), Fa
     }
     let (state, store) =
         (backup::beside(&config.state, assembly::RESTORING), backup::beside(&config.store, assembly::RESTORING));
-    // Left by one that died on the way.
-    for stale in backup::with_companions(&state).into_iter().chain(backup::with_companions(&store)) {
-        remove(&stale)?;
-    }
-    copy(&arguments.directory.join(backup::STORE), &store)?;
-    copy(&arguments.directory.join(backup::STATE), &state)?;
-    let groups = doubt_all(&config, &state, &arguments.reason).await?;
-    let aside = if there { Some(set_aside(&config)?) } else { None };
+    let groups = match prepare(&config, arguments, &state, &store).await {
+        Ok(groups) => groups,
+        Err(failure) => {
+            // What stands was not touched, and must start as before. Without it, one that was cut off may have moved it
+            // aside: then what is left here is what says so.
+            if config.state.exists() {
+                discard(&state);
+                discard(&store);
+            }
+            return Err(failure);
+        }
+    };
+    let aside = if there { set_aside(&config)? } else { Vec::new() };
     // The state last: without it nothing is served.
     for (from, to) in [(&store, &config.store), (&state, &config.state)] {
         fs::rename(from, to).map_err(|error| unwritable(to, &error))?;
@@ -68,8 +73,9 @@ pub(crate) async fn run(arguments: &Restore, printer: &Printer) -> Result<(), Fa
     }
     let restored = Restored { at: manifest.at, groups, aside };
     printer.data(&restored, |restored| {
-        let aside = restored.aside.as_ref().map(|aside| format!("; what was there is in {}", aside.display()));
-        format!("restored the backup of {}{}", restored.at, aside.unwrap_or_default())
+        let folders: Vec<_> = restored.aside.iter().map(|folder| folder.display().to_string()).collect();
+        let aside = if there { format!("; what was there is in {}", folders.join(" and ")) } else { String::new() };
+        format!("restored the backup of {}{aside}", restored.at)
     })?;
     printer.say(&format!(
         "{} groups wait: nothing is started or written before each is compared with the world.\n\
@@ -77,6 +83,25 @@ pub(crate) async fn run(arguments: &Restore, printer: &Printer) -> Result<(), Fa
         restored.groups.len()
     ));
     Ok(())
+}
+
+/// Copies the backup beside what stands, and doubts its groups.
+async fn prepare(config: &Config, arguments: &Restore, state: &Path, store: &Path) -> Result<Vec<String>, Failure> {
+    // What one left that died on the way goes one by one: until the end, something says that it was cut off.
+    for (name, to) in [(backup::STORE, store), (backup::STATE, state)] {
+        for stale in backup::with_companions(to) {
+            remove(&stale)?;
+        }
+        copy(&arguments.directory.join(name), to)?;
+    }
+    doubt_all(config, state, &arguments.reason).await
+}
+
+/// Removes what was prepared. What cannot be removed is named by the next start.
+fn discard(path: &Path) {
+    for left in backup::with_companions(path).into_iter().chain([backup::beside(path, "lock")]) {
+        drop(remove(&left));
+    }
 }
 
 /// Opens the copy, which verifies all of it, and says of each of its groups that it may not be what the world is at.
@@ -97,20 +122,31 @@ async fn doubt_all(config: &Config, state: &Path, reason: &str) -> Result<Vec<St
     Ok(groups.iter().map(ToString::to_string).collect())
 }
 
-/// Moves what is there into a folder beside the state.
-fn set_aside(config: &Config) -> Result<PathBuf, Failure> {
-    let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ");
-    let folder = backup::beside(&config.state, &format!("before-restore-{stamp}"));
-    backup::make_folder(&folder).map_err(|error| unwritable(&folder, &error))?;
-    for path in backup::with_companions(&config.state).into_iter().chain(backup::with_companions(&config.store)) {
-        let Some(name) = path.file_name() else { continue };
-        match fs::rename(&path, folder.join(name)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unwritable(&path, &error)),
-            Ok(()) | Err(_) => {}
+/// Moves what is there into a folder beside it: into one, or one each where state and store are not in one folder. They
+/// may be on two file systems, and a name cannot move from one to another.
+fn set_aside(config: &Config) -> Result<Vec<PathBuf>, Failure> {
+    let stamp = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ").to_string();
+    let databases = [&config.state, &config.store];
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for path in databases {
+        if folders.iter().all(|folder| folder.parent() != path.parent()) {
+            let folder = backup::beside(path, &format!("before-restore-{stamp}"));
+            backup::make_folder(&folder).map_err(|error| unwritable(&folder, &error))?;
+            folders.push(folder);
         }
     }
-    backup::sync_folder(&folder).map_err(|error| unwritable(&folder, &error))?;
-    Ok(folder)
+    for path in databases {
+        let Some(folder) = folders.iter().find(|folder| folder.parent() == path.parent()) else { continue };
+        for file in backup::with_companions(path) {
+            let Some(name) = file.file_name() else { continue };
+            match fs::rename(&file, folder.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(unwritable(&file, &error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        backup::sync_folder(folder).map_err(|error| unwritable(folder, &error))?;
+    }
+    Ok(folders)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
