@@ -33,19 +33,22 @@ impl Printer {
 
     /// A secret that is shown this once.
     pub(crate) fn secret(&self, secret: &Secret) -> Result<(), Failure> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the user asked for it: a token, which is printed once, or a value"
-        )]
-        self.raw(secret.expose())
+        self.whole(secret, b"\n")
     }
 
     /// A secret for the program that reads it: without a line feed, which would not be part of it.
     pub(crate) fn secret_as_it_is(&self, secret: &Secret) -> Result<(), Failure> {
+        self.whole(secret, b"")
+    }
+
+    /// Whoever did not get all of it has no secret: unlike other data, half of it is of no use.
+    fn whole(&self, secret: &Secret, end: &[u8]) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();
-        #[expect(clippy::disallowed_methods, reason = "the user asked for the value, into a file or a program")]
-        let written = out.write_all(secret.expose()).and_then(|()| out.flush());
-        // Whoever did not get all of it has no value: unlike other data, half of it is of no use.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the user asked for it: a token, which is printed once, or a value"
+        )]
+        let written = out.write_all(secret.expose()).and_then(|()| out.write_all(end)).and_then(|()| out.flush());
         written.map_err(|_| Failure::error("standard output cannot be written"))
     }
 

@@ -404,3 +404,31 @@ fn what_is_wrong_has_its_exit_code_and_a_next_step() {
         assert_eq!(code, 2, "{verb}: {said}");
     }
 }
+
+/// Whoever reads is gone: no proof is given for what nobody got, and no token is said to be made that nobody has.
+#[test]
+fn what_nobody_could_read_is_not_vouched_for() {
+    let rig = rig(vec!["worker"]);
+    rig.token_file("worker", "consumer").unwrap();
+    rig.start(&[]).unwrap();
+    rig.succeed(&["rotate", GROUP]).unwrap();
+    until(&rig, &["explain", GROUP], "0 of 1 presenters");
+    for (arguments, token) in [
+        (["get", GROUP, "--ack", "loaded", "--output", "json"].as_slice(), "worker.token"),
+        (&["get", GROUP, "--ack", "loaded"], "worker.token"),
+        (&["token", "create", "lost", "--role", "viewer", "--group", GROUP], "operator.token"),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = rig.command(arguments);
+        command.env("HANDOVER_TOKEN_FILE", rig.path(token)).stdout(writer);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && said.contains("standard output cannot be written"),
+            "{arguments:?}: {said}"
+        );
+    }
+    let explained = run(&rig, &["explain", GROUP]).1;
+    assert!(explained.contains("0 of 1 presenters"), "it is waited for all the same: {explained}");
+}

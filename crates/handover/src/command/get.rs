@@ -8,12 +8,15 @@ use std::io::IsTerminal as _;
 
 use handover_api::proof::Claim;
 use handover_api::{Ack, Delivered, ITEM_VALUE, Reach, path};
+use handover_secret::Secret;
+use zeroize::Zeroizing;
 
 use super::group;
 use crate::cli::{Get, Output, Vouched};
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::remote::Remote;
+use crate::terminal;
 
 pub(crate) async fn run(arguments: &Get, printer: &Printer) -> Result<(), Failure> {
     let group = group(&arguments.group)?;
@@ -34,7 +37,7 @@ pub(crate) async fn run(arguments: &Get, printer: &Printer) -> Result<(), Failur
     };
     let delivered: Delivered = remote.get(&format!("{}{count}", path::group(path::SECRET, group.as_str()))).await?;
     match (&arguments.field, printer.output()) {
-        (_, Output::Json) => printer.data(&delivered, |_| String::new())?,
+        (_, Output::Json) => printer.secret(&json(&delivered)?)?,
         (Some(field), Output::Text) => {
             let text = delivered.fields.get(field).ok_or_else(|| no_such_field(field, &delivered))?;
             printer.raw(text.as_bytes())?;
@@ -52,6 +55,13 @@ pub(crate) async fn run(arguments: &Get, printer: &Printer) -> Result<(), Failur
     }
     // After the value was written: what broke off before is not vouched for.
     vouch(&remote, &delivered, reach(arguments.ack)).await
+}
+
+/// It holds the value.
+fn json(delivered: &Delivered) -> Result<Secret, Failure> {
+    let text = serde_json::to_string(delivered).map(Zeroizing::new);
+    let text = text.map_err(|_| Failure::error("the answer could not be written as JSON"))?;
+    Ok(Secret::from_text(terminal::text(&text).into_owned()))
 }
 
 async fn vouch(remote: &Remote, delivered: &Delivered, reach: Reach) -> Result<(), Failure> {
