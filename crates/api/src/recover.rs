@@ -35,8 +35,8 @@ pub struct Recovered {
     pub text: String,
     /// What the target is made to accept again, in place.
     pub accepted: Vec<OccupantView>,
-    /// What the target is made to forget again.
-    pub forgotten: Vec<OccupantView>,
+    /// What had been forgotten and came back: it goes out of use, as in any rotation.
+    pub retiring: Vec<OccupantView>,
     /// What is in force afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<OccupantView>,

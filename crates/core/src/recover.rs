@@ -13,8 +13,9 @@ use crate::plan::Plan;
 use crate::port::{Head, Standing, State};
 use crate::time::{Timestamp, Waited};
 
-/// How far publications leap where consumers may have seen more of them than record and stores tell: they refuse a lower
-/// one. Two for each generation in between would do, but for recoveries that were set back as well.
+/// How far publications leap where consumers may have seen more of them than record and stores tell, or may see one yet
+/// that is on its way: they refuse a lower one. Two for each generation in between would do, but for recoveries that were
+/// set back as well.
 const LEAP: u64 = 1_000;
 
 /// What a look at the world showed.
@@ -37,8 +38,8 @@ pub struct Recovery {
     pub course: Course,
     /// Make the target accept these first, in place.
     pub accept: Vec<Occupant>,
-    /// Then make it forget these: they had been forgotten before, and came back.
-    pub forget: Vec<Occupant>,
+    /// These had been forgotten before, and came back: they go out of use as in any rotation, on proof.
+    pub retire: Vec<Occupant>,
     /// The row to commit when that is done.
     pub row: Row,
 }
@@ -79,8 +80,10 @@ pub enum Unrecoverable {
 
 /// Whether the record is what the world is at, as far as labels and heads tell; `None` if nothing speaks against it.
 pub fn compare(row: &Row, standings: Option<&[Standing]>, heads: &BTreeMap<StoreId, Option<Head>>) -> Option<Doubt> {
+    // Saying that a row was restored took a version of its own, which nothing was done under.
+    let version = RowVersion(row.version.0 - u64::from(row.doubt == Some(Doubt::Restored)));
     let of_future = |standing: &Standing| {
-        standing.mark.is_some_and(|mark| mark.generation > row.last_generation || mark.version > row.version)
+        standing.mark.is_some_and(|mark| mark.generation > row.last_generation || mark.version > version)
     };
     if standings.is_some_and(|standings| standings.iter().any(of_future)) {
         return Some(Doubt::TargetAhead);
@@ -90,7 +93,9 @@ pub fn compare(row: &Row, standings: Option<&[Standing]>, heads: &BTreeMap<Store
         return Some(Doubt::StoreAhead(store.clone()));
     }
     let current = row.current.filter(|_| row.live().is_none() && !row.heads.is_empty())?;
-    if standings.is_some_and(|standings| !accepts(standings, current)) {
+    let revived =
+        |standing: &Standing| standing.slot != current.slot && standing.generation.is_some() && keeps(standing);
+    if standings.is_some_and(|standings| !accepts(standings, current) || standings.iter().any(revived)) {
         return Some(Doubt::TargetBehind);
     }
     publications()
@@ -101,6 +106,11 @@ pub fn compare(row: &Row, standings: Option<&[Standing]>, heads: &BTreeMap<Store
 /// Whether a head that we wrote is gone, or shows an earlier publication of ours. What others wrote is drift.
 fn is_behind(head: Option<Option<Publication>>, publication: Publication) -> bool {
     head.is_none_or(|ours| ours.is_some_and(|ours| ours < publication))
+}
+
+/// Whether a value is kept there, refused for now or not.
+const fn keeps(standing: &Standing) -> bool {
+    matches!(standing.state, State::Accepting | State::Disabled)
 }
 
 fn accepts(standings: &[Standing], who: Occupant) -> bool {
@@ -120,7 +130,9 @@ pub fn recover(
 ) -> Result<Recovery, Unrecoverable> {
     let standings = survey.standings.as_deref().ok_or(Unrecoverable::NoLabels)?;
     let found = Found { row, plan, survey, standings, now };
-    match compare(row, survey.standings.as_deref(), &survey.heads) {
+    // What was seen to be behind once stays so: orders and recoveries that were cut off have moved the version on.
+    let ahead = row.doubt.clone().filter(|doubt| matches!(doubt, Doubt::TargetAhead | Doubt::StoreAhead(_)));
+    match ahead.or_else(|| compare(row, survey.standings.as_deref(), &survey.heads)) {
         Some(Doubt::TargetAhead | Doubt::StoreAhead(_)) => found.follow(keep),
         Some(Doubt::Restored | Doubt::TargetBehind | Doubt::StoreBehind(_)) | None => found.assert(),
     }
@@ -137,12 +149,7 @@ struct Found<'a> {
 impl Found<'_> {
     /// The record is behind: the row that stands where the world stands.
     fn follow(&self, keep: Option<Generation>) -> Result<Recovery, Unrecoverable> {
-        let accepted: Vec<Occupant> = self
-            .standings
-            .iter()
-            .filter(|standing| standing.state == State::Accepting)
-            .filter_map(|standing| standing.generation.map(|generation| self.occupant(standing, generation)))
-            .collect();
+        let accepted = self.labelled(|standing| standing.state == State::Accepting);
         let base = self.base();
         let one = match (keep.or_else(|| self.published()), accepted.as_slice()) {
             (_, []) => return Ok(done(Course::Nothing, base)),
@@ -161,28 +168,22 @@ impl Found<'_> {
             return self.replace(leap(base), one);
         }
         self.let_in(one)?;
-        let base = if self.published() == Some(one.generation) { base } else { leap(base) };
-        match others.as_slice() {
-            [] if self.publish_everywhere(one, base.publication) => {
+        let disabled = self.labelled(|standing| standing.state == State::Disabled);
+        let (later, earlier): (Vec<&Occupant>, Vec<&Occupant>) =
+            others.iter().chain(&disabled).partition(|other| other.generation > one.generation);
+        match (later.as_slice(), earlier.as_slice()) {
+            ([], []) if self.publish_everywhere(one, base.publication) => {
                 Ok(done(Course::Follows, Row { current: Some(one), ..base }))
             }
-            [] => Ok(done(Course::Follows, self.publishing(base, None, one, Vec::new()))),
-            [other] if other.generation > one.generation => {
-                Ok(done(Course::Resumes, self.returning(base, one, *other, Vec::new())))
+            ([], []) => Ok(done(Course::Follows, self.publishing(leap(base), None, one, Vec::new()))),
+            ([], _) => {
+                // Owed, all of them: what is disabled, or may be yet by a process of before, is no way back.
+                let owed = earlier.into_iter().copied().collect();
+                Ok(done(Course::Resumes, self.publishing(leap(base), None, one, owed)))
             }
-            others if others.iter().all(|other| other.generation < one.generation) => {
-                Ok(done(Course::Resumes, self.retiring(base, one, others)))
-            }
-            others => Err(which_one(&[&[one], others].concat())),
+            ([later], []) => Ok(done(Course::Resumes, self.returning(leap(base), one, **later, Vec::new()))),
+            _ => Err(which_one(&[&[one], others.as_slice()].concat())),
         }
-    }
-
-    /// One that we can put back is what the rotation comes from; the rest is owed, as after a superseded rotation. A value
-    /// that was not let in is no way back: it would be published.
-    fn retiring(&self, base: Row, one: Occupant, others: &[Occupant]) -> Row {
-        let from = others.iter().find(|other| self.survey.let_in.contains(other)).copied();
-        let owed = others.iter().filter(|other| Some(**other) != from).copied().collect();
-        self.publishing(base, from, one, owed)
     }
 
     /// What is in force is unknown to us: a rotation from nothing that owes it. It stays accepted until it is out of use.
@@ -215,12 +216,32 @@ impl Found<'_> {
         if let Some(missing) = accept.iter().find(|who| !self.survey.known.contains(who)) {
             return Err(Unrecoverable::ValueMissing(missing.generation));
         }
-        let forget = if at_rest && !adopting { self.revived(&expected) } else { Vec::new() };
+        let retire = if at_rest && !adopting { self.revived(&expected) } else { Vec::new() };
         let base = Row { doubt: None, version: self.version(), ..self.row.clone() };
-        let row = if adopting { base } else { self.republished(base, self.row.doubt == Some(Doubt::Restored)) };
-        let untouched = accept.is_empty() && forget.is_empty() && row.publication == self.row.publication;
+        let restored = self.row.doubt == Some(Doubt::Restored);
+        let row = match self.row.current {
+            _ if adopting => base,
+            Some(current) if !retire.is_empty() => {
+                self.led_out(if restored { leap(base) } else { base }, current, &retire)?
+            }
+            Some(_) | None => self.republished(base, restored),
+        };
+        let untouched = accept.is_empty() && row.publication == self.row.publication;
         let course = if untouched { Course::Agrees } else { Course::Reasserts };
-        Ok(Recovery { course, accept, forget, row })
+        Ok(Recovery { course, accept, retire, row })
+    }
+
+    /// What came back goes out of use behind a publication of what is current: first the stores are written, so that a
+    /// pointer move that is still on its way is refused, then it is looked at, and forgotten last. A rotation writes its
+    /// own generation into its marks, so a later one is led out by the way back.
+    fn led_out(&self, base: Row, current: Occupant, revived: &[Occupant]) -> Result<Row, Unrecoverable> {
+        match revived {
+            all if all.iter().all(|one| one.generation < current.generation) => {
+                Ok(self.publishing(Row { current: None, ..base }, None, current, all.to_vec()))
+            }
+            [one] => Ok(self.returning(base, current, *one, Vec::new())),
+            all => Err(which_one(&[&[current], all].concat())),
+        }
     }
 
     /// The row where all stores publish what it counts on; where one does not, the row that publishes it anew. What was
@@ -242,7 +263,7 @@ impl Found<'_> {
         };
         let retiring = live.retiring();
         match &live.phase {
-            Phase::Stage | Phase::Apply | Phase::Verify { .. } if stands(live.from) => row,
+            Phase::Stage | Phase::Apply | Phase::Verify { .. } if stands(live.from) && !restored => row,
             Phase::Propagate { .. } | Phase::Drain { .. } | Phase::Disable { .. } | Phase::Destroy { .. }
                 if stands(Some(live.to)) && !restored =>
             {
@@ -258,10 +279,15 @@ impl Found<'_> {
             {
                 row
             }
-            Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } => {
+            // After a restore the old one may be disabled yet, by a process of before: it is owed too.
+            Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } if !restored => {
                 self.publishing(anew(row), live.from, live.to, live.owed)
             }
-            Phase::Disable { .. } | Phase::Destroy { .. } => self.publishing(anew(row), None, live.to, retiring),
+            Phase::Publish { .. }
+            | Phase::Propagate { .. }
+            | Phase::Drain { .. }
+            | Phase::Disable { .. }
+            | Phase::Destroy { .. } => self.publishing(anew(row), None, live.to, retiring),
             // A release stands before the stores point back in any case.
             Phase::Rollback(Undo::Release) | Phase::Done(_) => row,
             Phase::Stage | Phase::Apply | Phase::Verify { .. } | Phase::Rollback(_) => match live.from {
@@ -283,15 +309,16 @@ impl Found<'_> {
         })
     }
 
-    /// Accepted generations of ours that the record has no place for.
+    /// Generations of ours that are kept, and that the record has no place for.
     fn revived(&self, expected: &[Occupant]) -> Vec<Occupant> {
-        let elsewhere = |standing: &&Standing| expected.iter().all(|who| who.slot != standing.slot);
-        self.standings
-            .iter()
-            .filter(|standing| standing.state == State::Accepting)
-            .filter(elsewhere)
-            .filter_map(|standing| standing.generation.map(|generation| self.occupant(standing, generation)))
-            .collect()
+        self.labelled(|standing| keeps(standing) && expected.iter().all(|who| who.slot != standing.slot))
+    }
+
+    /// Those of ours that stand like this.
+    fn labelled(&self, stands: impl Fn(&Standing) -> bool) -> Vec<Occupant> {
+        let standings = self.standings.iter().filter(|standing| stands(standing));
+        let occupant = |standing: &Standing| standing.generation.map(|generation| self.occupant(standing, generation));
+        standings.filter_map(occupant).collect()
     }
 
     fn let_in(&self, who: Occupant) -> Result<(), Unrecoverable> {
@@ -381,7 +408,7 @@ fn leap(row: Row) -> Row {
 }
 
 fn done(course: Course, row: Row) -> Recovery {
-    Recovery { course, accept: Vec::new(), forget: Vec::new(), row }
+    Recovery { course, accept: Vec::new(), retire: Vec::new(), row }
 }
 
 fn which_one(all: &[Occupant]) -> Unrecoverable {

@@ -221,7 +221,7 @@ pub(crate) fn recovering(recovery: &Recovery, actor: &str, reason: Option<&str>,
     let mut fields = vec![
         ("course", course_word(recovery.course).to_owned()),
         ("accept", generations(&recovery.accept)),
-        ("forget", generations(&recovery.forget)),
+        ("retire", generations(&recovery.retire)),
     ];
     fields.extend(reason.map(|reason| ("reason", reason.to_owned())));
     Entry { at: now, event: RECOVERING, actor: actor.to_owned(), fields }

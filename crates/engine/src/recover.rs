@@ -46,8 +46,8 @@ pub struct Recovered {
     pub course: Course,
     /// What the target is made to accept, in place.
     pub accepted: Vec<Occupant>,
-    /// What the target is made to forget.
-    pub forgotten: Vec<Occupant>,
+    /// What came back, and goes out of use as in any rotation.
+    pub retiring: Vec<Occupant>,
     /// The row that comes of it.
     pub row: Row,
 }
@@ -110,11 +110,13 @@ impl Handle {
         let let_in = self.log_in(&binding, &held, standings.as_deref().unwrap_or_default()).await?;
         let known = held.iter().map(|held| held.who).collect();
         let survey = Survey { standings, heads, known, let_in };
-        let doubt = row.doubt.clone().or_else(|| compare(&row, survey.standings.as_deref(), &survey.heads));
-        let recovery = recover(&row, &plan, &survey, keep, self.shared.now()).map_err(RecoverRefused::Refused)?;
+        let found = self.shared.as_found(&row);
+        let doubt = row.doubt.clone().or_else(|| compare(&found, survey.standings.as_deref(), &survey.heads));
+        let in_doubt = Row { doubt: doubt.clone(), ..row.clone() };
+        let recovery = recover(&in_doubt, &plan, &survey, keep, self.shared.now()).map_err(RecoverRefused::Refused)?;
         let recovered = |recovery: Recovery, doubt| {
-            let Recovery { course, accept, forget, row } = recovery;
-            Recovered { doubt, course, accepted: accept, forgotten: forget, row }
+            let Recovery { course, accept, retire, row } = recovery;
+            Recovered { doubt, course, accepted: accept, retiring: retire, row }
         };
         if only_look || (recovery.course == Course::Agrees && doubt.is_none()) {
             return Ok(recovered(recovery, doubt));
@@ -130,8 +132,14 @@ impl Handle {
                 }
             });
         }
-        let told = Told { actor, reason: reason.as_deref(), doubt: doubt.clone().unwrap_or(Doubt::Restored) };
+        // A recovery that is cut off has moved the version on: what follows must not depend on a comparison again.
+        let behind = match recovery.course {
+            Course::Follows | Course::Resumes | Course::Replaces | Course::Nothing => Some(Doubt::TargetAhead),
+            Course::Agrees | Course::Reasserts => doubt.clone(),
+        };
+        let told = Told { actor, reason: reason.as_deref(), doubt: behind.unwrap_or(Doubt::TargetBehind) };
         let row = self.carry_out(&binding, &row, &plan, &recovery, held, &told).await?;
+        self.shared.compared(&binding);
         self.shared.wake(group, Wake::Changed);
         Ok(Recovered { row, ..recovered(recovery, doubt) })
     }
@@ -243,7 +251,7 @@ impl Handle {
             .filter(|held| !held.sealed && named(&recovery.row).any(|who| who == held.who))
             .map(Held::duplicate)
             .collect();
-        let acts = !recovery.accept.is_empty() || !recovery.forget.is_empty();
+        let acts = !recovery.accept.is_empty();
         let last = if acts { None } else { to_seal.pop() };
         if acts || !to_seal.is_empty() {
             // Intent before act, and one sealed value to a commit. Doubted all the while: cut off, nothing goes on.
@@ -295,11 +303,6 @@ impl Handle {
             let intent = Intent { id: Effect::EnsureAccepted { who, mark }.id(group, who), who, mark };
             let call = Call::act(Whom::Target(&binding.target_name), "accept");
             self.shared.calls.make(call, || target.create(&intent, value)).await?;
-        }
-        for who in recovery.forget.iter().copied() {
-            let intent = Intent { id: Effect::Destroy { who, mark }.id(group, who), who, mark };
-            let call = Call::act(Whom::Target(&binding.target_name), "destroy");
-            self.shared.calls.make(call, || target.destroy(&intent)).await?;
         }
         Ok(())
     }
@@ -354,7 +357,7 @@ impl Shared {
             return Ok(row.doubt.clone());
         }
         let (standings, heads) = self.look(binding).await?;
-        Ok(compare(row, standings.as_deref(), &heads))
+        Ok(compare(&self.as_found(row), standings.as_deref(), &heads))
     }
 
     async fn look(&self, binding: &Binding) -> Result<Looked, Fault> {

@@ -357,3 +357,29 @@ async fn a_recovery_that_was_cut_off_is_asked_for_again() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn orders_before_the_first_comparison_hide_nothing() {
+    let world = World::new();
+    let process = world.start().await;
+    process.rotate().await;
+    process.handle.rotate(&group("db"), "tester").await.unwrap();
+    process.until("verify").await;
+    let before = world.state.backup();
+    process.until("disable").await;
+    process.kill().await;
+    let world = World { state: before, ..world };
+    let script = handover_testkit::fake::Script::default();
+    // The target cannot be looked at when the process starts, so that orders come first.
+    script.always("target.census", Injection::Refuse(common::untouched(handover_core::FaultKind::Unreachable)));
+    world.state.free_lease();
+    let process = world.start_scripted(&script).await;
+    for order in [Order::Hold, Order::Resume].into_iter().cycle().take(20) {
+        process.handle.order(&group("db"), order, "tester", None).await.unwrap();
+    }
+    assert!(world.target.writes().iter().all(|(_, _, mark)| mark.version < world.row().version), "it has caught up");
+    script.heal("target.census");
+    process.until_row("a doubt", |row| row.doubt == Some(Doubt::TargetAhead)).await;
+    world.assert_served();
+    process.stop().await;
+}

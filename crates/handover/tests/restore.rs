@@ -137,10 +137,11 @@ async fn a_database_set_back_to_a_snapshot_gets_its_password_back() {
         (&recovered["course"], &recovered["current"]["generation"]),
         (&Value::from("reasserts"), &Value::from(4))
     );
-    assert_eq!(recovered["forgotten"][0]["generation"], 1, "what came back is forgotten again");
+    assert_eq!(recovered["retiring"][0]["generation"], 1, "what came back goes out of use");
     let current = consumer.live.current();
     assert_eq!(current.generation(), 4);
     consumer.dialler.dial(&current).await.expect("and what the consumer holds is let in");
+    wait_for_rest(&rig).await;
     assert!(consumer.dialler.dial(&first).await.is_err(), "the revoked password is refused again");
     assert_eq!(rotate(&rig, &consumer).await, 5);
 }

@@ -142,7 +142,7 @@ mod tests {
         let entry = entry(sealer.signer(), 7, &[9; 32], Timestamp(1_000));
         let (record, _) = chain::record(&[9; 32], 8, &group(), Timestamp(1_000), chain::body(&entry, Epoch(1), None));
         let signed = Checkpoint::of(&record).unwrap();
-        handover_testkit::mutate::texts(19, 5_000, &[record.body.clone()], |text| {
+        handover_testkit::mutate::texts(19, 5_000, std::slice::from_ref(&record.body), |text| {
             let Some(found) = Checkpoint::of(&Record { body: text.to_owned(), ..record.clone() }) else { return };
             let same = (found.position, found.hash.to_lowercase()) == (signed.position, signed.hash.clone());
             assert!(same || !found.holds(&verifier), "{text:?}");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use handover_api as api;
-use handover_core::{Course, Generation};
+use handover_core::{Course, Generation, Occupant, Phase, Rotation, Row};
 use handover_engine::{RecoverRefused, RecoverRequest, Recovered, history};
 
 use super::App;
@@ -39,10 +39,16 @@ pub(crate) fn recovery(group: &str, check: bool, recovered: &Recovered) -> api::
         course: history::course_word(recovered.course).to_owned(),
         text: words::recover::course(recovered),
         accepted: recovered.accepted.iter().copied().map(view::occupant).collect(),
-        forgotten: recovered.forgotten.iter().copied().map(view::occupant).collect(),
-        current: recovered.row.current.map(view::occupant),
+        retiring: recovered.retiring.iter().copied().map(view::occupant).collect(),
+        current: in_force(&recovered.row).map(view::occupant),
         phase: recovered.row.live().map(|_| history::row_word(&recovered.row).to_owned()),
     }
+}
+
+/// What is in force: a rotation that recovery made to publish it anew comes from nothing, and leads to it.
+fn in_force(row: &Row) -> Option<Occupant> {
+    let published = |live: &&Rotation| !matches!(live.phase, Phase::Stage | Phase::Apply | Phase::Verify { .. });
+    row.current.or_else(|| row.live().filter(published).map(|live| live.to))
 }
 
 impl From<RecoverRefused> for Refused {

@@ -19,9 +19,9 @@ pub(crate) fn course(recovered: &Recovered) -> String {
         Course::Agrees => "the record is what the world is at: nothing has to change".to_owned(),
         Course::Reasserts => {
             let accepted = generations("the target accepts", &recovered.accepted);
-            let forgotten = generations("the target forgets", &recovered.forgotten);
             let published = recovered.row.live().map(|_| "the stores publish anew".to_owned());
-            let parts: Vec<String> = accepted.into_iter().chain(forgotten).chain(published).collect();
+            let retiring = generations("what came back goes out of use,", &recovered.retiring);
+            let parts: Vec<String> = accepted.into_iter().chain(published).chain(retiring).collect();
             format!("the world is behind the record, and is made what the record says: {}", parts.join(", "))
         }
         Course::Follows => match recovered.row.live().map_or(recovered.row.current, |live| Some(live.to)) {

@@ -9,6 +9,7 @@
 //! share a hash, and one is missed, is about 3 in 10⁶.
 
 mod mutation;
+mod set_back;
 mod step;
 mod walk;
 mod world;
@@ -140,7 +141,7 @@ impl Graph {
         let index = *self.seen.entry(self.hasher.hash_one(&world)).or_insert(next);
         if index == next {
             self.parents.push(parent);
-            self.resting.push(world.row.live().is_none());
+            self.resting.push(world.is_at_rest());
             self.frontier.push_back((index, world));
         }
         index

@@ -40,11 +40,13 @@ pub enum Mutation {
     SlotFromParity,
     /// R9: a superseding rotation does not owe the abandoned generation.
     NoDebt,
+    /// A state that was set back by hand is not compared with the world before it is acted on.
+    NoCompare,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::ActBeforeIntent,
         Self::StoreDoesNotFence,
         Self::NoReconcile,
@@ -62,5 +64,6 @@ impl Mutation {
         Self::MarkDiesWithPrincipal,
         Self::SlotFromParity,
         Self::NoDebt,
+        Self::NoCompare,
     ];
 }

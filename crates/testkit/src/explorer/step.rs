@@ -8,7 +8,7 @@ use handover_core::{
 };
 
 use super::mutation::Mutation;
-use super::world::{Executor, Learnt, Life, Nonce, Shelf, Size, World, store_version};
+use super::world::{Executor, Learnt, Life, Nonce, Shelf, Size, Value, World, store_version};
 
 /// What happened, for traces.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    fn without(&self, mutation: Mutation) -> bool {
+    pub(super) fn without(&self, mutation: Mutation) -> bool {
         self.mutation == Some(mutation)
     }
 
@@ -44,6 +44,7 @@ impl Rules<'_> {
             self.consumer(world, index, &mut emit);
         }
         self.orders(world, &mut emit);
+        self.set_back(world, &mut emit);
         if self.size.clock {
             for (name, jump) in
                 [("a poll", Size::POLL.as_millis() as i64), ("a day", 86_400_000), ("back", -86_400_000)]
@@ -57,9 +58,13 @@ impl Rules<'_> {
 
     fn executor(&self, world: &World, index: usize, emit: &mut dyn FnMut(World, &dyn Fn() -> String)) {
         match &world.executors[index] {
+            // What a process finds, it compares with the world before it acts on it.
+            Executor::Idle if world.uncompared.is_some() => {}
             Executor::Idle => {
                 let wants = wants(&world.row, self.plan, world.now);
-                let nonce = Nonce::try_from(index + 1).unwrap_or(Nonce::MAX);
+                // What is minted after the state was set back is another value than what was minted before.
+                let before = usize::from(self.size.restores - world.left.restores) * world.executors.len();
+                let nonce = Nonce::try_from(before + index + 1).unwrap_or(Nonce::MAX);
                 for effect in wants.effects {
                     let mut next = world.clone();
                     next.executors[index] = Executor::Acting {
@@ -90,11 +95,20 @@ impl Rules<'_> {
                 }
                 let mut next = world.clone();
                 let fact = self.perform(&mut next, effect, *nonce);
-                next.executors[index] = match fact {
+                // A higher mark under a row that nobody moved is of a future that the row does not know.
+                let fenced = || (is_marked(effect) && *version == world.row.version).then_some(Learnt::Fenced);
+                next.executors[index] = match fact.or_else(fenced) {
                     Some(fact) => Executor::Answered { version: *version, fact, nonce: *nonce },
                     None => Executor::Idle,
                 };
                 emit(next, &|| format!("executor {index} does {effect:?}"));
+            }
+            Executor::Ghost { effect, nonce } => {
+                let mut gone = world.clone();
+                gone.executors[index] = Executor::Idle;
+                emit(gone.clone(), &|| format!("a process of before dies before {}", effect.kind()));
+                self.perform(&mut gone, effect, *nonce);
+                emit(gone, &|| format!("a process of before does {effect:?}"));
             }
             Executor::Answered { version, fact, nonce } => {
                 let mut lost = world.clone();
@@ -118,9 +132,11 @@ impl Rules<'_> {
                 world.sealed.get(&(who.generation, who.candidate)).copied().unwrap_or(minted)
             }
             Effect::Seal { .. } => minted,
+            Effect::Point { value, .. } => {
+                world.sealed.get(&(value.generation, value.candidate)).copied().unwrap_or(Nonce::MAX)
+            }
             Effect::Login { .. }
             | Effect::Head { .. }
-            | Effect::Point { .. }
             | Effect::CountAdoption { .. }
             | Effect::CountUse { .. }
             | Effect::EndSessions { .. }
@@ -211,13 +227,17 @@ impl Rules<'_> {
                 let shelf = &mut world.shelves[index];
                 let confirms = self.without(Mutation::ConfirmWithoutWrite)
                     && matches!(world.row.rotation.as_ref().map(|rotation| &rotation.phase), Some(Phase::Rollback(_)));
-                if confirms && shelf.value == *value {
+                if confirms && shelf.value.who == *value {
                     return Some(Learnt::Pointed { store: store.clone(), version: store_version(shelf.version) });
                 }
                 if *expect != Some(store_version(shelf.version)) && !self.without(Mutation::StoreDoesNotFence) {
                     return (!self.without(Mutation::NoReconcile)).then(|| self.read_back(world, store, *publication));
                 }
-                *shelf = Shelf { version: shelf.version + 1, publication: *publication, value: *value };
+                *shelf = Shelf {
+                    version: shelf.version + 1,
+                    publication: *publication,
+                    value: Value { who: *value, nonce },
+                };
                 Some(Learnt::Pointed { store: store.clone(), version: store_version(shelf.version) })
             }
             Effect::CountAdoption { .. } => Some(self.call_roll(world)),
@@ -225,7 +245,7 @@ impl Rules<'_> {
                 let used = world
                     .consumers
                     .iter()
-                    .any(|consumer| consumer.life == Life::Alive && of.contains(&consumer.session));
+                    .any(|consumer| consumer.life == Life::Alive && of.contains(&consumer.session.who));
                 Some(if used { Learnt::Used } else { Learnt::Unused })
             }
             Effect::EnsureRefused { who, mark } => self.fence(world, who.slot, *mark).then(|| {
@@ -390,7 +410,7 @@ impl Rules<'_> {
         }
         if self.size.liar && index == 0 && read.0 > consumer.acked.0 {
             let mut next = world.clone();
-            next.consumers[index].acked = read;
+            next.consumers[index].acked = (read.0, read.1.who);
             emit(next, &|| format!("consumer {index} lies that it loaded {read:?}"));
         }
         if self.size.deaths && last {
@@ -402,16 +422,16 @@ impl Rules<'_> {
     }
 
     /// A consumer swaps what it read in: a lower publication than it holds is refused, never a lower generation.
-    fn load(&self, world: &mut World, index: usize, read: (handover_core::Publication, Occupant)) {
+    fn load(&self, world: &mut World, index: usize, read: (handover_core::Publication, Value)) {
         let consumer = &mut world.consumers[index];
         let refused = if self.without(Mutation::RefuseLowerGeneration) {
-            read.1.generation < consumer.held.1.generation
+            read.1.who.generation < consumer.held.1.who.generation
         } else {
             read.0 < consumer.held.0
         };
         if !refused {
             consumer.held = read;
-            consumer.acked = consumer.acked.max(read);
+            consumer.acked = consumer.acked.max((read.0, read.1.who));
             if !self.size.old_sessions || (self.size.liar && index == 0) {
                 consumer.session = read.1;
             }
@@ -422,6 +442,8 @@ impl Rules<'_> {
         let live = world.row.live();
         let supersedes = live.is_some_and(handover_core::Rotation::can_be_superseded) && world.left.supersedes > 0;
         if world.left.rotations > 0
+            && world.uncompared.is_none()
+            && (!world.set_back || self.without(Mutation::NoCompare) || world.doubt().is_none())
             && (live.is_none() || supersedes)
             && let Ok(mut row) = start(&world.row, self.plan, world.now)
         {
@@ -466,6 +488,11 @@ impl Rules<'_> {
             order(Order::Force, &|next| next.forced = true);
         }
     }
+}
+
+/// Whether it is a change at the target.
+fn is_marked(effect: &Effect) -> bool {
+    super::world::mark_of(&mut effect.clone()).is_some()
 }
 
 /// Where a row stands; used in traces.

@@ -14,6 +14,13 @@ use super::mutation::Mutation;
 /// Who minted a value: enough to tell two values of one candidate apart.
 pub(super) type Nonce = u8;
 
+/// A value outside: whose it is, and which one. After a state was set back, two may be minted for one candidate.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(super) struct Value {
+    pub(super) who: Occupant,
+    pub(super) nonce: Nonce,
+}
+
 /// The size of a world: what it holds and what may happen in it.
 #[derive(Clone, Debug)]
 pub struct Size {
@@ -51,6 +58,10 @@ pub struct Size {
     pub clock: bool,
     /// Whether forcing may be ordered, as often as it takes.
     pub forces: bool,
+    /// How often a copy of the state may be taken, and put back later.
+    pub restores: u8,
+    /// Whether it is put back by hand: then nothing says so but the world itself.
+    pub by_hand: bool,
 }
 
 impl Size {
@@ -74,6 +85,8 @@ impl Size {
             excused: true,
             clock: false,
             forces: false,
+            restores: 0,
+            by_hand: false,
         }
     }
 
@@ -116,19 +129,19 @@ pub(super) struct Shelf {
     /// Grows with every write; never comes back.
     pub(super) version: u32,
     pub(super) publication: Publication,
-    pub(super) value: Occupant,
+    pub(super) value: Value,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Consumer {
     /// What everything new uses.
-    pub(super) held: (Publication, Occupant),
+    pub(super) held: (Publication, Value),
     /// Read from the store, not loaded yet.
-    pub(super) hand: Option<(Publication, Occupant)>,
+    pub(super) hand: Option<(Publication, Value)>,
     /// What was acknowledged.
     pub(super) acked: (Publication, Occupant),
     /// What an open session uses.
-    pub(super) session: Occupant,
+    pub(super) session: Value,
     pub(super) life: Life,
 }
 
@@ -146,6 +159,11 @@ pub(super) enum Executor {
     /// It is about to act, for as long as it likes: a paused executor stands here.
     Acting {
         version: RowVersion,
+        effect: Effect,
+        nonce: Nonce,
+    },
+    /// It belongs to a process from before the state was set back: it may still act, and can record nothing.
+    Ghost {
         effect: Effect,
         nonce: Nonce,
     },
@@ -181,6 +199,8 @@ pub(super) enum Learnt {
     Destroyed(Generation),
     Revoked(Generation),
     Rejected,
+    /// The target bears a higher mark.
+    Fenced,
 }
 
 /// A state of the world.
@@ -188,7 +208,7 @@ pub(super) enum Learnt {
 pub(super) struct World {
     pub(super) row: Row,
     /// Values that a committed row sealed.
-    pub(super) sealed: BTreeMap<(Generation, Candidate), Nonce>,
+    pub(super) sealed: Sealed,
     pub(super) places: Vec<Place>,
     pub(super) shelves: Vec<Shelf>,
     pub(super) consumers: Vec<Consumer>,
@@ -198,7 +218,16 @@ pub(super) struct World {
     pub(super) left: Left,
     /// A person forced a wait to end: what consumers suffer from it is not held against the rules.
     pub(super) forced: bool,
+    /// A copy of the state.
+    pub(super) copy: Option<Box<(Row, Sealed)>>,
+    /// The state was set back at some time: values that it never sealed may be in force.
+    pub(super) set_back: bool,
+    /// The row as it was when the state was set back, until it was compared with the world.
+    pub(super) uncompared: Option<Box<Row>>,
 }
+
+/// Values that a state holds.
+pub(super) type Sealed = BTreeMap<(Generation, Candidate), Nonce>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Left {
@@ -207,6 +236,7 @@ pub(super) struct Left {
     pub(super) rollbacks: u8,
     pub(super) rejections: u8,
     pub(super) holds: u8,
+    pub(super) restores: u8,
 }
 
 pub(super) fn store_id(index: usize) -> StoreId {
@@ -235,6 +265,7 @@ impl World {
     pub(super) fn at_rest(size: &Size) -> Self {
         let first = Occupant { generation: Generation(1), slot: first_slot(size.slots), candidate: Candidate(1) };
         let publication = Publication(1);
+        let value = Value { who: first, nonce: 0 };
         let mut row = Row::new(name("g", GroupId::parse));
         row.version = RowVersion(1);
         row.current = Some(first);
@@ -249,13 +280,13 @@ impl World {
             row,
             sealed: BTreeMap::from([((first.generation, first.candidate), 0)]),
             places: vec![Place::default(); places],
-            shelves: vec![Shelf { version: 1, publication, value: first }; size.stores],
+            shelves: vec![Shelf { version: 1, publication, value }; size.stores],
             consumers: vec![
                 Consumer {
-                    held: (publication, first),
+                    held: (publication, value),
                     hand: None,
                     acked: (publication, first),
-                    session: first,
+                    session: value,
                     life: Life::Alive,
                 };
                 size.consumers
@@ -268,8 +299,12 @@ impl World {
                 rollbacks: size.rollbacks,
                 rejections: size.rejections,
                 holds: size.holds,
+                restores: size.restores,
             },
             forced: false,
+            copy: None,
+            set_back: false,
+            uncompared: None,
         };
         world.places[first.slot.0 as usize] = Place {
             value: Some((first.generation, first.candidate, 0)),
@@ -282,15 +317,26 @@ impl World {
     /// Whether the target lets a generation in, with the value that we hold sealed.
     pub(super) fn accepts(&self, who: Occupant) -> bool {
         let sealed = self.sealed.get(&(who.generation, who.candidate));
+        sealed.is_some_and(|nonce| self.lets_in(Value { who, nonce: *nonce }))
+    }
+
+    /// Whether nothing is left to be done: no rotation, no doubt, and a record that was compared.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.row.live().is_none() && self.row.doubt.is_none() && self.uncompared.is_none()
+    }
+
+    /// Whether the target lets a value in.
+    pub(super) fn lets_in(&self, value: Value) -> bool {
+        let Value { who, nonce } = value;
         let place = &self.places[who.slot.0 as usize];
-        place.enabled && place.value == sealed.map(|nonce| (who.generation, who.candidate, *nonce))
+        place.enabled && place.value == Some((who.generation, who.candidate, nonce))
     }
 
     /// What those outside would be hurt by, and what must never be seen. This looks at the target, the stores and the
     /// consumers alone; of the row it uses only what is current at rest.
     pub(super) fn harm(&self) -> Option<Harm> {
         for (index, shelf) in self.shelves.iter().enumerate() {
-            if !self.accepts(shelf.value) {
+            if !self.lets_in(shelf.value) {
                 return Some(Harm::StorePublishesRefused { store: index });
             }
         }
@@ -300,15 +346,16 @@ impl World {
             }
             // One that says it loaded what it did not is found out by what it uses, not by what it holds unused.
             let honest = consumer.acked.0 <= consumer.held.0;
-            if honest && !self.accepts(consumer.held.1) {
+            if honest && !self.lets_in(consumer.held.1) {
                 return Some(Harm::ConsumerRefused { consumer: index });
             }
-            if !self.accepts(consumer.session) {
+            if !self.lets_in(consumer.session) {
                 return Some(Harm::RefusedWhileInUse { consumer: index });
             }
         }
         for place in &self.places {
             if let Some((generation, candidate, nonce)) = place.value
+                && !self.set_back
                 && self.sealed.get(&(generation, candidate)) != Some(&nonce)
             {
                 return Some(Harm::AcceptedButLost);
@@ -319,10 +366,10 @@ impl World {
 
     fn harm_at_rest(&self) -> Option<Harm> {
         let current = self.row.current?;
-        if self.row.live().is_some() {
+        if !self.is_at_rest() || (self.set_back && self.doubt().is_some()) {
             return None;
         }
-        if self.shelves.iter().any(|shelf| shelf.value != current) {
+        if self.shelves.iter().any(|shelf| shelf.value.who != current) {
             return Some(Harm::StorePublishesOther);
         }
         let left = |(slot, place): (usize, &Place)| slot != current.slot.0 as usize && place.value.is_some();
@@ -349,8 +396,8 @@ impl World {
             let gone = match executor {
                 Executor::Idle => false,
                 Executor::Answered { version, .. } => *version != self.row.version,
-                Executor::Acting { version, effect, .. } => {
-                    let stale = *version != self.row.version;
+                Executor::Acting { version, .. } if *version == self.row.version => false,
+                Executor::Acting { effect, .. } | Executor::Ghost { effect, .. } => {
                     let looks = effect.is_look() || (matches!(effect, Effect::Seal { .. }) && mutation.is_none());
                     let fenced = mutation.is_none()
                         && match effect {
@@ -372,7 +419,7 @@ impl World {
                             | Effect::CountUse { .. }
                             | Effect::EndSessions { .. } => false,
                         };
-                    stale && (looks || fenced)
+                    looks || fenced
                 }
             };
             if gone {
@@ -390,6 +437,10 @@ impl World {
         if let Some(rotation) = &self.row.rotation {
             needed.extend(rotation.retiring().iter().chain([&rotation.to]).map(|occupant| occupant.generation));
         }
+        if self.set_back {
+            // The copy may be of a time when another value of the same name was sealed.
+            needed.extend(self.row.doubt.iter().flat_map(|_| self.sealed.keys().map(|(generation, _)| *generation)));
+        }
         needed.extend(self.places.iter().filter_map(|place| place.value.map(|(generation, _, _)| generation)));
         self.sealed.retain(|(generation, _), _| needed.contains(generation));
     }
@@ -404,7 +455,7 @@ impl World {
     }
 
     fn each_version(&mut self, visit: &mut dyn FnMut(&mut RowVersion)) {
-        visit(&mut self.row.version);
+        self.each_row(&mut |row| visit(&mut row.version));
         for place in &mut self.places {
             place.mark.iter_mut().for_each(|mark| visit(&mut mark.version));
         }
@@ -413,9 +464,10 @@ impl World {
                 Executor::Idle => {}
                 Executor::Acting { version, effect, .. } => {
                     visit(version);
-                    if let Some(mark) = mark_of(effect) {
-                        visit(&mut mark.version);
-                    }
+                    mark_of(effect).into_iter().for_each(|mark| visit(&mut mark.version));
+                }
+                Executor::Ghost { effect, .. } => {
+                    mark_of(effect).into_iter().for_each(|mark| visit(&mut mark.version));
                 }
                 Executor::Answered { version, .. } => visit(version),
             }
@@ -431,8 +483,14 @@ impl World {
         self.each_publication(&mut |publication| publication.0 = rank(publication));
     }
 
+    fn each_row(&mut self, visit: &mut dyn FnMut(&mut Row)) {
+        visit(&mut self.row);
+        self.copy.iter_mut().for_each(|copy| visit(&mut copy.0));
+        self.uncompared.iter_mut().for_each(|row| visit(row));
+    }
+
     fn each_publication(&mut self, visit: &mut dyn FnMut(&mut Publication)) {
-        visit(&mut self.row.publication);
+        self.each_row(&mut |row| visit(&mut row.publication));
         for shelf in &mut self.shelves {
             visit(&mut shelf.publication);
         }
@@ -444,12 +502,13 @@ impl World {
         for executor in &mut self.executors {
             match executor {
                 Executor::Acting { effect: Effect::Point { publication, .. }, .. }
+                | Executor::Ghost { effect: Effect::Point { publication, .. }, .. }
                 | Executor::Acting { effect: Effect::CountAdoption { publication, .. }, .. }
                 | Executor::Answered { fact: Learnt::Head { ours: Some(publication), .. }, .. } => visit(publication),
                 Executor::Answered { fact: Learnt::Adoption(members), .. } => {
                     members.iter_mut().for_each(|(_, publication)| visit(publication));
                 }
-                Executor::Idle | Executor::Acting { .. } | Executor::Answered { .. } => {}
+                Executor::Idle | Executor::Acting { .. } | Executor::Ghost { .. } | Executor::Answered { .. } => {}
             }
         }
     }
@@ -475,23 +534,26 @@ impl World {
 
     fn each_store_version(&mut self, of: &StoreId, visit: &mut dyn FnMut(&mut StoreVersion)) {
         use handover_core::{Phase, Pointer, Undo};
-        self.row.heads.iter_mut().filter(|(store, _)| *store == of).for_each(|(_, version)| visit(version));
-        if let Some(rotation) = &mut self.row.rotation
-            && let Phase::Publish { pointers } | Phase::Rollback(Undo::Unpublish { pointers }) = &mut rotation.phase
-            && let Some(Pointer::Expect(Some(version)) | Pointer::Landed(version)) = pointers.0.get_mut(of)
-        {
-            visit(version);
-        }
+        self.each_row(&mut |row| {
+            row.heads.iter_mut().filter(|(store, _)| *store == of).for_each(|(_, version)| visit(version));
+            if let Some(rotation) = &mut row.rotation
+                && let Phase::Publish { pointers } | Phase::Rollback(Undo::Unpublish { pointers }) = &mut rotation.phase
+                && let Some(Pointer::Expect(Some(version)) | Pointer::Landed(version)) = pointers.0.get_mut(of)
+            {
+                visit(version);
+            }
+        });
         for executor in &mut self.executors {
             match executor {
                 Executor::Acting { effect: Effect::Point { store, expect: Some(version), .. }, .. }
+                | Executor::Ghost { effect: Effect::Point { store, expect: Some(version), .. }, .. }
                 | Executor::Answered { fact: Learnt::Head { store, version: Some(version), .. }, .. }
                 | Executor::Answered { fact: Learnt::Pointed { store, version }, .. }
                     if store == of =>
                 {
                     visit(version);
                 }
-                Executor::Idle | Executor::Acting { .. } | Executor::Answered { .. } => {}
+                Executor::Idle | Executor::Acting { .. } | Executor::Ghost { .. } | Executor::Answered { .. } => {}
             }
         }
     }
@@ -615,6 +677,10 @@ impl Learnt {
             Self::Released(generation) => Fact::Released(generation),
             Self::Destroyed(generation) => Fact::Destroyed(generation),
             Self::Revoked(generation) => Fact::Revoked(generation),
+            Self::Fenced => Fact::Fault {
+                effect: "accept",
+                fault: Fault::untouched(FaultKind::Fenced, "the world's target bears a higher mark"),
+            },
             Self::Rejected => Fact::Fault {
                 effect: "accept",
                 fault: Fault::untouched(FaultKind::Rejected, "the world's target rejects it"),

@@ -9,6 +9,8 @@ pub fn worlds() -> Vec<Size> {
     let small = Size::small;
     vec![
         Size { rotations: 4, rollbacks: 3, late_loads: true, ..small("four in a row over two slots") },
+        Size { rotations: 2, restores: 1, by_hand: true, ..small("a state set back by hand") },
+        Size { rotations: 2, restores: 1, ..small("a state restored") },
         Size { executors: 3, rotations: 2, rollbacks: 2, ..small("three executors") },
         Size { slots: Slots::Fresh, rotations: 3, rollbacks: 2, ..small("fresh principals") },
         Size { rotations: 2, old_sessions: true, clock: true, ..small("a clock that jumps") },
