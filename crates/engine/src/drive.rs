@@ -52,7 +52,8 @@ pub(crate) async fn drive(
             if *drain.borrow() || shared.lease_doubted() {
                 break;
             }
-            let current = match loaded.take() {
+            // The lease may have been taken anew meanwhile: then the row is compared before anything else is done on it.
+            let current = match loaded.take().filter(|_| shared.is_compared(group)) {
                 Some(current) => current,
                 None => match drive.load().await {
                     Ok(current) => current,
@@ -131,25 +132,11 @@ impl Drive<'_> {
                 self.shared.compared(binding);
                 Ok(())
             }
-            Ok(Some(doubt)) => {
-                let before = Row::clone(row);
-                let entries = vec![history::doubted(&doubt, history::ENGINE, None, self.shared.now())];
-                let commit = Commit {
-                    expect: Some(before.version),
-                    epoch: self.shared.epoch(),
-                    candidate: None,
-                    erase: Vec::new(),
-                    due_at: None,
-                    plan: None,
-                    entries,
-                    row: Row { version: before.version.next(), doubt: Some(doubt), ..before.clone() },
-                };
-                match self.shared.commit(Some(&before), commit).await {
-                    Ok(_) => Err(Next::Idle),
-                    // Somebody moved the row: what spoke against it was theirs.
-                    Err(fault) => Err(self.failed("commit", &fault)),
-                }
-            }
+            Ok(Some(doubt)) => match self.shared.commit_doubt(row, doubt).await {
+                Ok(()) => Err(Next::Idle),
+                // Somebody moved the row: what spoke against it was theirs.
+                Err(fault) => Err(self.failed("commit", &fault)),
+            },
             Err(fault) => Err(self.failed("compare", &fault)),
         }
     }

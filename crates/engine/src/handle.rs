@@ -289,9 +289,7 @@ impl Handle {
         reason: Option<String>,
     ) -> Result<(), OrderRefused> {
         let asker = asker.into();
-        if self.binding(group).is_none() {
-            return Err(OrderRefused::UnknownGroup(group.clone()));
-        }
+        let binding = self.binding(group).ok_or_else(|| OrderRefused::UnknownGroup(group.clone()))?;
         let reason = reason.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         match &reason {
             None if order == Order::Force => return Err(OrderRefused::ReasonMissing),
@@ -306,6 +304,12 @@ impl Handle {
             let Some(Loaded { row, plan: Some(plan) }) = loaded else {
                 return Err(OrderRefused::Refused(Refusal::NotLive));
             };
+            match self.shared.compare_first(&binding, &row).await {
+                Ok(()) => {}
+                // It was moved on meanwhile, or is doubted now: what stands then decides.
+                Err(fault) if fault.kind == FaultKind::Fenced => continue,
+                Err(fault) => return Err(OrderRefused::Fault(fault)),
+            }
             match self.order_once(&row, &plan, order, asker, reason.as_deref()).await {
                 Err(OrderRefused::Fault(fault)) if fault.kind == FaultKind::Fenced => {}
                 // What the first one did may be what a repeat is refused for.

@@ -110,8 +110,7 @@ impl Handle {
         let let_in = self.log_in(&binding, &held, standings.as_deref().unwrap_or_default()).await?;
         let known = held.iter().map(|held| held.who).collect();
         let survey = Survey { standings, heads, known, let_in };
-        let found = self.shared.as_found(&row);
-        let doubt = row.doubt.clone().or_else(|| compare(&found, survey.standings.as_deref(), &survey.heads));
+        let doubt = row.doubt.clone().or_else(|| compare(&row, survey.standings.as_deref(), &survey.heads));
         let in_doubt = Row { doubt: doubt.clone(), ..row.clone() };
         let recovery = recover(&in_doubt, &plan, &survey, keep, self.shared.now()).map_err(RecoverRefused::Refused)?;
         let recovered = |recovery: Recovery, doubt| {
@@ -351,13 +350,47 @@ fn named(row: &Row) -> impl Iterator<Item = Occupant> {
 type Looked = (Option<Vec<Standing>>, BTreeMap<StoreId, Option<Head>>);
 
 impl Shared {
+    /// Commits that a record may not be what the world is at.
+    pub(crate) async fn commit_doubt(&self, row: &Row, doubt: Doubt) -> Result<(), Fault> {
+        let entries = vec![history::doubted(&doubt, history::ENGINE, None, self.now())];
+        let commit = Commit {
+            expect: Some(row.version),
+            epoch: self.epoch(),
+            candidate: None,
+            erase: Vec::new(),
+            due_at: None,
+            plan: None,
+            entries,
+            row: Row { version: row.version.next(), doubt: Some(doubt), ..row.clone() },
+        };
+        self.commit(Some(row), commit).await.map(drop)
+    }
+
+    /// Compares a live row with the world, if this process has not yet. An order would move the version on, past the
+    /// marks that show a record which is behind; and until the comparison nothing is done on the row in any case.
+    pub(crate) async fn compare_first(&self, binding: &Binding, row: &Row) -> Result<(), Fault> {
+        if row.live().is_none() || row.doubt.is_some() || self.is_compared(&row.group) {
+            return Ok(());
+        }
+        match self.doubt(binding, row).await? {
+            None => {
+                self.compared(binding);
+                Ok(())
+            }
+            Some(doubt) => {
+                self.commit_doubt(row, doubt).await?;
+                Err(Fault::untouched(FaultKind::Fenced, "the record is in doubt from here on"))
+            }
+        }
+    }
+
     /// Whether anything at the target or the stores speaks against the record; a fault if nobody could look.
     pub(crate) async fn doubt(&self, binding: &Binding, row: &Row) -> Result<Option<Doubt>, Fault> {
         if row.doubt.is_some() {
             return Ok(row.doubt.clone());
         }
         let (standings, heads) = self.look(binding).await?;
-        Ok(compare(&self.as_found(row), standings.as_deref(), &heads))
+        Ok(compare(row, standings.as_deref(), &heads))
     }
 
     async fn look(&self, binding: &Binding) -> Result<Looked, Fault> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use handover_core::port::{Commit, Committed, Entry, Loaded, Request, Sink};
-use handover_core::{Epoch, Fault, Generation, GroupId, Publication, Row, RowVersion, Timestamp, Violation};
+use handover_core::{Epoch, Fault, GroupId, Row, Timestamp, Violation};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
@@ -54,16 +54,6 @@ pub enum Happening {
     },
 }
 
-/// The numbers of a row, when this process first saw it.
-#[derive(Clone, Copy)]
-struct Found {
-    version: RowVersion,
-    last_generation: Generation,
-    publication: Publication,
-    /// What it came to by commits of ours since.
-    now: RowVersion,
-}
-
 /// How delivery to a sink goes.
 #[derive(Clone, Default)]
 struct Delivering {
@@ -93,8 +83,6 @@ pub(crate) struct Shared {
     sinks: Mutex<HashMap<String, Delivering>>,
     /// Groups whose record was compared with the world since the lease was taken.
     compared: Mutex<HashSet<GroupId>>,
-    /// The others' rows as they were first seen: orders may move a row on before it is compared.
-    found: Mutex<HashMap<GroupId, Found>>,
     epoch: AtomicU64,
     /// A commit was refused though nobody had moved the row: our epoch is not the latest.
     lease_doubted: AtomicBool,
@@ -118,7 +106,6 @@ impl Shared {
             faults: Mutex::default(),
             sinks: Mutex::default(),
             compared: Mutex::default(),
-            found: Mutex::default(),
             epoch: AtomicU64::new(epoch.0),
             lease_doubted: AtomicBool::new(false),
             options,
@@ -165,7 +152,6 @@ impl Shared {
         let loaded = self.calls.make(Call::look(Whom::State, "load"), || self.ports.state.load(group)).await?;
         if let Some(loaded) = &loaded {
             self.numbers.loaded(&loaded.row);
-            self.keep_as_found(&loaded.row);
         }
         Ok(loaded)
     }
@@ -190,9 +176,6 @@ impl Shared {
             None => self.calls.make(call, || self.ports.state.commit(commit)).await?,
         };
         fault::point(fault::AFTER, &point);
-        if let Some(found) = self.found().get_mut(&row.group) {
-            found.now = row.version;
-        }
         let word = history::row_word(&row);
         tracing::info!(group = %row.group, version = %row.version, phase = word, "{}", telemetry::COMMITTED);
         self.committed.send_modify(|count| *count = count.wrapping_add(1));
@@ -317,7 +300,6 @@ impl Shared {
 
     pub(crate) fn lease_taken(&self, epoch: Epoch) {
         self.compared.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.found().clear();
         self.epoch.store(epoch.0, Ordering::SeqCst);
         self.lease_doubted.store(false, Ordering::SeqCst);
         self.numbers.lease_taken();
@@ -335,32 +317,7 @@ impl Shared {
         // Asked under the lock: whoever binds the group anew forgets afterwards.
         if self.is_bound(binding) {
             compared.insert(binding.group.clone());
-            self.found().remove(&binding.group);
         }
-    }
-
-    /// The row with its numbers as this process found them: commits of its own do not count.
-    pub(crate) fn as_found(&self, row: &Row) -> Row {
-        let found = self.found().get(&row.group).filter(|found| found.now == row.version).copied();
-        let Some(Found { version, last_generation, publication, .. }) = found else { return row.clone() };
-        Row { version, last_generation, publication, ..row.clone() }
-    }
-
-    /// What somebody else moved on is found anew: they knew what they did.
-    fn keep_as_found(&self, row: &Row) {
-        if !self.is_compared(&row.group) {
-            let Row { version, last_generation, publication, .. } = *row;
-            let fresh = Found { version, last_generation, publication, now: version };
-            let mut found = self.found();
-            let kept = found.entry(row.group.clone()).or_insert(fresh);
-            if kept.now != version {
-                *kept = fresh;
-            }
-        }
-    }
-
-    fn found(&self) -> MutexGuard<'_, HashMap<GroupId, Found>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn faults(&self) -> MutexGuard<'_, HashMap<GroupId, VecDeque<FaultSeen>>> {

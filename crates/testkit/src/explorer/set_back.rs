@@ -71,7 +71,7 @@ impl Rules<'_> {
         next
     }
 
-    /// What the record was when this process found it decides: orders may have moved it on since.
+    /// What the record was when this process found it decides.
     fn compared(&self, world: &World, first: &Row) -> World {
         let mut next = world.clone();
         let (standings, heads) = look(world);

@@ -439,10 +439,13 @@ impl Rules<'_> {
     }
 
     fn orders(&self, world: &World, emit: &mut dyn FnMut(World, &dyn Fn() -> String)) {
+        // An order compares first: it would move the version on, past the marks that show a record which is behind.
+        if world.uncompared.is_some() {
+            return;
+        }
         let live = world.row.live();
         let supersedes = live.is_some_and(handover_core::Rotation::can_be_superseded) && world.left.supersedes > 0;
         if world.left.rotations > 0
-            && world.uncompared.is_none()
             && (!world.set_back || self.without(Mutation::NoCompare) || world.doubt().is_none())
             && (live.is_none() || supersedes)
             && let Ok(mut row) = start(&world.row, self.plan, world.now)
