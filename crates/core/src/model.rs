@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::effect::Tally;
+use crate::effect::{Role, Tally};
 use crate::fault::FaultKind;
 use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion};
 use crate::time::{Timestamp, Waited};
@@ -179,6 +179,43 @@ pub enum Phase {
     Rollback(Undo),
     /// It has ended.
     Done(Outcome),
+}
+
+impl Phase {
+    /// How it ended, if it did.
+    pub const fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Done(outcome) => Some(*outcome),
+            Self::Stage
+            | Self::Apply
+            | Self::Verify { .. }
+            | Self::Publish { .. }
+            | Self::Propagate { .. }
+            | Self::Drain { .. }
+            | Self::Disable { .. }
+            | Self::Destroy { .. }
+            | Self::Rollback(_) => None,
+        }
+    }
+
+    /// The roll that it calls, and in which role, if it calls one.
+    pub const fn called(&self) -> Option<(&Roll, Role)> {
+        match self {
+            Self::Verify { verifiers, .. } => Some((verifiers, Role::Verifier)),
+            Self::Propagate { presenters }
+            | Self::Drain { presenters, .. }
+            | Self::Disable { presenters, .. }
+            | Self::Rollback(Undo::Return { presenters } | Undo::Quiet { presenters, .. }) => {
+                Some((presenters, Role::Presenter))
+            }
+            Self::Stage
+            | Self::Apply
+            | Self::Publish { .. }
+            | Self::Destroy { .. }
+            | Self::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
+            | Self::Done(_) => None,
+        }
+    }
 }
 
 /// The phases of the way back, in order.

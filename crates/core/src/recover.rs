@@ -68,9 +68,9 @@ pub enum Unrecoverable {
     NoLabels,
     /// These are accepted, and nothing says which one is published: name the one to keep.
     WhichOne(Vec<Generation>),
-    /// The one to keep is not accepted.
+    /// This generation is not accepted: the one to keep, or the latest of those that are disabled where none is accepted.
     NotAccepted(Generation),
-    /// We have a value of this generation, and the target does not let it in: give the right one.
+    /// We have a value of this generation, and it was not let in, or nobody could tell: give the right one.
     NotLetIn(Generation),
     /// This generation must be accepted, and nobody has its value: give it.
     ValueMissing(Generation),
@@ -81,7 +81,7 @@ pub enum Unrecoverable {
 /// Whether the record is what the world is at, as far as labels and heads tell; `None` if nothing speaks against it.
 pub fn compare(row: &Row, standings: Option<&[Standing]>, heads: &BTreeMap<StoreId, Option<Head>>) -> Option<Doubt> {
     // Saying that a row was restored took a version of its own, which nothing was done under.
-    let version = RowVersion(row.version.0 - u64::from(row.doubt == Some(Doubt::Restored)));
+    let version = RowVersion(row.version.0.saturating_sub(u64::from(row.doubt == Some(Doubt::Restored))));
     let of_future = |standing: &Standing| {
         standing.mark.is_some_and(|mark| mark.generation > row.last_generation || mark.version > version)
     };
@@ -152,7 +152,7 @@ impl Found<'_> {
         let accepted = self.labelled(|standing| standing.state == State::Accepting);
         let base = self.base();
         let one = match (keep.or_else(|| self.published()), accepted.as_slice()) {
-            (_, []) => return Ok(done(Course::Nothing, base)),
+            (_, []) => return self.nothing(base),
             (None, [one]) => *one,
             (Some(wanted), all) => match all.iter().find(|one| one.generation == wanted) {
                 Some(one) => *one,
@@ -165,7 +165,7 @@ impl Found<'_> {
         };
         let others: Vec<Occupant> = accepted.into_iter().filter(|other| *other != one).collect();
         if !self.survey.known.contains(&one) && others.is_empty() {
-            return self.replace(leap(base), one);
+            return self.replace(base, one);
         }
         self.let_in(one)?;
         let disabled = self.labelled(|standing| standing.state == State::Disabled);
@@ -186,8 +186,18 @@ impl Found<'_> {
         }
     }
 
+    /// The target accepts nothing of ours. Only where it keeps nothing either is that an end: what is disabled may be so by
+    /// a person's hand, in a hurry.
+    fn nothing(&self, base: Row) -> Result<Recovery, Unrecoverable> {
+        match self.labelled(keeps).iter().map(|one| one.generation).max() {
+            Some(disabled) => Err(Unrecoverable::NotAccepted(disabled)),
+            None => Ok(done(Course::Nothing, base)),
+        }
+    }
+
     /// What is in force is unknown to us: a rotation from nothing that owes it. It stays accepted until it is out of use.
     fn replace(&self, base: Row, one: Occupant) -> Result<Recovery, Unrecoverable> {
+        let base = leap(base);
         let generation = base.last_generation.next();
         let slot = self.plan.free_slot(&[one], generation.0).ok_or(Unrecoverable::NoFreeSlot)?;
         let to = Occupant { generation, slot, candidate: Candidate(1) };
@@ -206,6 +216,10 @@ impl Found<'_> {
             && accepts(self.standings, current)
         {
             return self.replace(Row { current: None, ..self.base() }, current);
+        }
+        if let Some(other) = self.in_force_instead()? {
+            // What is in force was changed by hand, and a person says so: it is published, not written over.
+            return Ok(done(Course::Follows, self.publishing(leap(self.base()), None, other, Vec::new())));
         }
         let expected = if adopting { Vec::new() } else { expected(self.row) };
         let accept: Vec<Occupant> = expected
@@ -229,6 +243,19 @@ impl Found<'_> {
         let untouched = accept.is_empty() && row.publication == self.row.publication;
         let course = if untouched { Course::Agrees } else { Course::Reasserts };
         Ok(Recovery { course, accept, retire, row })
+    }
+
+    /// Another value of a generation that the record counts on, let in where the record's own is not. Amid a rotation
+    /// nothing says for how long it was in force, nor who has it.
+    fn in_force_instead(&self) -> Result<Option<Occupant>, Unrecoverable> {
+        let let_in = &self.survey.let_in;
+        let instead = expected(self.row).into_iter().filter(|who| !let_in.contains(who)).find_map(|who| {
+            let_in.iter().find(|other| (other.generation, other.slot) == (who.generation, who.slot)).copied()
+        });
+        match instead {
+            Some(other) if self.row.live().is_some() => Err(Unrecoverable::NotLetIn(other.generation)),
+            instead => Ok(instead),
+        }
     }
 
     /// What came back goes out of use behind a publication of what is current: first the stores are written, so that a

@@ -129,16 +129,8 @@ impl Handle {
         candidate: Option<(handover_core::Generation, handover_core::Candidate, Secret)>,
         actor: &str,
     ) -> Result<Row, AdoptRefused> {
-        let commit = Commit {
-            expect: (before.version.0 > 0).then_some(before.version),
-            epoch: self.shared.epoch(),
-            candidate,
-            erase: Vec::new(),
-            due_at: None,
-            plan: None,
-            entries: vec![history::adoption(event, actor, fields, self.shared.now())],
-            row: next,
-        };
+        let entries = vec![history::adoption(event, actor, fields, self.shared.now())];
+        let commit = Commit { candidate, ..self.shared.change(before, next, entries) };
         Ok(self.shared.commit(Some(before), commit).await?.into_inner())
     }
 

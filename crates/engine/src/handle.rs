@@ -174,18 +174,7 @@ impl Handle {
 
     /// Starts a rotation, if nothing stands in its way. It is durable when this returns, and goes on by itself.
     pub async fn rotate<'a>(&self, group: &GroupId, asker: impl Into<Asker<'a>>) -> Result<Generation, StartRefused> {
-        let asker = asker.into();
-        if let Some(done) = asker.done(&self.shared).await? {
-            return Ok(done);
-        }
-        let answer = self.start(group, asker, None).await;
-        // A repeat that came between the look and the start was refused for what the first one did.
-        if answer.is_err()
-            && let Ok(Some(done)) = asker.done(&self.shared).await
-        {
-            return Ok(done);
-        }
-        answer
+        self.start_once(group, asker.into(), None).await
     }
 
     /// Starts a rotation over a rollback that waits: what the rollback would have revoked retires with the loser of the
@@ -204,10 +193,21 @@ impl Handle {
         if reason.chars().count() > REASON_CHARS_MAX {
             return Err(StartRefused::ReasonTooLong);
         }
+        self.start_once(group, asker, Some(reason)).await
+    }
+
+    /// Starts a rotation, unless the same request started one already.
+    async fn start_once(
+        &self,
+        group: &GroupId,
+        asker: Asker<'_>,
+        supersede: Option<&str>,
+    ) -> Result<Generation, StartRefused> {
         if let Some(done) = asker.done(&self.shared).await? {
             return Ok(done);
         }
-        let answer = self.start(group, asker, Some(reason)).await;
+        let answer = self.start(group, asker, supersede).await;
+        // A repeat that came between the look and the start was refused for what the first one did.
         if answer.is_err()
             && let Ok(Some(done)) = asker.done(&self.shared).await
         {
@@ -289,7 +289,9 @@ impl Handle {
         reason: Option<String>,
     ) -> Result<(), OrderRefused> {
         let asker = asker.into();
-        let binding = self.binding(group).ok_or_else(|| OrderRefused::UnknownGroup(group.clone()))?;
+        if self.binding(group).is_none() {
+            return Err(OrderRefused::UnknownGroup(group.clone()));
+        }
         let reason = reason.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
         match &reason {
             None if order == Order::Force => return Err(OrderRefused::ReasonMissing),
@@ -304,6 +306,7 @@ impl Handle {
             let Some(Loaded { row, plan: Some(plan) }) = loaded else {
                 return Err(OrderRefused::Refused(Refusal::NotLive));
             };
+            let binding = self.binding(group).ok_or_else(|| OrderRefused::UnknownGroup(group.clone()))?;
             match self.shared.compare_first(&binding, &row).await {
                 Ok(()) => {}
                 // It was moved on meanwhile, or is doubted now: what stands then decides.

@@ -322,18 +322,8 @@ impl Inner {
             return;
         }
         let generation = row.current.map(|occupant| occupant.generation);
-        let done = row.rotation.as_ref().and_then(|rotation| match rotation.phase {
-            Phase::Done(outcome) => Some((outcome, rotation)),
-            Phase::Stage
-            | Phase::Apply
-            | Phase::Verify { .. }
-            | Phase::Publish { .. }
-            | Phase::Propagate { .. }
-            | Phase::Drain { .. }
-            | Phase::Disable { .. }
-            | Phase::Destroy { .. }
-            | Phase::Rollback(_) => None,
-        });
+        let done =
+            row.rotation.as_ref().and_then(|rotation| rotation.phase.outcome().map(|outcome| (outcome, rotation)));
         let success = done.and_then(|(outcome, rotation)| (outcome == Outcome::Success).then_some(rotation));
         let succeeded_at = success.map(|rotation| rotation.entered_at);
         let changed = follows
@@ -372,7 +362,7 @@ fn live(rotation: &Rotation, before: Option<&LiveNumbers>) -> LiveNumbers {
         phase,
         entered_at: rotation.entered_at,
         hold: rotation.hold.clone(),
-        behind: roll(&rotation.phase).and_then(behind),
+        behind: rotation.phase.called().and_then(|(roll, _)| behind(roll)),
         uses: uses(&rotation.phase),
         // A group's first generation replaces nothing.
         replaced_at: replaced_at.filter(|_| rotation.from.is_some()),
@@ -381,22 +371,6 @@ fn live(rotation: &Rotation, before: Option<&LiveNumbers>) -> LiveNumbers {
 
 fn is_replaced(phase: &str) -> bool {
     matches!(phase, "propagate" | "drain" | "disable" | "destroy")
-}
-
-const fn roll(phase: &Phase) -> Option<&Roll> {
-    match phase {
-        Phase::Verify { verifiers, .. } => Some(verifiers),
-        Phase::Propagate { presenters }
-        | Phase::Drain { presenters, .. }
-        | Phase::Disable { presenters, .. }
-        | Phase::Rollback(Undo::Return { presenters } | Undo::Quiet { presenters, .. }) => Some(presenters),
-        Phase::Stage
-        | Phase::Apply
-        | Phase::Publish { .. }
-        | Phase::Destroy { .. }
-        | Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
-        | Phase::Done(_) => None,
-    }
 }
 
 fn behind(roll: &Roll) -> Option<usize> {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use handover_core::port::{Commit, Head, Intent, Probe, Standing, State};
+use handover_core::port::{Commit, Entry, Head, Intent, Probe, Standing, State};
 use handover_core::{
     Candidate, Course, Doubt, Effect, Fault, FaultKind, Generation, GroupId, Mark, Obstacle, Occupant, Plan, Recovery,
     Row, StoreId, Survey, Unrecoverable, check, compare, recover, wants,
@@ -157,7 +157,7 @@ impl Handle {
             }
             let next = Row { version: row.version.next(), doubt: Some(Doubt::Restored), ..row.clone() };
             let entries = vec![history::doubted(&Doubt::Restored, actor, reason, self.shared.now())];
-            self.shared.commit(Some(&row), self.change(&row, next, entries)).await?;
+            self.shared.commit(Some(&row), self.shared.change(&row, next, entries)).await?;
             doubted.push(group);
         }
         Ok(doubted)
@@ -252,16 +252,14 @@ impl Handle {
             .collect();
         let acts = !recovery.accept.is_empty();
         let last = if acts { None } else { to_seal.pop() };
-        if acts || !to_seal.is_empty() {
-            // Intent before act, and one sealed value to a commit. Doubted all the while: cut off, nothing goes on.
-            for (number, seal) in to_seal.into_iter().map(Some).chain(acts.then_some(None)).enumerate() {
-                let version = if number == 0 { recovery.row.version } else { row.version.next() };
-                let next = Row { version, doubt: Some(told.doubt.clone()), ..row.clone() };
-                let entries = vec![history::recovering(recovery, told.actor, told.reason, self.shared.now())];
-                let mut commit = self.change(&row, next, entries);
-                commit.candidate = seal.map(|held| (held.who.generation, held.who.candidate, held.value));
-                row = self.shared.commit(Some(&row), commit).await?.into_inner();
-            }
+        // Intent before act, and one sealed value to a commit. Doubted all the while: cut off, nothing goes on.
+        for (number, seal) in to_seal.into_iter().map(Some).chain(acts.then_some(None)).enumerate() {
+            let version = if number == 0 { recovery.row.version } else { row.version.next() };
+            let next = Row { version, doubt: Some(told.doubt.clone()), ..row.clone() };
+            let entries = vec![history::recovering(recovery, told.actor, told.reason, self.shared.now())];
+            let mut commit = self.shared.change(&row, next, entries);
+            commit.candidate = seal.map(|held| (held.who.generation, held.who.candidate, held.value));
+            row = self.shared.commit(Some(&row), commit).await?.into_inner();
         }
         if acts {
             self.act(binding, &row, recovery, &held).await?;
@@ -274,10 +272,13 @@ impl Handle {
             return Err(drive::bug(&next.group).into());
         }
         let entries = vec![history::recovered(recovery, &next, told.actor, told.reason, self.shared.now())];
-        let mut commit = self.change(&row, next, entries);
+        let mut commit = self.shared.change(&row, next, entries);
         commit.candidate = last.map(|held| (held.who.generation, held.who.candidate, held.value));
         commit.plan = ours.then(|| plan.clone());
-        commit.erase = self.stale(&commit.row).await?;
+        // Where nothing is in force, nothing says either that a value serves nobody.
+        if recovery.course != Course::Nothing {
+            commit.erase = self.stale(&commit.row).await?;
+        }
         commit.due_at = wants(&commit.row, plan, self.shared.now()).wake_at.map(|_| self.shared.now());
         Ok(self.shared.commit(Some(&row), commit).await?.into_inner())
     }
@@ -304,19 +305,6 @@ impl Handle {
             self.shared.calls.make(call, || target.create(&intent, value)).await?;
         }
         Ok(())
-    }
-
-    fn change(&self, before: &Row, next: Row, entries: Vec<handover_core::port::Entry>) -> Commit {
-        Commit {
-            expect: (before.version.0 > 0).then_some(before.version),
-            epoch: self.shared.epoch(),
-            candidate: None,
-            erase: Vec::new(),
-            due_at: None,
-            plan: None,
-            entries,
-            row: next,
-        }
     }
 }
 
@@ -353,17 +341,22 @@ impl Shared {
     /// Commits that a record may not be what the world is at.
     pub(crate) async fn commit_doubt(&self, row: &Row, doubt: Doubt) -> Result<(), Fault> {
         let entries = vec![history::doubted(&doubt, history::ENGINE, None, self.now())];
-        let commit = Commit {
-            expect: Some(row.version),
+        let next = Row { version: row.version.next(), doubt: Some(doubt), ..row.clone() };
+        self.commit(Some(row), self.change(row, next, entries)).await.map(drop)
+    }
+
+    /// A commit that changes the row and nothing beside it, and after which nothing is due.
+    pub(crate) fn change(&self, before: &Row, next: Row, entries: Vec<Entry>) -> Commit {
+        Commit {
+            expect: (before.version.0 > 0).then_some(before.version),
             epoch: self.epoch(),
             candidate: None,
             erase: Vec::new(),
             due_at: None,
             plan: None,
             entries,
-            row: Row { version: row.version.next(), doubt: Some(doubt), ..row.clone() },
-        };
-        self.commit(Some(row), commit).await.map(drop)
+            row: next,
+        }
     }
 
     /// Compares a live row with the world, if this process has not yet. An order would move the version on, past the
@@ -375,7 +368,10 @@ impl Shared {
         match self.doubt(binding, row).await? {
             None => {
                 self.compared(binding);
-                Ok(())
+                if self.is_compared(&row.group) {
+                    return Ok(());
+                }
+                Err(Fault::untouched(FaultKind::Fenced, "the group was bound anew meanwhile"))
             }
             Some(doubt) => {
                 self.commit_doubt(row, doubt).await?;

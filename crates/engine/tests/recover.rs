@@ -385,3 +385,42 @@ async fn an_order_waits_for_the_first_comparison() {
     world.assert_served();
     process.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_a_person_knows_to_be_in_force_is_published_and_not_written_over() {
+    let world = World::new();
+    let process = world.start().await;
+    process.rotate().await;
+    let by_hand = Secret::from_text("what somebody set in the night".to_owned());
+    world.target.tamper(handover_core::Slot(0), by_hand.duplicate());
+    let writes = world.target.writes().len();
+    let request = RecoverRequest { value: Some(by_hand.duplicate()), ..RecoverRequest::default() };
+    let recovered = process.handle.recover(&group("db"), request, "tester").await.unwrap();
+    assert_eq!((recovered.course, world.target.writes().len()), (Course::Follows, writes));
+    process.until("done").await;
+    world.assert_in_force();
+    assert!(world.target.accepts(&by_hand) && world.published("s0").unwrap().matches(&by_hand));
+    // Without anybody's word the record's own value is put back.
+    world.target.tamper(handover_core::Slot(0), Secret::from_text("another night".to_owned()));
+    assert_eq!(recover(&process).await.unwrap().course, Course::Reasserts);
+    world.assert_in_force();
+    process.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_disabled_by_hand_is_not_given_up() {
+    let world = World::new();
+    let process = world.start().await;
+    process.rotate().await;
+    let before = world.state.backup();
+    process.rotate().await;
+    process.stop().await;
+    let world = World { state: before, ..world };
+    let process = world.start().await;
+    world.target.set_as_by_other(handover_core::Slot(1), Generation(2), true);
+    let sealed = world.state.sealed(&group("db"));
+    let refused = recover(&process).await.unwrap_err();
+    assert_eq!(refused, RecoverRefused::Refused(Unrecoverable::NotAccepted(Generation(2))));
+    assert_eq!(world.state.sealed(&group("db")), sealed, "nothing is erased");
+    process.stop().await;
+}

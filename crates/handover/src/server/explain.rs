@@ -24,9 +24,11 @@ pub(crate) async fn explain(
     Covered { group, .. }: Covered,
 ) -> Result<Json<api::Explanation>, Refused> {
     let found = app.engine.view(&group).await?;
-    let called = found.row.live().zip(found.plan.as_ref()).and_then(|(live, plan)| {
-        words::explain::called(&live.phase).map(|(_, role)| role).filter(|role| calls(plan, *role))
-    });
+    let called = found
+        .row
+        .live()
+        .zip(found.plan.as_ref())
+        .and_then(|(live, plan)| live.phase.called().map(|(_, role)| role).filter(|role| calls(plan, *role)));
     let roll = match called {
         Some(role) => Some((role, app.engine.roll_call(&group, role).await?)),
         None => None,

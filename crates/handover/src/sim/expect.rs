@@ -1,6 +1,6 @@
 //! Whether something is as a scenario expects it.
 
-use handover_core::{Blocker, ConsumerId, Generation, Occupant, Phase, StoreId};
+use handover_core::{Blocker, ConsumerId, Generation, Occupant, StoreId};
 use handover_engine::history::{outcome_word, phase_word};
 
 use super::group::Group;
@@ -34,18 +34,7 @@ impl Group {
                 holds(seen == status, || seen.to_owned())
             }
             Expectation::Done(outcome) => {
-                let seen = self.row.rotation.as_ref().and_then(|rotation| match rotation.phase {
-                    Phase::Done(outcome) => Some(outcome_word(outcome)),
-                    Phase::Stage
-                    | Phase::Apply
-                    | Phase::Verify { .. }
-                    | Phase::Publish { .. }
-                    | Phase::Propagate { .. }
-                    | Phase::Drain { .. }
-                    | Phase::Disable { .. }
-                    | Phase::Destroy { .. }
-                    | Phase::Rollback(_) => None,
-                });
+                let seen = self.row.rotation.as_ref().and_then(|rotation| rotation.phase.outcome()).map(outcome_word);
                 holds(seen == Some(outcome), || seen.map_or_else(|| self.phase(), str::to_owned))
             }
             Expectation::Waiting { what, is } => self.judge_waiting(what, *is),

@@ -1,7 +1,7 @@
 //! What is happening to a group, in sentences: state, evidence, what comes next, and what each order would do.
 
 use handover_core::{
-    Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Roll, Rotation, Row, Stretch, Tally,
+    Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch, Tally,
     Undo, Waited,
 };
 
@@ -135,25 +135,6 @@ fn of(waited: Waited, goal: std::time::Duration) -> String {
 pub(crate) fn roll(called: &str, there: usize, all: usize, publication: u64, reach: &str, complete: bool) -> String {
     let complete = if complete { "" } else { "; more may be expected, the list is not complete" };
     format!("{there} of {all} {called}s have publication {publication} as {reach}{complete}")
-}
-
-/// The roll that a phase calls, if it calls one.
-pub(crate) const fn called(phase: &Phase) -> Option<(&Roll, handover_core::Role)> {
-    match phase {
-        Phase::Verify { verifiers, .. } => Some((verifiers, handover_core::Role::Verifier)),
-        Phase::Propagate { presenters }
-        | Phase::Drain { presenters, .. }
-        | Phase::Disable { presenters, .. }
-        | Phase::Rollback(Undo::Return { presenters } | Undo::Quiet { presenters, .. }) => {
-            Some((presenters, handover_core::Role::Presenter))
-        }
-        Phase::Stage
-        | Phase::Apply
-        | Phase::Publish { .. }
-        | Phase::Destroy { .. }
-        | Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
-        | Phase::Done(_) => None,
-    }
 }
 
 /// What comes after the present phase, once what it waits for is there.

@@ -62,11 +62,11 @@ pub(crate) fn unrecoverable(why: &Unrecoverable) -> Unmet {
         Unrecoverable::NotAccepted(generation) => (
             "not_accepted",
             format!("the target does not accept generation {generation}"),
-            "--check says what it accepts",
+            "--check says what it accepts; let it in again at the target if it is right, then recover again",
         ),
         Unrecoverable::NotLetIn(generation) => (
             "not_let_in",
-            format!("the target accepts generation {generation}, and refused what we have of its value"),
+            format!("the target accepts generation {generation}, and did not let in what we have of its value"),
             "stop the server and give the right value: handover recover GROUP --offline --push --password-file FILE",
         ),
         Unrecoverable::ValueMissing(generation) => (

@@ -25,15 +25,12 @@ impl Rules<'_> {
                 Some(_) => {}
             }
         }
-        if let Some(first) = &world.uncompared {
-            emit(self.compared(world, first), &|| "the record is compared with the world".to_owned());
+        if world.uncompared {
+            emit(compared(world), &|| "the record is compared with the world".to_owned());
         } else if let (true, None, Some(doubt)) = (world.set_back, &world.row.doubt, world.doubt())
             && world.row.live().is_none()
         {
-            let mut next = world.clone();
-            next.row.doubt = Some(doubt);
-            next.row.version = next.row.version.next();
-            emit(next, &|| "a plan is refused: the record is doubted".to_owned());
+            emit(doubted(world, doubt), &|| "a plan is refused: the record is doubted".to_owned());
         } else if world.row.doubt.is_some()
             && let Some(next) = self.recovered(world)
         {
@@ -53,10 +50,9 @@ impl Rules<'_> {
         next.sealed = sealed;
         next.row = row;
         if self.size.by_hand {
-            next.uncompared = (!self.without(Mutation::NoCompare)).then(|| Box::new(next.row.clone()));
+            next.uncompared = !self.without(Mutation::NoCompare);
         } else {
-            next.row.doubt = Some(Doubt::Restored);
-            next.row.version = next.row.version.next();
+            next = doubted(&next, Doubt::Restored);
         }
         for executor in &mut next.executors {
             *executor = match std::mem::replace(executor, Executor::Idle) {
@@ -68,19 +64,6 @@ impl Rules<'_> {
                 }
             };
         }
-        next
-    }
-
-    /// What the record was when this process found it decides.
-    fn compared(&self, world: &World, first: &Row) -> World {
-        let mut next = world.clone();
-        let (standings, heads) = look(world);
-        let found = Row { rotation: world.row.rotation.clone(), ..first.clone() };
-        if let Some(doubt) = compare(&found, Some(&standings), &heads) {
-            next.row.doubt = Some(doubt);
-            next.row.version = next.row.version.next();
-        }
-        next.uncompared = None;
         next
     }
 
@@ -107,6 +90,18 @@ impl Rules<'_> {
         }
         Some(next)
     }
+}
+
+fn doubted(world: &World, doubt: Doubt) -> World {
+    let mut next = world.clone();
+    next.row.doubt = Some(doubt);
+    next.row.version = next.row.version.next();
+    next
+}
+
+fn compared(world: &World) -> World {
+    let next = world.doubt().map_or_else(|| world.clone(), |doubt| doubted(world, doubt));
+    World { uncompared: false, ..next }
 }
 
 impl World {

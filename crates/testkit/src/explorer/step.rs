@@ -59,7 +59,7 @@ impl Rules<'_> {
     fn executor(&self, world: &World, index: usize, emit: &mut dyn FnMut(World, &dyn Fn() -> String)) {
         match &world.executors[index] {
             // What a process finds, it compares with the world before it acts on it.
-            Executor::Idle if world.uncompared.is_some() => {}
+            Executor::Idle if world.uncompared => {}
             Executor::Idle => {
                 let wants = wants(&world.row, self.plan, world.now);
                 // What is minted after the state was set back is another value than what was minted before.
@@ -440,7 +440,7 @@ impl Rules<'_> {
 
     fn orders(&self, world: &World, emit: &mut dyn FnMut(World, &dyn Fn() -> String)) {
         // An order compares first: it would move the version on, past the marks that show a record which is behind.
-        if world.uncompared.is_some() {
+        if world.uncompared {
             return;
         }
         let live = world.row.live();

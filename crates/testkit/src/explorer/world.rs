@@ -222,8 +222,8 @@ pub(super) struct World {
     pub(super) copy: Option<Box<(Row, Sealed)>>,
     /// The state was set back at some time: values that it never sealed may be in force.
     pub(super) set_back: bool,
-    /// The row as it was when the state was set back, until it was compared with the world.
-    pub(super) uncompared: Option<Box<Row>>,
+    /// The state was set back by hand, and not compared with the world since.
+    pub(super) uncompared: bool,
 }
 
 /// Values that a state holds.
@@ -304,7 +304,7 @@ impl World {
             forced: false,
             copy: None,
             set_back: false,
-            uncompared: None,
+            uncompared: false,
         };
         world.places[first.slot.0 as usize] = Place {
             value: Some((first.generation, first.candidate, 0)),
@@ -322,7 +322,7 @@ impl World {
 
     /// Whether nothing is left to be done: no rotation, no doubt, and a record that was compared.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.row.live().is_none() && self.row.doubt.is_none() && self.uncompared.is_none()
+        self.row.live().is_none() && self.row.doubt.is_none() && !self.uncompared
     }
 
     /// Whether the target lets a value in.
@@ -486,7 +486,6 @@ impl World {
     fn each_row(&mut self, visit: &mut dyn FnMut(&mut Row)) {
         visit(&mut self.row);
         self.copy.iter_mut().for_each(|copy| visit(&mut copy.0));
-        self.uncompared.iter_mut().for_each(|row| visit(row));
     }
 
     fn each_publication(&mut self, visit: &mut dyn FnMut(&mut Publication)) {
