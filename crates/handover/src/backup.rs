@@ -127,6 +127,14 @@ impl Item {
     }
 }
 
+/// Copies a file to a new one for us alone, and flushes it.
+pub(crate) fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    std::io::copy(&mut source, &mut target)?;
+    target.sync_all()
+}
+
 /// A folder for us alone.
 pub(crate) fn make_folder(path: &Path) -> std::io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)

@@ -11,7 +11,7 @@ mod consumer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use handover_sdk::Credential;
 use handover_sdk::postgres::DialError;
@@ -19,8 +19,6 @@ use handover_testkit::rig::{GROUP, Options, Rig};
 use serde_json::Value;
 
 use crate::consumer::{CONSUMER, Consumer};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One fault point, and which time it is reached counted from the start of the process.
 type Point = (String, usize);
@@ -43,19 +41,11 @@ impl Stage {
     }
 
     fn status(&self) -> Value {
-        serde_json::from_str(&self.rig.succeed(&["status", GROUP, "--output", "json"]).unwrap()).unwrap()
+        consumer::status(&self.rig)
     }
 
-    async fn wait(&self, what: &str, mut held: impl FnMut(&Value) -> bool) -> Value {
-        let limit = Instant::now() + PATIENCE;
-        loop {
-            let status = self.status();
-            if held(&status) {
-                return status;
-            }
-            assert!(Instant::now() < limit, "waited for {what}; last seen {status:#}\n{}", self.rig.said());
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        }
+    async fn wait(&self, what: &str, holds: impl FnMut(&Value) -> bool) -> Value {
+        consumer::wait(&self.rig, what, holds).await
     }
 
     async fn wait_for_end(&self) -> Value {

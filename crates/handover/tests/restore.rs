@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use handover_testkit::rig::{GROUP, Options, Rig};
 use serde_json::Value;
 
-use crate::consumer::{CONSUMER, Consumer};
+use crate::consumer::{CONSUMER, Consumer, status};
 
 const POLICY: &str =
     "passes_min = 1\nquiet_min = \"300ms\"\nbrake_for = \"300ms\"\noverlap_min = \"100ms\"\npoll = \"100ms\"";
@@ -28,19 +28,8 @@ async fn installation() -> (Rig, Consumer) {
 }
 
 async fn wait_for_rest(rig: &Rig) {
-    let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    loop {
-        let status = status(rig);
-        if status["rotation"].is_null() || status["rotation"]["phase"] == "done" {
-            return;
-        }
-        assert!(std::time::Instant::now() < limit, "no rest; last {status:#}\n{}", rig.said());
-        tokio::time::sleep(std::time::Duration::from_millis(30)).await;
-    }
-}
-
-fn status(rig: &Rig) -> Value {
-    serde_json::from_str(&rig.succeed(&["status", GROUP, "--output", "json"]).unwrap()).unwrap()
+    let at_rest = |status: &Value| status["rotation"].is_null() || status["rotation"]["phase"] == "done";
+    consumer::wait(rig, "rest", at_rest).await;
 }
 
 async fn rotate(rig: &Rig, consumer: &Consumer) -> u64 {

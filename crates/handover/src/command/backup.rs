@@ -61,7 +61,7 @@ async fn fill(config: &Config, staged: &Path, require_rest: bool) -> Result<Mani
     copy_database(&config.state, &state_file)?;
     let mut names = vec![backup::STATE, backup::STORE];
     if config.tokens.exists() {
-        fs::copy(&config.tokens, staged.join(backup::TOKENS)).map_err(|error| unwritable(staged, &error))?;
+        backup::copy_file(&config.tokens, &staged.join(backup::TOKENS)).map_err(|error| unwritable(staged, &error))?;
         names.push(backup::TOKENS);
     }
     let (groups, position) = look_into(config, &state_file).await?;
@@ -74,7 +74,7 @@ async fn fill(config: &Config, staged: &Path, require_rest: bool) -> Result<Mani
     let manifest = Manifest { version: 1, at, program, position, files, groups };
     if let (true, Some(live)) = (require_rest, manifest.live().first()) {
         return Err(Failure::refused(format!("a rotation of {} is live; nothing was written", live.group))
-            .hint("wait for its end, or hold no rest: leave --require-rest out"));
+            .hint("wait for its end, or leave --require-rest out"));
     }
     manifest.write(staged).and_then(|()| backup::sync_folder(staged)).map_err(|error| unwritable(staged, &error))?;
     Ok(manifest)

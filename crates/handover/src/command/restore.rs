@@ -69,7 +69,11 @@ pub(crate) async fn run(arguments: &Restore, printer: &Printer) -> Result<(), Fa
     }
     let tokens = arguments.directory.join(backup::TOKENS);
     if tokens.exists() && !config.tokens.exists() {
-        copy(&tokens, &config.tokens)?;
+        // Under another name until it is whole: half a token file is refused as a whole.
+        let whole = backup::beside(&config.tokens, assembly::RESTORING);
+        remove(&whole)?;
+        copy(&tokens, &whole)?;
+        fs::rename(&whole, &config.tokens).map_err(|error| unwritable(&config.tokens, &error))?;
     }
     let restored = Restored { at: manifest.at, groups, aside };
     printer.data(&restored, |restored| {
@@ -79,8 +83,10 @@ pub(crate) async fn run(arguments: &Restore, printer: &Printer) -> Result<(), Fa
     })?;
     printer.say(&format!(
         "{} groups wait: nothing is started or written before each is compared with the world.\n\
+         Consumers that joined by themselves since {} are on no roll: have them fetch, or declare them, before a rotation.\n\
          Next: start the server, then `handover recover GROUP --check` for each.",
-        restored.groups.len()
+        restored.groups.len(),
+        restored.at
     ));
     Ok(())
 }
@@ -150,14 +156,7 @@ fn set_aside(config: &Config) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let work = || -> std::io::Result<()> {
-        let mut source = fs::File::open(from)?;
-        let mut target = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
-        std::io::copy(&mut source, &mut target)?;
-        target.sync_all()
-    };
-    work().map_err(|error| unwritable(to, &error))
+    backup::copy_file(from, to).map_err(|error| unwritable(to, &error))
 }
 
 fn remove(path: &Path) -> Result<(), Failure> {

@@ -1,8 +1,8 @@
 //! What is happening to a group, in sentences: state, evidence, what comes next, and what each order would do.
 
 use handover_core::{
-    Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch, Tally,
-    Undo, Waited,
+    Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch, Tally, Undo,
+    Waited,
 };
 
 use crate::config::duration::Span;

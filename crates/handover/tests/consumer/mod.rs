@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use handover_sdk::postgres::{Dialler, Options as PostgresOptions};
 use handover_sdk::{Client, Credential, Live, Options as ClientOptions};
 use handover_testkit::rig::{DATABASE, GROUP, Rig};
+use serde_json::Value;
 
 pub const CONSUMER: &str = "consumer";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A consumer in this process: it follows the store and logs in all the time.
 pub struct Consumer {
@@ -69,5 +70,23 @@ impl Consumer {
             assert!(Instant::now() < limit, "holds generation {}, not {generation}", current.generation());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+}
+
+/// How the group stands.
+pub fn status(rig: &Rig) -> Value {
+    serde_json::from_str(&rig.succeed(&["status", GROUP, "--output", "json"]).unwrap()).unwrap()
+}
+
+/// Waits until the group stands like this.
+pub async fn wait(rig: &Rig, what: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        let status = status(rig);
+        if holds(&status) {
+            return status;
+        }
+        assert!(Instant::now() < limit, "waited for {what}; last seen {status:#}\n{}", rig.said());
+        tokio::time::sleep(Duration::from_millis(30)).await;
     }
 }

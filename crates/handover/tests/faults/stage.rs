@@ -2,20 +2,17 @@
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use handover_sdk::Credential;
 use handover_testkit::rig::{DATABASE, GROUP, Options, Rig};
 use handover_testkit::servers::Proxy;
 use serde_json::Value;
 
-use crate::consumer::{CONSUMER, Consumer};
+use crate::consumer::{self, CONSUMER, Consumer};
 
 /// Another one that is waited for. It does only what a test makes it do.
 pub(crate) const SLOW: &str = "slow";
 pub(crate) const POLICY: &str = "passes_min = 1\nquiet_min = \"500ms\"\nbrake_for = \"0s\"\npoll = \"100ms\"";
-
-const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Stage {
     pub(crate) rig: Rig,
@@ -45,19 +42,11 @@ impl Stage {
     }
 
     pub(crate) fn status(&self) -> Value {
-        serde_json::from_str(&self.rig.succeed(&["status", GROUP, "--output", "json"]).unwrap()).unwrap()
+        consumer::status(&self.rig)
     }
 
-    pub(crate) async fn wait(&self, what: &str, mut held: impl FnMut(&Value) -> bool) -> Value {
-        let limit = Instant::now() + PATIENCE;
-        loop {
-            let status = self.status();
-            if held(&status) {
-                return status;
-            }
-            assert!(Instant::now() < limit, "waited for {what}; last seen {status:#}\n{}", self.rig.said());
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    pub(crate) async fn wait(&self, what: &str, holds: impl FnMut(&Value) -> bool) -> Value {
+        consumer::wait(&self.rig, what, holds).await
     }
 
     pub(crate) async fn comes_to(&self, phase: &str) {

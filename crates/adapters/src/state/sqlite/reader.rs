@@ -166,13 +166,7 @@ impl Reader {
         let mut rows = statement.query(params![start, limit.min(LIST_MAX)])?;
         let (mut records, mut previous) = (Vec::new(), None);
         while let Some(row) = rows.next()? {
-            let record = Record {
-                position: read_int(row.get(0)?)?,
-                group: group(&row.get::<_, String>(1)?)?,
-                at: Timestamp(row.get(2)?),
-                body: row.get(3)?,
-                hash: hex::encode(row.get::<_, Vec<u8>>(4)?),
-            };
+            let record = record(row)?;
             let before = match previous {
                 Some(hash) => hash,
                 None => verify::hash_at(&transaction, start)?.unwrap_or(chain::START),
@@ -197,13 +191,7 @@ impl Reader {
         };
         let mut records = Vec::new();
         while let Some(row) = rows.next()? {
-            let record = Record {
-                position: read_int(row.get(0)?)?,
-                group: group(&row.get::<_, String>(1)?)?,
-                at: Timestamp(row.get(2)?),
-                body: row.get(3)?,
-                hash: hex::encode(row.get::<_, Vec<u8>>(4)?),
-            };
+            let record = record(row)?;
             let breaks = || corrupt(format!("the history breaks at position {}", record.position));
             let previous = match row.get::<_, Option<Vec<u8>>>(5)? {
                 Some(hash) => hash.try_into().map_err(|_| breaks())?,
@@ -228,6 +216,17 @@ impl Reader {
         }
         Ok(read_int(position)?)
     }
+}
+
+/// The columns `position, group_name, at, body, hash`, in this order.
+fn record(row: &rusqlite::Row<'_>) -> Result<Record, Stop> {
+    Ok(Record {
+        position: read_int(row.get(0)?)?,
+        group: group(&row.get::<_, String>(1)?)?,
+        at: Timestamp(row.get(2)?),
+        body: row.get(3)?,
+        hash: hex::encode(row.get::<_, Vec<u8>>(4)?),
+    })
 }
 
 fn group(name: &str) -> Result<GroupId, Fault> {
