@@ -14,7 +14,7 @@ use handover_testkit::servers::random_hex;
 
 use crate::report::{Budget, Findings};
 use crate::rotations::scratch;
-use crate::world::{Fakes, Prompt, World, groups, state, words};
+use crate::world::{Fakes, World, groups, prompt, state, words};
 use crate::{Setting, Trouble};
 
 const FLIGHT: usize = 8;
@@ -41,7 +41,7 @@ async fn measure(setting: &Setting, server: Postgres, roles: &[Roles]) -> Result
         bind(binding, &server, place.ok_or("a group without roles")?)?;
     }
     let state = state(&directory.path().join("state.db"))?;
-    let consumers = Arc::new(Prompt::of(&fakes)?);
+    let consumers = prompt(&fakes)?;
     let options = Options { calls_each_max: FLIGHT, ..Options::default() };
     let mut world = World::start(state, consumers, bindings, options).await?;
     // Both twins of each have had a password.

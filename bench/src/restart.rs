@@ -1,21 +1,21 @@
 //! P13: how long after a SIGKILL with rotations in flight the engine acts again.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use handover_core::port::{Answer, Consumers, Delivery, StateStore};
-use handover_core::{ConsumerId, GroupId, Member, Phase, Publication, Reach, Role, RollCall, Timestamp};
+use handover_core::port::StateStore;
+use handover_core::{GroupId, Phase, Timestamp};
 use handover_engine::Options;
 use tokio::sync::Notify;
 
 use crate::report::{Budget, Findings};
 use crate::rotations::scratch;
-use crate::world::{Fakes, World, groups, state, words};
+use crate::world::{Fakes, Presenter, World, groups, state, words};
 use crate::{Setting, Trouble, ourselves};
 
 const LIMIT: Duration = Duration::from_secs(300);
@@ -119,9 +119,14 @@ impl Engine {
         let start = Instant::now();
         let groups = groups(self.groups)?;
         let fakes = Fakes::of(&groups);
-        let silent = Arc::new(Silent::new()?);
+        let asked = Arc::new(Asked::default());
+        let counting = Arc::clone(&asked);
+        let silent = Arc::new(Presenter::new(move |group: &GroupId| {
+            counting.by(group);
+            None
+        })?);
         let state = state(&self.path)?;
-        let world = World::start(state.clone(), silent.clone(), fakes.bindings()?, Options::default()).await?;
+        let world = World::start(state.clone(), silent, fakes.bindings()?, Options::default()).await?;
         if self.start {
             let mut starting = tokio::task::JoinSet::new();
             for group in &groups {
@@ -131,14 +136,14 @@ impl Engine {
             while let Some(started) = starting.join_next().await {
                 started.map_err(|error| error.to_string())?.map_err(|refused| refused.to_string())?;
             }
-            silent.until(self.groups).await?;
+            asked.until(self.groups).await?;
             in_flight(&*state, &groups).await?;
             say("in flight", self.groups as f64)?;
         } else {
             say("opened", start.elapsed().as_secs_f64())?;
-            silent.until(1).await?;
+            asked.until(1).await?;
             say("effect", start.elapsed().as_secs_f64())?;
-            silent.until(self.groups).await?;
+            asked.until(self.groups).await?;
             say("all", start.elapsed().as_secs_f64())?;
         }
         std::future::pending().await
@@ -162,64 +167,33 @@ fn say(word: &str, number: f64) -> Result<(), Trouble> {
     writeln!(out, "{word} {number}").and_then(|()| out.flush()).map_err(|error| format!("nobody listens: {error}"))
 }
 
-/// One presenter for each group, which never loads anything. Counts how many groups asked for it.
-struct Silent {
-    consumer: ConsumerId,
-    asked: std::sync::Mutex<std::collections::HashSet<GroupId>>,
-    count: AtomicUsize,
+/// How many groups have called their presenter, which never loads anything.
+#[derive(Default)]
+struct Asked {
+    groups: Mutex<HashSet<GroupId>>,
     more: Notify,
 }
 
-impl Silent {
-    fn new() -> Result<Self, Trouble> {
-        let consumer = ConsumerId::parse("app").map_err(|bad| bad.why.to_owned())?;
-        Ok(Self { consumer, asked: std::sync::Mutex::default(), count: AtomicUsize::new(0), more: Notify::new() })
+impl Asked {
+    fn by(&self, group: &GroupId) {
+        if self.groups().insert(group.clone()) {
+            self.more.notify_one();
+        }
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashSet<GroupId>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn until(&self, count: usize) -> Result<(), Trouble> {
         let limit = tokio::time::Instant::now() + LIMIT;
         loop {
             let more = self.more.notified();
-            let asked = self.count.load(Ordering::SeqCst);
+            let asked = self.groups().len();
             if asked >= count {
                 return Ok(());
             }
             tokio::time::timeout_at(limit, more).await.map_err(|_| format!("{asked} of {count} asked"))?;
         }
-    }
-}
-
-impl Consumers for Silent {
-    fn roll_call<'a>(&'a self, group: &'a GroupId, _role: Role) -> Answer<'a, RollCall> {
-        let new = self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(group.clone());
-        if new {
-            self.count.fetch_add(1, Ordering::SeqCst);
-            self.more.notify_one();
-        }
-        let members = vec![Member { consumer: self.consumer.clone(), acked: None }];
-        Box::pin(std::future::ready(Ok(RollCall { members, complete: true })))
-    }
-
-    fn delivered<'a>(&'a self, _: &'a GroupId, _: &'a ConsumerId, _: Role, _: &'a Delivery) -> Answer<'a, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn delivery<'a>(&'a self, _: &'a GroupId, _: &'a ConsumerId, _: &'a [u8]) -> Answer<'a, Option<Delivery>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
-    fn acknowledged<'a>(
-        &'a self,
-        _: &'a GroupId,
-        _: &'a ConsumerId,
-        _: Role,
-        _: Publication,
-        _: Reach,
-    ) -> Answer<'a, ()> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn excuse<'a>(&'a self, _: &'a GroupId, _: &'a ConsumerId) -> Answer<'a, ()> {
-        Box::pin(std::future::ready(Ok(())))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use handover_engine::Options;
 
 use crate::report::{Budget, Findings, percentile};
-use crate::world::{Fakes, Prompt, World, groups, state};
+use crate::world::{Fakes, World, groups, prompt, state};
 use crate::{Setting, Trouble, bare};
 
 /// Rotations at once, and commits to a transaction of the bare loop.
@@ -34,7 +34,7 @@ async fn many(setting: &Setting, flight: usize, each: usize, found: &mut Finding
     let state = state(&path)?;
     let batches = state.batches();
     let options = Options { calls_max: 2 * flight, ..Options::default() };
-    let consumers = std::sync::Arc::new(Prompt::of(&fakes)?);
+    let consumers = prompt(&fakes)?;
     let mut world = World::start(state, consumers, fakes.bindings()?, options).await?;
     // The first rotation of a group has nothing to retire.
     world.rotate_all(&groups, 1).await?;
@@ -72,7 +72,7 @@ async fn one(setting: &Setting, rotations: usize, found: &mut Findings) -> Resul
     let path = directory.path().join("state.db");
     let groups = groups(1)?;
     let fakes = Fakes::of(&groups);
-    let consumers = std::sync::Arc::new(Prompt::of(&fakes)?);
+    let consumers = prompt(&fakes)?;
     let state = state(&path)?;
     let batches = state.batches();
     let mut world = World::start(state, consumers, fakes.bindings()?, Options::default()).await?;

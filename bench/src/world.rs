@@ -98,24 +98,31 @@ impl Fakes {
     }
 }
 
-/// One presenter for each group, which has loaded whatever is published.
-pub(crate) struct Prompt {
-    pub(crate) stores: HashMap<GroupId, FakeStore>,
-    pub(crate) consumer: ConsumerId,
+/// One presenter for each group; `acked` says what it acknowledged when it is called.
+pub(crate) struct Presenter<F> {
+    consumer: ConsumerId,
+    acked: F,
 }
 
-impl Prompt {
-    pub(crate) fn of(fakes: &Fakes) -> Result<Self, Trouble> {
-        let consumer = ConsumerId::parse("app").map_err(|bad| bad.why.to_owned())?;
-        Ok(Self { stores: fakes.stores.clone(), consumer })
+impl<F> Presenter<F> {
+    pub(crate) fn new(acked: F) -> Result<Self, Trouble> {
+        Ok(Self { consumer: ConsumerId::parse("app").map_err(|bad| bad.why.to_owned())?, acked })
     }
 }
 
-impl Consumers for Prompt {
+/// One that has loaded whatever is published.
+pub(crate) fn prompt(fakes: &Fakes) -> Result<Arc<dyn Consumers>, Trouble> {
+    let stores = fakes.stores.clone();
+    let acked = move |group: &GroupId| {
+        let published = stores.get(group).and_then(|store| store.published(group));
+        published.map(|(publication, ..)| (publication, Reach::Loaded))
+    };
+    Ok(Arc::new(Presenter::new(acked)?))
+}
+
+impl<F: Fn(&GroupId) -> Option<(Publication, Reach)> + Send + Sync> Consumers for Presenter<F> {
     fn roll_call<'a>(&'a self, group: &'a GroupId, _role: Role) -> Answer<'a, RollCall> {
-        let published = self.stores.get(group).and_then(|store| store.published(group));
-        let acked = published.map(|(publication, ..)| (publication, Reach::Loaded));
-        let members = vec![Member { consumer: self.consumer.clone(), acked }];
+        let members = vec![Member { consumer: self.consumer.clone(), acked: (self.acked)(group) }];
         Box::pin(std::future::ready(Ok(RollCall { members, complete: true })))
     }
 
