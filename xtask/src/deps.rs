@@ -45,6 +45,8 @@ const RULES: &[Rule] = &[
         ],
         never: &[],
     },
+    // Its executor is the caller's: tokio is a feature.
+    Rule { name: "handover-signal", ours: &[], never: DRIVERS },
     Rule { name: "handover-testkit", ours: &["handover-core", "handover-secret"], never: &["axum", "rusqlite"] },
     Rule {
         name: "handover-bench",
