@@ -100,7 +100,8 @@ fn bind(binding: &mut Binding, server: &Postgres, roles: &Roles) -> Result<(), T
         admin: Admin { user: roles.admin.clone(), password_file: "unused".into() },
         ca_file: server.ca_path(),
         owner: roles.owner.clone(),
-        twins: roles.twins.clone(),
+        twins: Some(roles.twins.clone()),
+        versioned: None,
         connect_timeout_ms: 10_000,
         statement_timeout_ms: 10_000,
     };

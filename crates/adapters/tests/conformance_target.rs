@@ -19,3 +19,14 @@ fn run(case: Case) {
         }
     }
 }
+
+/// Users that come and go, and their marks outlive them.
+mod versioned_users_of_postgresql {
+    use handover_testkit::conformance::target::Case;
+
+    handover_testkit::target_conformance!(run);
+
+    fn run(case: Case) {
+        super::support::with_server(|harness| async move { case(&harness.versioned()).await });
+    }
+}

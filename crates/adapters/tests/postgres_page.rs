@@ -2,13 +2,15 @@
 #![cfg(feature = "target-postgres")]
 
 use handover_adapters::target::{TargetConfig, TargetKind};
-use handover_testkit::servers::postgres::LEAST_PRIVILEGE;
+use handover_testkit::servers::postgres::{LEAST_PRIVILEGE, LEAST_PRIVILEGE_VERSIONED};
 
 const PAGE: &str = include_str!("../../../docs/connectors/postgresql.md");
 
 #[test]
 fn the_grants_on_the_page_are_those_that_the_suite_runs() {
     assert!(PAGE.contains(LEAST_PRIVILEGE.trim_end()), "docs/connectors/postgresql.md must hold postgresql.sql");
+    let versioned = LEAST_PRIVILEGE_VERSIONED.trim_end();
+    assert!(PAGE.contains(versioned), "docs/connectors/postgresql.md must hold postgresql-versioned.sql");
 }
 
 #[test]
@@ -30,7 +32,7 @@ fn every_option_is_on_the_page() {
         .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(fields.len(), 14, "{fields:?}");
+    assert_eq!(fields.len(), 15, "{fields:?}");
     for field in fields {
         let names = [format!("| `{field}` |"), format!("| `{field}."), format!(".{field}` |")];
         let row = PAGE.lines().any(|line| line.starts_with("| `") && names.iter().any(|name| line.contains(name)));

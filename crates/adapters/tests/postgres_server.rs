@@ -46,7 +46,7 @@ fn a_replica_is_found_before_a_change_is_tried() {
     let server = Arc::new(servers::Postgres::start(&Options::default()).unwrap());
     let replica = server.replica().unwrap();
     block_on(async move {
-        let group = PostgresHarness { server: Arc::clone(&server) }.group().await;
+        let group = PostgresHarness::on(&server).group().await;
         eventually("the replica to follow", || async { replica.superuser(&group.database).await.is_ok() }).await;
         let wrong = group.target_at(&[replica.port()]);
         let findings = wrong.preflight().await.unwrap();
@@ -65,7 +65,7 @@ fn every_endpoint_is_asked_and_one_that_is_down_makes_use_unknown() {
     let server = Arc::new(servers::Postgres::start(&Options::default()).unwrap());
     let replica = server.replica().unwrap();
     block_on(async move {
-        let group = PostgresHarness { server: Arc::clone(&server) }.group().await;
+        let group = PostgresHarness::on(&server).group().await;
         let target = group.target_at(&[server.port(), replica.port()]);
         let (first, second) = (value("first"), value("second"));
         target.create(&intent(&group.id, FIRST, 1), &first).await.unwrap();
@@ -101,7 +101,7 @@ fn every_endpoint_is_asked_and_one_that_is_down_makes_use_unknown() {
 fn labels_and_values_outlive_a_restart() {
     let server = Arc::new(servers::Postgres::start(&Options { fsync: true, ..Options::default() }).unwrap());
     block_on(async move {
-        let group = PostgresHarness { server: Arc::clone(&server) }.group().await;
+        let group = PostgresHarness::on(&server).group().await;
         let first = value("first");
         group.target.create(&intent(&group.id, FIRST, 5), &first).await.unwrap();
         let before = group.target.census().await.unwrap();

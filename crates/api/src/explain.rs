@@ -41,6 +41,10 @@ pub struct Explanation {
     /// The last fault that has not been overcome, or that this server saw in the present rotation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_fault: Option<FaultView>,
+    /// What stays behind at the target of generations that are gone, and what clears it away. Looked at where no rotation
+    /// is live.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub litter: Vec<String>,
     /// What happens next.
     pub next: NextView,
     /// What can be done now. Only what would be accepted as things stand.

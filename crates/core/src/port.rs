@@ -110,6 +110,15 @@ pub struct Standing {
     pub state: State,
 }
 
+/// What stays behind of a generation that the target has forgotten: litter, by which nobody can log in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remains {
+    /// Which generation.
+    pub generation: Generation,
+    /// What it is and why it stays, with what clears it away.
+    pub fault: Fault,
+}
+
 /// The system that accepts a credential.
 pub trait Target: Send + Sync {
     /// What it can do. Pure and constant.
@@ -178,6 +187,13 @@ pub trait Target: Send + Sync {
     /// **Does** make the slot refuse logins and forget its value. **Promises** to write the mark even if nothing is
     /// there (absent is done), and that the mark outlives the principal. The rest as for [`Target::create`].
     fn destroy<'a>(&'a self, intent: &'a Intent) -> Answer<'a, ()>;
+
+    /// **Does** look for what stays behind of generations that were forgotten, where forgetting could not clear all of it
+    /// away. **Promises** to change nothing. **If called twice** looks twice. **If cut off** nothing happened. **Errors**
+    /// as for any connection.
+    fn remains(&self) -> Answer<'_, Vec<Remains>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// **Does** read the label of every slot. **Promises** to change nothing, and to report foreign principals as
     /// faults. **If called twice** reads twice. **If cut off** nothing happened. **Errors** `Foreign` for a principal

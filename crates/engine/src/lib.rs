@@ -30,6 +30,7 @@ mod outbox;
 mod queue;
 mod rebind;
 mod recover;
+mod remains;
 mod remove;
 mod service;
 mod shared;

@@ -198,7 +198,7 @@ impl ReloadRefused {
                 (
                     format!(
                         "a rotation of {} is live, and the configuration does not name the group any more, or gives it \
-                         another database, owner or twins; nothing was changed",
+                         another database, owner, twins or versioned users; nothing was changed",
                         names.join(", ")
                     ),
                     "put it back as it was, let its rotation end or abandon it, and change it then".to_owned(),
@@ -280,7 +280,8 @@ impl Difference {
 fn is_elsewhere(old: &TargetConfig, new: &TargetConfig) -> bool {
     match (old, new) {
         (TargetConfig::Postgres(old), TargetConfig::Postgres(new)) => {
-            (&old.database, &old.owner, &old.twins) != (&new.database, &new.owner, &new.twins)
+            (&old.database, &old.owner, &old.twins, &old.versioned)
+                != (&new.database, &new.owner, &new.twins, &new.versioned)
         }
     }
 }

@@ -16,9 +16,12 @@ use std::time::Duration;
 use handover_sdk::Credential;
 use handover_sdk::postgres::DialError;
 use handover_testkit::rig::{GROUP, Options, Rig};
+use handover_testkit::servers::ServerError;
 use serde_json::Value;
 
 use crate::consumer::{CONSUMER, Consumer};
+
+const QUICK: &str = "passes_min = 1\nquiet_min = \"0s\"\nbrake_for = \"0s\"\npoll = \"100ms\"";
 
 /// One fault point, and which time it is reached counted from the start of the process.
 type Point = (String, usize);
@@ -30,8 +33,12 @@ struct Stage {
 
 impl Stage {
     async fn set(policy: &str) -> Self {
+        Self::on(Rig::new, policy).await
+    }
+
+    async fn on(make: impl FnOnce(&Path, &Options) -> Result<Rig, ServerError>, policy: &str) -> Self {
         let options = Options { consumers: vec![CONSUMER], policy: policy.to_owned(), fsync: false };
-        let rig = Rig::new(Path::new(env!("CARGO_BIN_EXE_handover")), &options).unwrap();
+        let rig = make(Path::new(env!("CARGO_BIN_EXE_handover")), &options).unwrap();
         rig.start(&[]).unwrap();
         rig.succeed(&["rotate", GROUP]).unwrap();
         let consumer = Consumer::start(&rig).await;
@@ -116,7 +123,7 @@ async fn order(stage: &Stage, verb: &str) {
 /// F01, F02, F03, F48: at each point, before and after each effect and each commit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_every_point_of_a_rotation() {
-    let stage = Stage::set("passes_min = 1\nquiet_min = \"0s\"\nbrake_for = \"0s\"\npoll = \"100ms\"").await;
+    let stage = Stage::set(QUICK).await;
     let points = stage
         .points(async || {
             order(&stage, "rotate").await;
@@ -124,11 +131,33 @@ async fn killed_at_every_point_of_a_rotation() {
         })
         .await;
     assert!(points.len() > 30, "a rotation has more fault points than {points:?}");
+    kill_in_rotations(&stage, &points).await;
+}
+
+/// F48: with a user for each generation, at each point of what makes one, disables it and drops it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_act_on_versioned_users() {
+    let stage = Stage::on(Rig::versioned, QUICK).await;
+    let mut points = stage
+        .points(async || {
+            order(&stage, "rotate").await;
+            stage.wait_for_end().await;
+        })
+        .await;
+    points.retain(|(name, _)| ["accept", "refuse", "destroy", "remains"].iter().any(|act| name.contains(act)));
+    assert!(points.len() > 6, "more acts than {points:?}");
+    kill_in_rotations(&stage, &points).await;
+    let superuser = stage.rig.postgres.superuser("postgres").await.unwrap();
+    let left = superuser.query("SELECT FROM pg_roles WHERE rolname ~ '^app_v[0-9]+$'", &[]).await.unwrap();
+    assert_eq!(left.len(), 1, "one user is left after all of them");
+}
+
+async fn kill_in_rotations(stage: &Stage, points: &[Point]) {
     let mut crashes = 0;
-    for point in &points {
+    for point in points {
         let before = stage.consumer.live.current();
         let last = stage.status()["rotation"]["to"]["generation"].as_u64().unwrap();
-        if stage.crash_at(point, async || order(&stage, "rotate").await).await {
+        if stage.crash_at(point, async || order(stage, "rotate").await).await {
             crashes += 1;
         }
         let status = stage.wait_for_end().await;

@@ -53,8 +53,22 @@ pub struct Rig {
 impl Rig {
     /// Starts PostgreSQL, makes the group's roles and a table, and runs `handover init`. The controller is not started.
     pub fn new(binary: &Path, options: &Options) -> Result<Self, ServerError> {
+        Self::with_users(binary, options, Postgres::create_roles, |[a, b]| format!("twins = [\"{a}\", \"{b}\"]"))
+    }
+
+    /// The same with a user for each generation, `app_v1` for the first.
+    pub fn versioned(binary: &Path, options: &Options) -> Result<Self, ServerError> {
+        Self::with_users(binary, options, Postgres::create_versioned_roles, |_| "versioned = \"app_v\"".to_owned())
+    }
+
+    fn with_users(
+        binary: &Path,
+        options: &Options,
+        create: impl FnOnce(&Postgres, &str) -> Result<Roles, ServerError>,
+        users: impl FnOnce(&[String; 2]) -> String,
+    ) -> Result<Self, ServerError> {
         let postgres = Postgres::start(&PostgresOptions { fsync: options.fsync, settings: Vec::new() })?;
-        let roles = postgres.create_roles("app")?;
+        let roles = create(&postgres, "app")?;
         postgres.execute("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
         let owner = &roles.owner;
         postgres.execute(
@@ -80,7 +94,7 @@ impl Rig {
         };
         rig.succeed(&["init"])?;
         rig.write("admin.password", &rig.roles.admin_password)?;
-        rig.write("handover.toml", &rig.configuration(options))?;
+        rig.write("handover.toml", &rig.configuration(options, &users(&rig.roles.twins)))?;
         let token = rig.token(OPERATOR, "operator")?;
         rig.write(OPERATOR_TOKEN, &token)?;
         Ok(rig)
@@ -232,18 +246,18 @@ impl Rig {
         Ok(token.trim().to_owned())
     }
 
-    fn configuration(&self, options: &Options) -> String {
+    fn configuration(&self, options: &Options, users: &str) -> String {
         let mut consumers = String::new();
         for consumer in &options.consumers {
             let _ = write!(consumers, "{{ name = \"{consumer}\" }}, ");
         }
-        let Roles { owner, twins: [a, b], admin, .. } = &self.roles;
+        let Roles { owner, admin, .. } = &self.roles;
         let (port, database_port, ca) = (self.port, self.postgres.port(), self.postgres.ca_path());
         format!(
             "listen = \"127.0.0.1:{port}\"\naudit_file = \"audit.jsonl\"\n\n[[group]]\nname = \"{GROUP}\"\n\
              consumers = [{consumers}]\n\n[group.policy]\n{}\n\n[group.target]\nkind = \"postgres\"\n\
              endpoints = [{{ name = \"primary\", host = \"127.0.0.1\", port = {database_port} }}]\n\
-             database = \"{DATABASE}\"\nca_file = \"{}\"\nowner = \"{owner}\"\ntwins = [\"{a}\", \"{b}\"]\n\
+             database = \"{DATABASE}\"\nca_file = \"{}\"\nowner = \"{owner}\"\n{users}\n\
              admin = {{ user = \"{admin}\", password_file = \"admin.password\" }}\n",
             options.policy,
             ca.display()

@@ -16,7 +16,7 @@ use handover_testkit::servers::{self, postgres::Roles};
 /// Runs a test on the server that tests of this process share.
 pub(crate) fn with_server<F: Future<Output = ()>>(test: impl FnOnce(PostgresHarness) -> F) {
     let server = servers::Postgres::shared().unwrap_or_else(|error| panic!("{error}"));
-    block_on(test(PostgresHarness { server }));
+    block_on(test(PostgresHarness::on(&server)));
 }
 
 /// Runs a test within its limit.
@@ -31,18 +31,25 @@ pub(crate) fn block_on<F: Future<Output = ()>>(test: F) {
 /// Makes groups on one server.
 pub(crate) struct PostgresHarness {
     pub(crate) server: Arc<servers::Postgres>,
+    versioned: bool,
 }
 
 /// A group with roles and a database of its own.
 pub(crate) struct Group {
     pub(crate) server: Arc<servers::Postgres>,
     pub(crate) roles: Roles,
+    versioned: bool,
     pub(crate) database: String,
     pub(crate) id: GroupId,
     pub(crate) target: Postgres,
 }
 
 impl PostgresHarness {
+    /// For groups with twins.
+    pub(crate) fn on(server: &Arc<servers::Postgres>) -> Self {
+        Self { server: Arc::clone(server), versioned: false }
+    }
+
     /// The server's major version.
     pub(crate) async fn version(&self) -> u32 {
         let superuser = self.server.superuser("postgres").await.expect("the superuser's login");
@@ -50,26 +57,36 @@ impl PostgresHarness {
         u32::try_from(row.expect("an answer").get::<_, i32>(0)).expect("a version")
     }
 
+    /// The same server, for groups with versioned users.
+    pub(crate) fn versioned(&self) -> Self {
+        Self { server: Arc::clone(&self.server), versioned: true }
+    }
+
     /// A group that is prepared with the script on the connector's page.
     pub(crate) async fn group(&self) -> Group {
         let name = format!("g{}", servers::random_hex(10).expect("random bytes"));
-        let server = Arc::clone(&self.server);
+        let (server, versioned) = (Arc::clone(&self.server), self.versioned);
         let prefix = name.clone();
-        let roles = tokio::task::spawn_blocking(move || server.create_roles(&prefix)).await.expect("a thread");
+        let create =
+            move || if versioned { server.create_versioned_roles(&prefix) } else { server.create_roles(&prefix) };
+        let roles = tokio::task::spawn_blocking(create).await.expect("a thread");
         let roles = roles.unwrap_or_else(|error| panic!("{error}"));
         let superuser = self.server.superuser("postgres").await.expect("the superuser's login");
         superuser.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("a database");
         let id = GroupId::parse(&name).expect("a group's name");
         let config = config(&roles, &name, &[self.server.port()]);
+        let config = if versioned { with_versions(config) } else { config };
         let target = build(&self.server, &id, &roles, config);
-        Group { server: Arc::clone(&self.server), roles, database: name, id, target }
+        Group { server: Arc::clone(&self.server), roles, versioned, database: name, id, target }
     }
 }
 
 impl Group {
     /// The same group, reached by other ports; the first is where changes are made.
     pub(crate) fn target_at(&self, ports: &[u16]) -> Postgres {
-        build(&self.server, &self.id, &self.roles, config(&self.roles, &self.database, ports))
+        let config = config(&self.roles, &self.database, ports);
+        let config = if self.versioned { with_versions(config) } else { config };
+        build(&self.server, &self.id, &self.roles, config)
     }
 
     /// Runs statements as the superuser, in the group's database.
@@ -113,10 +130,17 @@ pub(crate) fn config(roles: &Roles, database: &str, ports: &[u16]) -> Config {
         admin: Admin { user: roles.admin.clone(), password_file: "admin.password".into() },
         ca_file: "ca.pem".into(),
         owner: roles.owner.clone(),
-        twins: roles.twins.clone(),
+        twins: Some(roles.twins.clone()),
+        versioned: None,
         connect_timeout_ms: 3_000,
         statement_timeout_ms: 10_000,
     }
+}
+
+/// The same with a user for each generation.
+fn with_versions(config: Config) -> Config {
+    let stem = config.owner.replace("_owner", "_v");
+    Config { twins: None, versioned: Some(stem), ..config }
 }
 
 pub(crate) fn build(server: &servers::Postgres, id: &GroupId, roles: &Roles, config: Config) -> Postgres {
@@ -179,10 +203,10 @@ impl Bench for Group {
         Box::pin(async move {
             let role = self.role(slot);
             self.ask(&format!(
-                "SELECT concat_ws('|', a::text, shobj_description(a.oid, 'pg_authid'),
+                "SELECT (SELECT concat_ws('|', a::text, shobj_description(a.oid, 'pg_authid'),
                     (SELECT string_agg(s::text, ',') FROM pg_db_role_setting s WHERE s.setrole = a.oid),
                     (SELECT string_agg(m.roleid::text, ',') FROM pg_auth_members m WHERE m.member = a.oid))
-                 FROM pg_authid a WHERE a.rolname = '{role}'"
+                 FROM pg_authid a WHERE a.rolname = '{role}')"
             ))
             .await
         })

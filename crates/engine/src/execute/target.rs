@@ -182,6 +182,17 @@ impl Executor<'_> {
                 learnt.entries.push(history::litter(rotation, store.as_str(), &fault, self.shared.now()));
             }
         }
+        let target = &self.current.binding.target;
+        let remains = self.shared.calls.make(self.target_look("remains"), || target.remains()).await;
+        let remains: Vec<Fault> = match remains {
+            Ok(all) => all.into_iter().filter(|one| one.generation == who.generation).map(|one| one.fault).collect(),
+            // Nobody could look: that is told as well.
+            Err(fault) => vec![fault],
+        };
+        for (fault, rotation) in remains.iter().filter_map(|fault| Some((fault, row.live()?))) {
+            self.shared.note(&row.group, "remains", fault);
+            learnt.entries.push(history::litter(rotation, "target", fault, self.shared.now()));
+        }
         learnt
     }
 

@@ -42,6 +42,9 @@ fn text(found: &Explanation) -> String {
         let at = fault.at.as_ref().map_or_else(String::new, |at| format!(", last at {at}"));
         say("trouble", format!("{} [{}]{at}; see {}", fault.text, fault.code, fault.page));
     }
+    for litter in &found.litter {
+        say("litter", litter.clone());
+    }
     say("next", found.next.text.clone());
     if let (Some(left_ms), Some(then)) = (found.next.deadline_ms, &found.next.then) {
         say("deadline", format!("in {}: {then}", rounded(left_ms)));
@@ -119,6 +122,7 @@ mod tests {
             waiting_for: Vec::new(),
             hold: None,
             last_fault: None,
+            litter: vec!["the user orders_v1 was not dropped".to_owned()],
             next: NextView {
                 text: "then".to_owned(),
                 deadline_ms: Some(61_500),
@@ -133,6 +137,7 @@ mod tests {
              \x20 since        2026-01-31T08:00:00Z (propagate)\n\
              \x20 in force     none yet\n\
              \x20 evidence     1 of 2\n\
+             \x20 litter       the user orders_v1 was not dropped\n\
              \x20 next         then\n\
              \x20 deadline     in 1m1s: it is held\n\
              \x20 you can      handover hold orders  keeps it"

@@ -169,7 +169,12 @@ const TARGETS: &[(&str, &[Key])] = &[(
         must("admin", Shape::Table(ADMIN), "The user that Handover logs in as."),
         must("ca_file", Shape::Text("db-ca.pem"), "The certificates to trust, PEM."),
         must("owner", Shape::Text("orders"), "The role that owns the objects and never logs in."),
-        must("twins", Shape::Pair(&Shape::Text("orders_a")), "The two users that consumers log in as."),
+        may("twins", Shape::Pair(&Shape::Text("orders_a")), "The two users that consumers log in as."),
+        may(
+            "versioned",
+            Shape::Text("orders_v"),
+            "Instead of twins: each generation has a user of its own, whose name is this and a number.",
+        ),
         may("connect_timeout_ms", Shape::Number(u64::MAX, 5_000), "How long a login may take, TLS included."),
         may(
             "statement_timeout_ms",

@@ -38,9 +38,23 @@ pub(crate) async fn explain(
         Some(_) => None,
         None => Some(app.engine.plan(&group).await.unwrap_or_else(|fault| Err(vec![Obstacle::Found(fault)]))),
     };
+    let litter = match found.row.live() {
+        Some(_) => Vec::new(),
+        None => litter(&app, &group).await,
+    };
     let current_since = since::in_force(&app.engine, &found.row, since::ALONE).await;
-    let standing = Standing { found: &found, current_since, roll, next: next.as_ref() };
+    let standing = Standing { found: &found, current_since, roll, litter, next: next.as_ref() };
     Ok(Json(standing.explanation(&group, now())))
+}
+
+/// That nobody could look is told as well.
+async fn litter(app: &App, group: &GroupId) -> Vec<String> {
+    match app.engine.remains(group).await {
+        Ok(remains) => {
+            remains.into_iter().map(|one| format!("of generation {}: {}", one.generation, one.fault.detail)).collect()
+        }
+        Err(fault) => vec![format!("nobody could look whether anything stays behind at the target: {}", fault.detail)],
+    }
 }
 
 const fn calls(plan: &Plan, role: Role) -> bool {
@@ -59,6 +73,7 @@ struct Standing<'a> {
     found: &'a View,
     current_since: Option<String>,
     roll: Option<(Role, RollCall)>,
+    litter: Vec<String>,
     /// Of a group at rest: what its next rotation would go by, or what stands in its way.
     next: Option<&'a Result<Plan, Vec<Obstacle>>>,
 }
@@ -87,6 +102,7 @@ impl Standing<'_> {
             waiting_for: self.waiting_for(),
             hold: hold(row),
             last_fault: self.last_fault(),
+            litter: self.litter.clone(),
             next: self.next(broken),
             actions: if broken { Vec::new() } else { self.actions(now) },
         }

@@ -159,6 +159,7 @@ fn explanation(text: &str) -> Explanation {
             page: "docs/errors/HO0101.md".to_owned(),
             at: Some(at()),
         }),
+        litter: Vec::new(),
         next: NextView {
             text: text(),
             deadline_ms: Some(90_000),

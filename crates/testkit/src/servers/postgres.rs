@@ -23,8 +23,11 @@ pub const BINARIES: &str = "HANDOVER_TEST_POSTGRES_BIN";
 /// The superuser's name.
 pub const SUPERUSER: &str = "pgadmin";
 
-/// The script that prepares a group, as the connector's page shows it.
+/// The script that prepares a group with twins, as the connector's page shows it.
 pub const LEAST_PRIVILEGE: &str = include_str!("../../../../docs/connectors/postgresql.sql");
+
+/// The same for a group with versioned users.
+pub const LEAST_PRIVILEGE_VERSIONED: &str = include_str!("../../../../docs/connectors/postgresql-versioned.sql");
 
 const START_PATIENCE: Duration = Duration::from_secs(60);
 const STOP_PATIENCE: Duration = Duration::from_secs(20);
@@ -49,14 +52,14 @@ pub struct Postgres {
     child: Mutex<Option<Child>>,
 }
 
-/// The roles of one group, made by [`LEAST_PRIVILEGE`] with other names.
+/// The roles of one group, made by [`LEAST_PRIVILEGE`] or [`LEAST_PRIVILEGE_VERSIONED`] with other names.
 #[derive(Clone, Debug)]
 pub struct Roles {
     /// Owns the objects; never logs in.
     pub owner: String,
-    /// The twins, by slot.
+    /// The twins, by slot; of versioned users, which are not made yet, the names of the first two.
     pub twins: [String; 2],
-    /// The user that changes the twins.
+    /// The user that changes them.
     pub admin: String,
     /// Its password.
     pub admin_password: String,
@@ -156,6 +159,11 @@ impl Postgres {
     /// The port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Its certificate and key, and their CA.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// The CA to trust, as PEM.
@@ -262,20 +270,28 @@ impl Postgres {
     /// Makes the roles of a group with [`LEAST_PRIVILEGE`], all names beginning with `prefix` (lower-case letters,
     /// digits and underscores).
     pub fn create_roles(&self, prefix: &str) -> Result<Roles, ServerError> {
-        let admin_password = random_hex(32)?;
+        self.run_script(LEAST_PRIVILEGE, prefix, ["a", "b"])
+    }
+
+    /// The same with [`LEAST_PRIVILEGE_VERSIONED`]: users are to be named `prefix` and `_v`, and a number.
+    pub fn create_versioned_roles(&self, prefix: &str) -> Result<Roles, ServerError> {
+        self.run_script(LEAST_PRIVILEGE_VERSIONED, prefix, ["v0", "v1"])
+    }
+
+    fn run_script(&self, script: &str, prefix: &str, users: [&str; 2]) -> Result<Roles, ServerError> {
         let roles = Roles {
             owner: format!("{prefix}_owner"),
-            twins: [format!("{prefix}_a"), format!("{prefix}_b")],
+            twins: users.map(|user| format!("{prefix}_{user}")),
             admin: format!("{prefix}_admin"),
-            admin_password,
+            admin_password: random_hex(32)?,
         };
-        let script = LEAST_PRIVILEGE.replace("handover_admin", &roles.admin).replace("app_", &format!("{prefix}_"));
+        let script = script.replace("handover_admin", &roles.admin).replace("app_", &format!("{prefix}_"));
         let verifier = postgres_protocol::password::scram_sha_256(roles.admin_password.as_bytes());
         self.execute("postgres", &format!("{script}\nALTER ROLE {} PASSWORD '{verifier}';", roles.admin))?;
         Ok(roles)
     }
 
-    fn tls(&self) -> tokio_postgres_rustls::MakeRustlsConnect {
+    pub(super) fn tls(&self) -> tokio_postgres_rustls::MakeRustlsConnect {
         use rustls::pki_types::{CertificateDer, pem::PemObject};
 
         let mut roots = rustls::RootCertStore::empty();
@@ -432,13 +448,13 @@ impl Drop for Postgres {
 
 /// An unprivileged account, where we are root.
 #[derive(Clone, Copy)]
-struct Account {
-    uid: u32,
-    gid: u32,
+pub(super) struct Account {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
 }
 
 impl Account {
-    fn find() -> Result<Option<Self>, ServerError> {
+    pub(super) fn find() -> Result<Option<Self>, ServerError> {
         if !rustix::process::geteuid().is_root() {
             return Ok(None);
         }

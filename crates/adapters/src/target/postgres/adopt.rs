@@ -16,7 +16,8 @@ use tokio_postgres::types::{ToSql, Type};
 use super::adopt_sql::{CONTENTS, DATABASES, HAS_OWN_SCHEMA, MAPPINGS, OBSTACLES, ROLES, SETTINGS};
 use super::connect::{Denied, Session};
 use super::fault::fault;
-use super::fence::{BEGIN, Change, Twin, writable};
+use super::fence::{BEGIN, Change, User, writable};
+use super::users::Users;
 use super::{Postgres, preflight, verify};
 
 /// How long a change of hands may wait for a lock, and take in all. Everybody else who uses the object waits behind it.
@@ -86,7 +87,11 @@ pub fn script(steps: &[Step]) -> String {
 impl Adoption {
     /// Takes the group's target and the user that is to become one of its twins.
     pub fn new(target: Postgres, user: &str) -> Result<Self, Fault> {
-        let slot = target.twins().find(|twin| twin.role == user).map(|twin| twin.slot);
+        let twins = match &target.users {
+            Users::Twins(twins) => twins,
+            Users::Versioned(_) => return Err(only_twins(&target.config.owner)),
+        };
+        let slot = (0_u32..).map(Slot).zip(twins).find(|(_, twin)| *twin == user).map(|(slot, _)| slot);
         let slot = slot.ok_or_else(|| {
             let detail = format!(
                 "the configuration does not name {user} as one of the group's twins. It keeps its name: put it first in \
@@ -188,7 +193,7 @@ impl Adoption {
 
     /// What is still wrong once no step is left: what a rotation would find, and what the user itself can see.
     pub async fn verify(&self, password: &Secret) -> Result<Vec<Fault>, Fault> {
-        let twin = self.target.twin(self.slot)?;
+        let twin = &self.target.user(self.slot)?;
         // That it bears no label is what the adoption is about.
         let expected = preflight::unlabelled(twin);
         let mut findings = preflight::look(&self.target).await?;
@@ -210,7 +215,7 @@ impl Adoption {
 
     /// What the comment says of somebody else.
     async fn foreign(&self, session: &Session) -> Result<Vec<Fault>, Fault> {
-        let twin = self.target.twin(self.slot)?;
+        let twin = self.target.user(self.slot)?;
         match twin.read(session).await? {
             None => {
                 let detail = format!("there is no user {}: name the one that is in use", self.user);
@@ -248,10 +253,10 @@ impl Adoption {
         }
         let Some(path) = self.search_path(database, password).await? else { return Ok(()) };
         let Some(path) = without_user(&path, &self.user) else { return Ok(()) };
-        for twin in self.target.twins() {
+        for twin in self.twins() {
             paths.push(self.step(format!(
                 "ALTER ROLE {} IN DATABASE {} SET search_path TO {path}",
-                escape_identifier(twin.role),
+                escape_identifier(&twin),
                 escape_identifier(database)
             )));
         }
@@ -277,11 +282,13 @@ impl Adoption {
     }
 
     /// Writes the label and takes it back: what may refuse it is known before anything is committed.
-    async fn rehearse(&self, twin: Twin<'_>) -> Result<Option<Fault>, Fault> {
+    async fn rehearse(&self, twin: &User<'_>) -> Result<Option<Fault>, Fault> {
         let session = self.target.admin(self.target.config.main()?).await?;
-        let role = escape_identifier(twin.role);
-        let statements =
-            format!("{BEGIN}; {}; COMMENT ON ROLE {role} IS NULL; ROLLBACK", Change::Adopt.statements(twin.role, true));
+        let role = escape_identifier(&twin.role);
+        let statements = format!(
+            "{BEGIN}; {}; COMMENT ON ROLE {role} IS NULL; ROLLBACK",
+            Change::Adopt.statements(&twin.role, true)
+        );
         match session.batch_execute(&statements).await {
             Ok(()) => Ok(None),
             Err(error) => Ok(Some(twin.denied(&error, Change::Adopt))),
@@ -290,11 +297,8 @@ impl Adoption {
 
     /// A session of our own user in another database.
     async fn enter(&self, database: &str) -> Result<Session, Fault> {
-        let target = &self.target;
-        let mut config = target.config.clone();
-        database.clone_into(&mut config.database);
-        let user = &config.admin.user;
-        match target.connector.login(&config, config.main()?, user, &target.admin_password).await {
+        let user = &self.target.config.admin.user;
+        match self.target.admin_in(database).await {
             Ok(session) => Ok(session),
             Err(Denied::Fault(fault)) if fault.kind == FaultKind::NotPermitted => {
                 let detail = format!(
@@ -314,21 +318,35 @@ impl Adoption {
         }
     }
 
+    fn twins(&self) -> impl Iterator<Item = String> {
+        [Slot(0), Slot(1)].into_iter().filter_map(|slot| self.target.users.name(slot))
+    }
+
     fn step(&self, statement: String) -> Step {
         Step { database: self.target.config.database.clone(), statement, makes: None }
     }
 
     /// The answer of one of our queries. The server wants to know of each parameter that is sent what it is for.
     async fn ask(&self, session: &Session, statement: &str) -> Result<Vec<Row>, Fault> {
-        let other = self.target.twins().find(|twin| twin.slot != self.slot).map_or("", |twin| twin.role);
+        let other = self.twins().find(|twin| *twin != self.user).unwrap_or_default();
         let config = &self.target.config;
-        let names = [self.user.as_str(), &config.owner, other, &config.admin.user];
+        let names = [self.user.as_str(), &config.owner, &other, &config.admin.user];
         let used = (1..=names.len()).filter(|number| statement.contains(&format!("${number}"))).max().unwrap_or(0);
         let parameters: Vec<(&(dyn ToSql + Sync), Type)> =
             names.iter().take(used).map(|name| (name as &(dyn ToSql + Sync), Type::TEXT)).collect();
         let answer = session.query_typed(statement, &parameters).await;
         answer.map_err(|error| fault(&error, Touched::Nothing, "looking at what is to be adopted"))
     }
+}
+
+/// A versioned user is made anew for each generation: one that is in use keeps the name that its applications log in with.
+pub(super) fn only_twins(owner: &str) -> Fault {
+    let detail = format!(
+        "versioned users are made here, so a user that is in use cannot become one. Either name it in `twins` instead of \
+         `versioned`, and adopt it; or have {owner} own what it owns (REASSIGN OWNED), rotate, which makes the first \
+         versioned user, and disable the old user once nobody logs in as it"
+    );
+    Fault::untouched(FaultKind::Unsupported, detail)
 }
 
 fn column<T: for<'a> tokio_postgres::types::FromSql<'a>>(row: &Row, index: usize) -> Result<T, Fault> {

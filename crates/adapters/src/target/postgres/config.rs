@@ -7,7 +7,9 @@ use std::time::Duration;
 use handover_core::{Fault, FaultKind, Slot};
 use serde::Deserialize;
 
-/// A PostgreSQL target: one cluster, two twins, one owner.
+use super::users::{Users, slot_of, wrong_with_stem};
+
+/// A PostgreSQL target: one cluster, one owner, and its users: two twins, or versioned ones.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -15,14 +17,16 @@ pub struct Config {
     pub endpoints: Vec<Endpoint>,
     /// The database to log in to.
     pub database: String,
-    /// The user that changes the twins.
+    /// The user that changes them.
     pub admin: Admin,
     /// The file with the certificates to trust, as PEM. The server's certificate and name are always checked.
     pub ca_file: PathBuf,
     /// The role that owns the objects and never logs in.
     pub owner: String,
     /// The two users that consumers log in as, in the order of their slots.
-    pub twins: [String; 2],
+    pub twins: Option<[String; 2]>,
+    /// Instead of twins: each generation has a user of its own, whose name is this and a number.
+    pub versioned: Option<String>,
     /// How long a login may take, TLS included.
     #[serde(default = "connect_timeout_ms")]
     pub connect_timeout_ms: u64,
@@ -69,16 +73,26 @@ impl Config {
         Duration::from_millis(self.connect_timeout_ms)
     }
 
-    /// The twin in `slot`.
-    pub fn twin(&self, slot: Slot) -> Option<&str> {
-        usize::try_from(slot.0).ok().and_then(|index| self.twins.get(index)).map(String::as_str)
+    /// Whom consumers log in as.
+    pub(super) fn users(&self) -> Result<Users, Fault> {
+        match (&self.twins, &self.versioned) {
+            (Some(twins), None) => Ok(Users::Twins(twins.clone())),
+            (None, Some(stem)) => Ok(Users::Versioned(stem.clone())),
+            (None, None) => Err(misconfigured("name the users that consumers log in as: `twins` or `versioned`")),
+            (Some(_), Some(_)) => Err(misconfigured("a group has either `twins` or `versioned`: leave one out")),
+        }
+    }
+
+    /// The user in `slot`.
+    pub fn user(&self, slot: Slot) -> Option<String> {
+        self.users().ok()?.name(slot)
     }
 
     /// What a consumer needs beside the password: `user`, `host`, `port`, `database`.
     pub fn fields(&self, slot: Slot) -> Option<Vec<(String, String)>> {
         let main = self.endpoints.first()?;
         Some(vec![
-            ("user".to_owned(), self.twin(slot)?.to_owned()),
+            ("user".to_owned(), self.user(slot)?),
             ("host".to_owned(), main.host.clone()),
             ("port".to_owned(), main.port.to_string()),
             ("database".to_owned(), self.database.clone()),
@@ -107,25 +121,46 @@ impl Config {
             }
         }
         identifier("database", &self.database)?;
-        let [first, second] = &self.twins;
-        let mut roles = BTreeSet::new();
-        for (option, name) in
-            [("owner", &self.owner), ("twins", first), ("twins", second), ("admin.user", &self.admin.user)]
-        {
-            identifier(option, name)?;
-            if name.starts_with("pg_") {
-                return Err(misconfigured(format!("{option}: names that begin with pg_ belong to PostgreSQL")));
-            }
-            if !roles.insert(name) {
-                return Err(misconfigured("the owner, the twins and the admin user must be four different roles"));
-            }
-        }
+        self.check_roles()?;
         for (option, value, least, most) in [
             ("connect_timeout_ms", self.connect_timeout_ms, 100, 60_000),
             ("statement_timeout_ms", self.statement_timeout_ms, 100, 600_000),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(misconfigured(format!("{option} must be between {least} and {most}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_roles(&self) -> Result<(), Fault> {
+        let mut named = vec![("owner", &self.owner), ("admin.user", &self.admin.user)];
+        let users = self.users()?;
+        match &users {
+            Users::Twins(twins) => named.splice(1..1, twins.iter().map(|twin| ("twins", twin))).for_each(drop),
+            Users::Versioned(stem) => {
+                for (option, name) in &named {
+                    if slot_of(stem, name).is_some() {
+                        return Err(misconfigured(format!("{option}: this is the name of a versioned user")));
+                    }
+                }
+                if let Some(wrong) = wrong_with_stem(stem, IDENTIFIER_BYTES_MAX) {
+                    return Err(misconfigured(wrong));
+                }
+                named.push(("versioned", stem));
+            }
+        }
+        let mut roles = BTreeSet::new();
+        for (option, name) in named {
+            identifier(option, name)?;
+            if name.starts_with("pg_") {
+                return Err(misconfigured(format!("{option}: names that begin with pg_ belong to PostgreSQL")));
+            }
+            if !roles.insert(name) {
+                return Err(misconfigured(match users {
+                    Users::Twins(_) => "the owner, the twins and the admin user must be four different roles",
+                    Users::Versioned(_) => "the owner, the admin user and the versioned users must be different roles",
+                }));
             }
         }
         Ok(())
@@ -193,6 +228,27 @@ mod tests {
         .unwrap()
     }
 
+    fn twins(config: &mut Config) -> &mut [String; 2] {
+        config.twins.as_mut().unwrap()
+    }
+
+    fn version(config: &mut Config, stem: &str) {
+        (config.twins, config.versioned) = (None, Some(stem.to_owned()));
+    }
+
+    fn version_as(stem: &str, owner: &str, config: &mut Config) -> (String, String) {
+        version(config, stem);
+        (owner.to_owned(), config.admin.user.clone())
+    }
+
+    #[test]
+    fn a_versioned_user_is_named_by_its_slot() {
+        let mut config = config();
+        version(&mut config, "app_v");
+        config.check().unwrap();
+        assert_eq!(config.user(Slot(7)).as_deref(), Some("app_v7"));
+    }
+
     #[test]
     fn defaults_and_fields() {
         let config = config();
@@ -212,16 +268,22 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        let changes: [fn(&mut Config); 12] = [
+        let changes: [fn(&mut Config); 18] = [
             |config| config.endpoints.clear(),
             |config| config.endpoints[0].required = false,
             |config| config.endpoints.push(config.endpoints[0].clone()),
             |config| config.endpoints[0].host = "/run/postgresql".to_owned(),
             |config| config.endpoints[0].host = "a,b".to_owned(),
-            |config| config.twins[0] = "a\0b".to_owned(),
-            |config| config.twins[0] = "x".repeat(64),
-            |config| config.twins[0] = config.twins[1].clone(),
-            |config| config.twins[0] = config.owner.clone(),
+            |config| twins(config)[0] = "a\0b".to_owned(),
+            |config| twins(config)[0] = "x".repeat(64),
+            |config| twins(config)[0] = twins(config)[1].clone(),
+            |config| twins(config)[0] = config.owner.clone(),
+            |config| config.twins = None,
+            |config| config.versioned = Some("app_v".to_owned()),
+            |config| version(config, ""),
+            |config| version(config, "pg_v"),
+            |config| version(config, "app_v1"),
+            |config| (config.owner, config.admin.user) = version_as("app_v", "app_v3", config),
             |config| config.owner = "pg_monitor".to_owned(),
             |config| config.database = String::new(),
             |config| config.connect_timeout_ms = 0,

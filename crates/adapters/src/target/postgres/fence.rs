@@ -1,4 +1,4 @@
-//! Changes of a twin: each is one transaction that compares the mark, changes the role and leaves its own mark (R6).
+//! Changes of a user: each is one transaction that compares the mark, changes the role and leaves its own mark (R6).
 
 use handover_core::port::{Intent, State};
 use handover_core::{Fault, FaultKind, Slot, Touched};
@@ -8,8 +8,9 @@ use tokio_postgres::types::Type;
 use super::connect::Session;
 use super::fault::fault;
 use super::label::{Comment, Label};
+use super::versioned;
 
-/// What is done to a twin.
+/// What is done to a user.
 #[derive(Clone, Copy)]
 pub(super) enum Change<'a> {
     /// It gets this verifier, and may log in.
@@ -23,6 +24,8 @@ pub(super) enum Change<'a> {
     Enable,
     /// It may not log in, and has no verifier.
     Forget,
+    /// As forgotten, and there is no user any more unless something depends on it. Of versioned ones alone.
+    Drop,
     /// It may log in already, and gets its first label.
     Adopt,
 }
@@ -31,17 +34,30 @@ pub(super) enum Change<'a> {
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// A twin of a group.
-#[derive(Clone, Copy)]
-pub(super) struct Twin<'a> {
+/// How long a user stays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// For ever; made by hand.
+    Twin,
+    /// From its generation's Apply to its end; made and dropped here.
+    Versioned,
+}
+
+/// A user of a group.
+#[derive(Clone)]
+pub(super) struct User<'a> {
+    /// How long it stays.
+    pub(super) kind: Kind,
     /// The user that changes it.
     pub(super) admin: &'a str,
+    /// The role that owns the objects.
+    pub(super) owner: &'a str,
     /// Whose it is.
     pub(super) group: &'a str,
     /// Which slot it is.
     pub(super) slot: Slot,
     /// The role's name.
-    pub(super) role: &'a str,
+    pub(super) role: String,
 }
 
 /// A role as it stands.
@@ -56,39 +72,42 @@ pub(super) struct Standing {
 /// closing the session rolls back.
 pub(super) async fn change(
     session: &Session,
-    twin: Twin<'_>,
+    user: &User<'_>,
     intent: &Intent,
     change: Change<'_>,
 ) -> Result<(), Fault> {
+    match user.kind {
+        Kind::Twin => change_twin(session, user, intent, change).await,
+        Kind::Versioned => versioned::change(session, user, intent, change).await,
+    }
+}
+
+async fn change_twin(session: &Session, twin: &User<'_>, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
     let failed = |error: tokio_postgres::Error| twin.denied(&error, change);
     session.batch_execute(BEGIN).await.map_err(failed)?;
     writable(session).await?;
     let found = twin.read(session).await?;
     match (&found, change) {
         (Some(standing), _) => twin.judge(standing, intent, change)?,
-        (None, Change::Forget) => {}
+        (None, Change::Forget | Change::Drop) => {}
         (None, Change::Accept { .. } | Change::Disable | Change::Enable | Change::Adopt) => return Err(twin.absent()),
     }
-    session.batch_execute(&change.statements(twin.role, found.is_some())).await.map_err(failed)?;
+    session.batch_execute(&change.statements(&twin.role, found.is_some())).await.map_err(failed)?;
     // The advisory lock holds only among sessions of one database. The change itself holds everywhere: another one of
     // the same role waits for it or fails, and the comment read after it is the last that was committed.
     let Some(Standing { comment, .. }) = twin.read(session).await? else {
         return Err(Fault::untouched(FaultKind::Busy, format!("the role {} was dropped meanwhile", twin.role)));
     };
     twin.judge_label(&comment, intent, change)?;
-    let label = Label {
-        group: twin.group.to_owned(),
-        slot: twin.slot.0,
-        generation: intent.who.generation,
-        mark: intent.mark,
-        state: change.state(),
-        effect: intent.id.as_str().to_owned(),
-    };
-    let role = escape_identifier(twin.role);
-    let words = escape_literal(&comment.with(&label));
+    let role = escape_identifier(&twin.role);
+    let words = escape_literal(&comment.with(&twin.label(intent, change.state())));
     session.batch_execute(&format!("COMMENT ON ROLE {role} IS {words}")).await.map_err(failed)?;
+    commit(session, twin).await
+}
+
+pub(super) async fn commit(session: &Session, user: &User<'_>) -> Result<(), Fault> {
     session.batch_execute("COMMIT").await.map_err(|error| {
-        let doing = format!("committing a change of role {} (it may have been made)", twin.role);
+        let doing = format!("committing a change of role {} (it may have been made)", user.role);
         fault(&error, Touched::Unknown, &doing)
     })
 }
@@ -109,7 +128,7 @@ pub(super) async fn writable(session: &Session) -> Result<(), Fault> {
     }
 }
 
-impl Twin<'_> {
+impl User<'_> {
     /// Reads the role; `None` if there is none.
     pub(super) async fn read(&self, session: &Session) -> Result<Option<Standing>, Fault> {
         let doing = || format!("reading role {}", self.role);
@@ -125,26 +144,35 @@ impl Twin<'_> {
         };
         let columns = row.try_get(0).and_then(|may_log_in| Ok((may_log_in, row.try_get::<_, Option<&str>>(1)?)));
         let (may_log_in, text) = columns.map_err(|error| fault(&error, Touched::Nothing, &doing()))?;
-        let comment = Comment::parse(text).map_err(|_| {
-            let detail = format!(
-                "the comment on role {} has a line that begins with handover:v and cannot be read; somebody edited it, \
-                 or a newer version wrote it",
-                self.role
-            );
-            Fault::untouched(FaultKind::Corrupt, detail)
-        })?;
+        let comment = Comment::parse(text).map_err(|_| unreadable(&self.role))?;
         Ok(Some(Standing { may_log_in, comment }))
     }
 
-    /// Whether the label, if there is one, is this twin's.
+    /// The label that a change leaves.
+    pub(super) fn label(&self, intent: &Intent, state: State) -> Label {
+        Label {
+            group: self.group.to_owned(),
+            slot: self.slot.0,
+            generation: intent.who.generation,
+            mark: intent.mark,
+            state,
+            effect: intent.id.as_str().to_owned(),
+        }
+    }
+
+    /// Whether the label, if there is one, is this user's.
     pub(super) fn owns(&self, label: &Label) -> Result<(), Fault> {
         if label.group != self.group {
             let detail = format!("the role {} belongs to group {}, not to {}", self.role, label.group, self.group);
             return Err(Fault::untouched(FaultKind::Foreign, detail));
         }
         if label.slot != self.slot.0 {
+            let must_not = match self.kind {
+                Kind::Twin => "the order of twins must not change",
+                Kind::Versioned => "it must not be renamed",
+            };
             let detail = format!(
-                "the role {} is labelled as slot {} and configured as slot {}; the order of twins must not change",
+                "the role {} is labelled as slot {} and configured as slot {}; {must_not}",
                 self.role, label.slot, self.slot
             );
             return Err(Fault::untouched(FaultKind::Misconfigured, detail));
@@ -152,9 +180,11 @@ impl Twin<'_> {
         Ok(())
     }
 
-    fn judge(&self, standing: &Standing, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
-        // Whom it serves is not known, unless a person says so, which is what an adoption is.
-        if standing.may_log_in && standing.comment.label.is_none() && !matches!(change, Change::Adopt) {
+    pub(super) fn judge(&self, standing: &Standing, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
+        // Whom it serves is not known, unless a person says so, which is what an adoption is. A versioned user that we
+        // made has a label from its first moment on.
+        let ours = standing.comment.label.is_some() || matches!(change, Change::Adopt);
+        if !ours && (standing.may_log_in || self.kind == Kind::Versioned) {
             return Err(self.unlabelled());
         }
         self.judge_label(&standing.comment, intent, change)
@@ -170,22 +200,33 @@ impl Twin<'_> {
         Fault::untouched(FaultKind::Foreign, detail)
     }
 
-    /// It has to be made by somebody who may grant it what it needs.
+    /// A twin has to be made by somebody who may grant it what it needs.
     pub(super) fn absent(&self) -> Fault {
-        let detail = format!("the role {} does not exist; create it as the connector's page shows", self.role);
-        Fault::untouched(FaultKind::Missing, detail)
+        let why = match self.kind {
+            Kind::Twin => "does not exist; create it as the connector's page shows",
+            Kind::Versioned => "does not exist any more: somebody dropped it, and its password is gone with it",
+        };
+        Fault::untouched(FaultKind::Missing, format!("the role {} {why}", self.role))
     }
 
     /// What stands in the way of a change, with the grant that is missing. The transaction is not committed.
     pub(super) fn denied(&self, error: &tokio_postgres::Error, change: Change<'_>) -> Fault {
-        let role = self.role;
+        let role = &self.role;
         let fault = fault(error, Touched::Nothing, &format!("changing role {role}"));
         if fault.kind == FaultKind::NotPermitted {
             let (role, admin) = (escape_identifier(role), escape_identifier(self.admin));
-            let detail = format!(
-                "our user may not change role {role}. Run as a superuser: ALTER ROLE {admin} CREATEROLE; and from \
-                 PostgreSQL 16 on: GRANT {role} TO {admin} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;"
-            );
+            let detail = match self.kind {
+                Kind::Twin => format!(
+                    "our user may not change role {role}. Run as a superuser: ALTER ROLE {admin} CREATEROLE; and from \
+                     PostgreSQL 16 on: GRANT {role} TO {admin} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;"
+                ),
+                Kind::Versioned => format!(
+                    "our user may not make and change users such as {role}. Run as a superuser: ALTER ROLE {admin} \
+                     CREATEROLE; and from PostgreSQL 16 on: GRANT {} TO {admin} WITH ADMIN TRUE, INHERIT FALSE, SET \
+                     FALSE; and the same for {role} if it is there already",
+                    escape_identifier(self.owner)
+                ),
+            };
             return Fault { detail, ..fault };
         }
         // A hook that checks passwords judges the verifier or the name; it has its own codes.
@@ -223,35 +264,54 @@ impl Twin<'_> {
                 );
                 Err(Fault::untouched(FaultKind::Missing, detail))
             }
-            Change::Accept { .. } | Change::Disable | Change::Enable | Change::Forget | Change::Adopt => Ok(()),
+            Change::Accept { .. }
+            | Change::Disable
+            | Change::Enable
+            | Change::Forget
+            | Change::Drop
+            | Change::Adopt => Ok(()),
         }
     }
 }
 
+pub(super) fn unreadable(role: &str) -> Fault {
+    let detail = format!(
+        "the comment on role {role} has a line that begins with handover:v and cannot be read; somebody edited it, or a \
+         newer version wrote it"
+    );
+    Fault::untouched(FaultKind::Corrupt, detail)
+}
+
+/// Makes changes of one role queue up instead of colliding. It is per role, not per cluster: PostgreSQL changes different
+/// roles side by side, and one executor that stopped in the middle must not delay the others.
+pub(super) fn lock(role: &str) -> String {
+    let key = escape_literal(&format!("handover role {role}"));
+    format!("SELECT pg_advisory_xact_lock(hashtextextended({key}, 0))")
+}
+
 impl Change<'_> {
-    /// The statements that lock the role and change it. Only the tombstone of an absent role creates one.
-    ///
-    /// The lock makes changes of one role queue up instead of colliding. It is per role, not per cluster: PostgreSQL
-    /// changes different roles side by side, and one executor that stopped in the middle must not delay the others.
+    /// The statements that lock the role and change it.
     pub(super) fn statements(self, role: &str, exists: bool) -> String {
-        let key = escape_literal(&format!("handover role {role}"));
-        let role = escape_identifier(role);
-        let change = match self {
+        format!("{}; {}", lock(role), self.statement(&escape_identifier(role), exists))
+    }
+
+    /// The statement that changes the role. Only the tombstone of an absent role creates one.
+    pub(super) fn statement(self, role: &str, exists: bool) -> String {
+        match self {
             Self::Accept { verifier } => format!("ALTER ROLE {role} LOGIN PASSWORD {}", escape_literal(verifier)),
             Self::Disable => format!("ALTER ROLE {role} NOLOGIN"),
             // Nothing changes, and everybody else who changes the role is excluded until the label is written.
             Self::Enable | Self::Adopt => format!("ALTER ROLE {role} LOGIN"),
-            Self::Forget if exists => format!("ALTER ROLE {role} NOLOGIN PASSWORD NULL"),
-            Self::Forget => format!("CREATE ROLE {role} NOLOGIN"),
-        };
-        format!("SELECT pg_advisory_xact_lock(hashtextextended({key}, 0)); {change}")
+            Self::Forget | Self::Drop if exists => format!("ALTER ROLE {role} NOLOGIN PASSWORD NULL"),
+            Self::Forget | Self::Drop => format!("CREATE ROLE {role} NOLOGIN"),
+        }
     }
 
-    const fn state(self) -> State {
+    pub(super) const fn state(self) -> State {
         match self {
             Self::Accept { .. } | Self::Enable | Self::Adopt => State::Accepting,
             Self::Disable => State::Disabled,
-            Self::Forget => State::Forgotten,
+            Self::Forget | Self::Drop => State::Forgotten,
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! `handover:v1 group=orders slot=0 generation=3 mark=3.17 state=accepting effect=orders/3.1/accept/…`
 //!
-//! Other lines of the comment are somebody else's and stay.
+//! Other lines of the comment are somebody else's and stay. The comment of an owner may have a line for each group, with
+//! the mark of a versioned user that is gone.
 
 use handover_core::port::State;
 use handover_core::{Generation, Mark, RowVersion};
@@ -49,6 +50,22 @@ impl Comment {
             [line] => Some(Label::parse(line)?),
             [_, _, ..] => return Err(Unreadable),
         };
+        Ok(Self { others: others.join("\n"), label })
+    }
+
+    /// The comment of a role that groups may share: the lines of others are others' lines.
+    pub(super) fn of_group(text: Option<&str>, group: &str) -> Result<Self, Unreadable> {
+        let (mut label, mut others) = (None, Vec::new());
+        for line in text.into_iter().flat_map(|text| text.split('\n')) {
+            match line.starts_with(PREFIX).then(|| Label::parse(line)).transpose()? {
+                Some(ours) if ours.group == group => {
+                    if label.replace(ours).is_some() {
+                        return Err(Unreadable);
+                    }
+                }
+                Some(_) | None => others.push(line),
+            }
+        }
         Ok(Self { others: others.join("\n"), label })
     }
 
@@ -137,6 +154,20 @@ mod tests {
         let read = Comment::parse(Some(&text)).unwrap();
         assert_eq!(read.others, "above\nbelow");
         assert_eq!(read.label, Some(label()));
+    }
+
+    #[test]
+    fn groups_share_a_comment() {
+        let theirs = Label { group: "reports".to_owned(), ..label() };
+        let text = format!("above\n{}\n{}", label().render(), theirs.render());
+        let read = Comment::of_group(Some(&text), "orders").unwrap();
+        assert_eq!((read.label.clone(), read.others.clone()), (Some(label()), format!("above\n{}", theirs.render())));
+        let fresh = Comment::of_group(Some(&read.with(&label())), "reports").unwrap();
+        assert_eq!(fresh.label, Some(theirs), "and neither loses its line");
+        assert_eq!(Comment::of_group(None, "orders"), Ok(Comment::default()));
+        let twice = format!("{}\n{}", label().render(), label().render());
+        assert_eq!(Comment::of_group(Some(&twice), "orders"), Err(Unreadable));
+        assert_eq!(Comment::of_group(Some("handover:v1"), "orders"), Err(Unreadable), "whosever it is");
     }
 
     #[test]

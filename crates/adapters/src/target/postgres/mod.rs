@@ -9,21 +9,26 @@ mod fence;
 mod label;
 mod observe;
 mod preflight;
+mod remains;
+mod users;
 mod verify;
+mod versioned;
 
 pub use adopt::{Adoption, Outlook, Step, script};
 pub use config::{Admin, Config, Endpoint};
 
-use handover_core::port::{Answer, Intent, Probe, Standing, State, Target, Verdict};
-use handover_core::{Fault, FaultKind, GroupId, Occupant, SeesUse, Slot, Slots, Tally, TargetCapability};
+use handover_core::port::{Answer, Intent, Probe, Remains, Standing, State, Target, Verdict};
+use handover_core::{Fault, FaultKind, GroupId, Occupant, SeesUse, Slot, Tally, TargetCapability};
 use handover_secret::Secret;
 
 use connect::{Connector, Denied, Session};
-use fence::{Change, Twin};
+use fence::{Change, Kind, User};
+use users::Users;
 
-/// The twins of one group in one cluster.
+/// The users of one group in one cluster.
 pub struct Postgres {
     config: Config,
+    users: Users,
     group: GroupId,
     admin_password: Secret,
     connector: Connector,
@@ -33,8 +38,9 @@ impl Postgres {
     /// Checks the configuration. Nothing is connected to before a method of the port is called.
     pub fn new(config: Config, group: GroupId, admin_password: Secret, ca_pem: &[u8]) -> Result<Self, Fault> {
         config.check()?;
+        let users = config.users()?;
         let connector = Connector::new(ca_pem)?;
-        Ok(Self { config, group, admin_password, connector })
+        Ok(Self { config, users, group, admin_password, connector })
     }
 
     /// A session of our own user at `endpoint`.
@@ -56,29 +62,53 @@ impl Postgres {
         }
     }
 
+    /// The same in another database, at the endpoint where changes are made.
+    async fn admin_in(&self, database: &str) -> Result<Session, Denied> {
+        let config = Config { database: database.to_owned(), ..self.config.clone() };
+        let main = config.main().map_err(Denied::Fault)?;
+        self.connector.login(&config, main, &config.admin.user, &self.admin_password).await
+    }
+
     async fn login(&self, endpoint: &Endpoint, who: Occupant, value: &Secret) -> Result<Session, Denied> {
-        let twin = self.twin(who.slot).map_err(Denied::Fault)?;
-        self.connector.login(&self.config, endpoint, twin.role, value).await
+        let user = self.user(who.slot).map_err(Denied::Fault)?;
+        self.connector.login(&self.config, endpoint, &user.role, value).await
     }
 
-    fn twin(&self, slot: Slot) -> Result<Twin<'_>, Fault> {
-        match self.config.twin(slot) {
-            Some(role) => Ok(Twin { admin: &self.config.admin.user, group: self.group.as_str(), slot, role }),
-            None => {
-                let detail = format!("there is no slot {slot}: a PostgreSQL target has two twins");
-                Err(Fault::untouched(FaultKind::Misconfigured, detail))
-            }
-        }
+    fn user(&self, slot: Slot) -> Result<User<'_>, Fault> {
+        let Some(role) = self.users.name(slot) else {
+            let detail = format!("there is no slot {slot}: this PostgreSQL target has two twins");
+            return Err(Fault::untouched(FaultKind::Misconfigured, detail));
+        };
+        let kind = match self.users {
+            Users::Twins(_) => Kind::Twin,
+            Users::Versioned(_) => Kind::Versioned,
+        };
+        let (admin, owner) = (self.config.admin.user.as_str(), self.config.owner.as_str());
+        Ok(User { kind, admin, owner, group: self.group.as_str(), slot, role })
     }
 
-    fn twins(&self) -> impl Iterator<Item = Twin<'_>> {
-        [Slot(0), Slot(1)].into_iter().filter_map(|slot| self.twin(slot).ok())
+    /// The twins; of versioned users those that there are, and others with such a name.
+    async fn there(&self, session: &Session) -> Result<Vec<User<'_>>, Fault> {
+        let slots = match &self.users {
+            Users::Twins(_) => vec![Slot(0), Slot(1)],
+            Users::Versioned(stem) => versioned::there(self, session, stem).await?,
+        };
+        slots.into_iter().map(|slot| self.user(slot)).collect()
     }
 
     async fn change(&self, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
-        let twin = self.twin(intent.who.slot)?;
+        let user = self.user(intent.who.slot)?;
         let session = self.admin(self.config.main()?).await?;
-        fence::change(&session, twin, intent, change).await
+        fence::change(&session, &user, intent, change).await
+    }
+
+    /// A session would outlive its user, and nobody could count or end it any more: such a user is left there.
+    async fn forget(&self, intent: &Intent) -> Result<(), Fault> {
+        let unused = match self.users {
+            Users::Twins(_) => false,
+            Users::Versioned(_) => matches!(observe::count(self, &[intent.who]).await, Ok(Tally::None)),
+        };
+        self.change(intent, if unused { Change::Drop } else { Change::Forget }).await
     }
 
     async fn try_login(
@@ -105,11 +135,14 @@ impl Postgres {
     async fn read_labels(&self) -> Result<Vec<Standing>, Fault> {
         let session = self.admin(self.config.main()?).await?;
         let mut standings = Vec::new();
-        for twin in self.twins() {
-            standings.push(match twin.read(&session).await? {
-                Some(found) => standing(twin, &found)?,
-                None => Standing { slot: twin.slot, generation: None, mark: None, state: State::Absent },
+        for user in self.there(&session).await? {
+            standings.push(match user.read(&session).await? {
+                Some(found) => standing(&user, &found)?,
+                None => Standing { slot: user.slot, generation: None, mark: None, state: State::Absent },
             });
+        }
+        if let Users::Versioned(_) = self.users {
+            standings.extend(versioned::gone(self, &session, &standings).await?);
         }
         Ok(standings)
     }
@@ -117,7 +150,7 @@ impl Postgres {
 
 impl Target for Postgres {
     fn capability(&self) -> TargetCapability {
-        TargetCapability { slots: Slots::Fixed(2), sees_use: SeesUse::Sampled, fences: true, verifies_rights: true }
+        TargetCapability { slots: self.users.slots(), sees_use: SeesUse::Sampled, fences: true, verifies_rights: true }
     }
 
     fn preflight(&self) -> Answer<'_, Vec<Fault>> {
@@ -132,7 +165,12 @@ impl Target for Postgres {
     }
 
     fn adopt<'a>(&'a self, intent: &'a Intent) -> Answer<'a, ()> {
-        Box::pin(self.change(intent, Change::Adopt))
+        Box::pin(async move {
+            match self.users {
+                Users::Twins(_) => self.change(intent, Change::Adopt).await,
+                Users::Versioned(_) => Err(adopt::only_twins(&self.config.owner)),
+            }
+        })
     }
 
     fn probe<'a>(
@@ -170,7 +208,11 @@ impl Target for Postgres {
     }
 
     fn destroy<'a>(&'a self, intent: &'a Intent) -> Answer<'a, ()> {
-        Box::pin(self.change(intent, Change::Forget))
+        Box::pin(self.forget(intent))
+    }
+
+    fn remains(&self) -> Answer<'_, Vec<Remains>> {
+        Box::pin(remains::look(self))
     }
 
     fn census(&self) -> Answer<'_, Vec<Standing>> {
@@ -179,10 +221,10 @@ impl Target for Postgres {
 }
 
 /// What the role does counts, not what the label says it should do: somebody may have changed it since.
-fn standing(twin: Twin<'_>, found: &fence::Standing) -> Result<Standing, Fault> {
+fn standing(user: &User<'_>, found: &fence::Standing) -> Result<Standing, Fault> {
     let label = found.comment.label.as_ref();
     if let Some(label) = label {
-        twin.owns(label)?;
+        user.owns(label)?;
     }
     let state = match (found.may_log_in, label.map(|label| label.state)) {
         (true, _) => State::Accepting,
@@ -190,7 +232,7 @@ fn standing(twin: Twin<'_>, found: &fence::Standing) -> Result<Standing, Fault> 
         (false, Some(State::Accepting | State::Disabled | State::Absent) | None) => State::Disabled,
     };
     Ok(Standing {
-        slot: twin.slot,
+        slot: user.slot,
         generation: label.map(|label| label.generation),
         mark: label.map(|label| label.mark),
         state,

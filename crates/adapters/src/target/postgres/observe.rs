@@ -8,7 +8,7 @@ use super::Postgres;
 use super::config::Endpoint;
 use super::connect::Session;
 use super::fault::fault;
-use super::fence::Twin;
+use super::fence::User;
 
 /// Who is logged in is visible to everybody; what they do, from where and since when needs `pg_read_all_stats`, and is
 /// not asked. Parallel workers bear their leader's name, so there may be more rows than sessions, never fewer.
@@ -22,7 +22,7 @@ const END: &str = "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activi
 
 /// Counts sessions. An endpoint that cannot be asked makes *none* unknown; what was seen elsewhere was seen.
 pub(super) async fn count(target: &Postgres, of: &[Occupant]) -> Result<Tally, Fault> {
-    let roles = of.iter().map(|who| target.twin(who.slot).map(|twin| twin.role)).collect::<Result<Vec<_>, _>>()?;
+    let roles = of.iter().map(|who| target.user(who.slot).map(|user| user.role)).collect::<Result<Vec<_>, _>>()?;
     let mut seen = 0_i64;
     let mut blind = false;
     for endpoint in &target.config.endpoints {
@@ -44,40 +44,40 @@ pub(super) async fn end(target: &Postgres, of: &[Occupant]) -> Result<(), Fault>
     for endpoint in &target.config.endpoints {
         let session = target.admin(endpoint).await?;
         for who in of {
-            end_at(&session, endpoint, target.twin(who.slot)?, *who).await?;
+            end_at(&session, endpoint, &target.user(who.slot)?, *who).await?;
         }
     }
     Ok(())
 }
 
-async fn count_at(target: &Postgres, endpoint: &Endpoint, roles: &[&str]) -> Option<i64> {
+async fn count_at(target: &Postgres, endpoint: &Endpoint, roles: &[String]) -> Option<i64> {
     let session = target.admin(endpoint).await.ok()?;
     let rows = session.query_typed(COUNT, &[(&roles, Type::TEXT_ARRAY)]).await.ok()?;
     rows.first()?.try_get(0).ok()
 }
 
-async fn end_at(session: &Session, endpoint: &Endpoint, twin: Twin<'_>, who: Occupant) -> Result<(), Fault> {
-    let Some(standing) = twin.read(session).await? else {
+async fn end_at(session: &Session, endpoint: &Endpoint, user: &User<'_>, who: Occupant) -> Result<(), Fault> {
+    let Some(standing) = user.read(session).await? else {
         return Ok(());
     };
     let Some(label) = &standing.comment.label else {
-        return Err(twin.unlabelled());
+        return Err(user.unlabelled());
     };
-    twin.owns(label)?;
+    user.owns(label)?;
     if label.generation != who.generation {
         return Ok(());
     }
-    let ended = session.query_typed(END, &[(&twin.role, Type::TEXT), (&label.render(), Type::TEXT)]).await;
+    let ended = session.query_typed(END, &[(&user.role, Type::TEXT), (&label.render(), Type::TEXT)]).await;
     match ended {
         Ok(_) => Ok(()),
         Err(error) => {
-            let doing = format!("ending sessions of {} at endpoint {}", twin.role, endpoint.name);
+            let doing = format!("ending sessions of {} at endpoint {}", user.role, endpoint.name);
             let mut fault = fault(&error, Touched::Unknown, &doing);
             if fault.kind == FaultKind::NotPermitted {
                 fault.detail = format!(
                     "our user may not end sessions of {}. Run as a superuser: GRANT pg_signal_backend TO {};",
-                    twin.role,
-                    escape_identifier(twin.admin)
+                    user.role,
+                    escape_identifier(user.admin)
                 );
             }
             Err(fault)

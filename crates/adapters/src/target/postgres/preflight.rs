@@ -1,15 +1,16 @@
 //! What would make a rotation fail, with the next step for each.
 
 use handover_core::port::State;
-use handover_core::{Fault, FaultKind, Touched};
+use handover_core::{Fault, FaultKind, Slot, Touched};
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::types::Type;
 
 use super::config::Endpoint;
 use super::connect::Session;
 use super::fault::fault;
-use super::fence::{BEGIN, Change, Twin, writable};
-use super::{Postgres, observe};
+use super::fence::{BEGIN, Change, Kind, Standing, User, writable};
+use super::users::Users;
+use super::{Postgres, observe, versioned};
 
 /// Catalogs that the comparison of rights reads exist from this version on.
 const VERSION_MIN: i32 = 150_000;
@@ -33,14 +34,20 @@ pub(super) async fn look(target: &Postgres) -> Result<Vec<Fault>, Fault> {
     if !findings.is_empty() {
         return Ok(findings);
     }
-    findings.extend(owner(target, &session).await?);
-    for twin in target.twins() {
-        look_at_twin(target, &session, twin, &mut findings).await?;
+    let owner = owner(target, &session).await?;
+    let has_owner = owner.is_none();
+    findings.extend(owner);
+    let users = target.there(&session).await?;
+    for user in &users {
+        look_at_user(target, &session, user, &mut findings).await?;
     }
     findings.extend(blind(target, main, &session).await);
     drop(session);
-    for twin in target.twins() {
-        findings.extend(rehearse(target, main, twin).await?);
+    for user in &users {
+        findings.extend(rehearse(target, main, user).await?);
+    }
+    if has_owner {
+        findings.extend(rehearse_creation(target, main, &users).await?);
     }
     for endpoint in target.config.endpoints.iter().skip(1).filter(|endpoint| endpoint.required) {
         match target.admin(endpoint).await {
@@ -79,16 +86,20 @@ async fn owner(target: &Postgres, session: &Session) -> Result<Option<Fault>, Fa
     })
 }
 
-async fn look_at_twin(
+async fn look_at_user(
     target: &Postgres,
     session: &Session,
-    twin: Twin<'_>,
+    user: &User<'_>,
     findings: &mut Vec<Fault>,
 ) -> Result<(), Fault> {
-    let standing = match twin.read(session).await {
+    let standing = match user.read(session).await {
         Ok(Some(standing)) => standing,
         Ok(None) => {
-            findings.push(absent(target, twin));
+            match user.kind {
+                Kind::Twin => findings.push(absent(target, user)),
+                // Dropped in this moment.
+                Kind::Versioned => {}
+            }
             return Ok(());
         }
         Err(fault) if fault.kind == FaultKind::Corrupt => {
@@ -99,26 +110,35 @@ async fn look_at_twin(
     };
     match &standing.comment.label {
         Some(label) => {
-            findings.extend(twin.owns(label).err().map(foreign));
+            findings.extend(user.owns(label).err().map(|fault| foreign(user, fault)));
             if standing.may_log_in && label.state != State::Accepting {
                 let detail = format!(
                     "the role {} may log in, though it was disabled here: somebody else enabled it. Run: ALTER ROLE {} \
                      NOLOGIN;",
-                    twin.role,
-                    escape_identifier(twin.role)
+                    user.role,
+                    escape_identifier(&user.role)
                 );
                 findings.push(Fault::untouched(FaultKind::Foreign, detail));
             }
         }
-        None if standing.may_log_in => findings.push(unlabelled(twin)),
-        None => {}
+        None => match user.kind {
+            Kind::Twin if standing.may_log_in => findings.push(unlabelled(user)),
+            Kind::Twin => {}
+            Kind::Versioned => {
+                findings.push(in_the_way(user));
+                return Ok(());
+            }
+        },
     }
-    look_at_role(target, session, twin, findings).await
+    if user.kind == Kind::Versioned && is_forgotten(&standing) {
+        return Ok(());
+    }
+    look_at_role(target, session, user, findings).await
 }
 
 /// The twin with all that it needs. Where its owner is missing too, that is told before.
-fn absent(target: &Postgres, twin: Twin<'_>) -> Fault {
-    let (owner, role) = (escape_identifier(&target.config.owner), escape_identifier(twin.role));
+fn absent(target: &Postgres, twin: &User<'_>) -> Fault {
+    let (owner, role) = (escape_identifier(&target.config.owner), escape_identifier(&twin.role));
     let detail = format!(
         "the role {} does not exist. Run as a superuser: CREATE ROLE {role} NOLOGIN IN ROLE {owner}; ALTER ROLE {role} SET \
          role = {owner}; and from PostgreSQL 16 on: GRANT {role} TO {} WITH ADMIN TRUE, INHERIT FALSE, SET FALSE;",
@@ -128,24 +148,44 @@ fn absent(target: &Postgres, twin: Twin<'_>) -> Fault {
     Fault { detail, ..twin.absent() }
 }
 
-fn foreign(fault: Fault) -> Fault {
+/// What stays behind of a versioned user is nobody's way in, and does not stand in the way.
+fn is_forgotten(standing: &Standing) -> bool {
+    standing.comment.label.as_ref().is_some_and(|label| label.state == State::Forgotten)
+}
+
+/// A generation will want this name.
+fn in_the_way(user: &User<'_>) -> Fault {
+    let fault = user.unlabelled();
+    let detail = format!(
+        "{}. Give `versioned` another name, or, if nobody needs the role, run as a superuser: DROP ROLE {};",
+        fault.detail,
+        escape_identifier(&user.role)
+    );
+    Fault { detail, ..fault }
+}
+
+fn foreign(user: &User<'_>, fault: Fault) -> Fault {
     if fault.kind == FaultKind::Foreign {
-        let detail = format!("{}; name roles in `twins` that no other group has", fault.detail);
+        let option = match user.kind {
+            Kind::Twin => "name roles in `twins` that no other group has",
+            Kind::Versioned => "give `versioned` a name that no other group has",
+        };
+        let detail = format!("{}; {option}", fault.detail);
         return Fault { detail, ..fault };
     }
     fault
 }
 
 /// Only a person knows whether somebody uses it.
-pub(super) fn unlabelled(twin: Twin<'_>) -> Fault {
+pub(super) fn unlabelled(twin: &User<'_>) -> Fault {
     let fault = twin.unlabelled();
     let detail = format!(
         "{}. Run, if applications log in as it: handover adopt {} --user {} --password-file FILE; if nobody does, as a \
          superuser: ALTER ROLE {} NOLOGIN;",
         fault.detail,
         twin.group,
-        shell_word(twin.role),
-        escape_identifier(twin.role)
+        shell_word(&twin.role),
+        escape_identifier(&twin.role)
     );
     Fault { detail, ..fault }
 }
@@ -159,39 +199,39 @@ fn shell_word(name: &str) -> String {
 async fn look_at_role(
     target: &Postgres,
     session: &Session,
-    twin: Twin<'_>,
+    user: &User<'_>,
     findings: &mut Vec<Fault>,
 ) -> Result<(), Fault> {
     let owner = &target.config.owner;
-    let (quoted_owner, quoted) = (escape_identifier(owner), escape_identifier(twin.role));
-    let names = [twin.role, owner.as_str()];
+    let (quoted_owner, quoted) = (escape_identifier(owner), escape_identifier(&user.role));
+    let names = [user.role.as_str(), owner.as_str()];
     let mut find = |detail| findings.push(Fault::untouched(FaultKind::Misconfigured, detail));
     // If the owner is missing, that is a finding of its own.
     if ask::<bool>(session, MAY_TAKE_ON_OWNER, &names).await? == Some(false) {
         find(format!(
             "{} may not take on the role {owner}. Run as a superuser: GRANT {quoted_owner} TO {quoted};",
-            twin.role
+            user.role
         ));
     }
     if ask::<bool>(session, STARTS_AS_OWNER, &names).await? == Some(false) {
         find(format!(
-            "sessions of {} do not start as {owner}, so that what they create would belong to one twin alone. Run as a \
+            "sessions of {} do not start as {owner}, so that what they create would belong to one user alone. Run as a \
              superuser: ALTER ROLE {quoted} SET role = {quoted_owner};",
-            twin.role
+            user.role
         ));
     }
-    if ask::<bool>(session, WILL_EXPIRE, &[twin.role]).await? == Some(true) {
+    if ask::<bool>(session, WILL_EXPIRE, &[&user.role]).await? == Some(true) {
         find(format!(
             "the role {} has an end of validity, after which it is refused. Run as a superuser: ALTER ROLE {quoted} VALID \
              UNTIL 'infinity';",
-            twin.role
+            user.role
         ));
     }
-    if ask::<bool>(session, "SELECT rolsuper FROM pg_roles WHERE rolname = $1", &[twin.role]).await? == Some(true) {
+    if ask::<bool>(session, "SELECT rolsuper FROM pg_roles WHERE rolname = $1", &[&user.role]).await? == Some(true) {
         find(format!(
-            "the role {} is a superuser; a twin has no rights but its owner's. Run as a superuser: ALTER ROLE {quoted} \
+            "the role {} is a superuser; a user has no rights but its owner's. Run as a superuser: ALTER ROLE {quoted} \
              NOSUPERUSER;",
-            twin.role
+            user.role
         ));
     }
     Ok(())
@@ -231,23 +271,46 @@ async fn blind(target: &Postgres, endpoint: &Endpoint, session: &Session) -> Opt
 
 /// Makes the change and rolls it back. No reading of catalogs knows all that may refuse it: versions differ in who may
 /// change a role, and hooks judge passwords.
-async fn rehearse(target: &Postgres, main: &Endpoint, twin: Twin<'_>) -> Result<Option<Fault>, Fault> {
+async fn rehearse(target: &Postgres, main: &Endpoint, user: &User<'_>) -> Result<Option<Fault>, Fault> {
     let session = target.admin(main).await?;
-    let Some(standing) = twin.read(&session).await.or_else(skip_corrupt)? else {
+    let Some(standing) = user.read(&session).await.or_else(skip_corrupt)? else {
         return Ok(None);
     };
-    let foreign = standing.comment.label.as_ref().is_none_or(|label| twin.owns(label).is_err());
-    if standing.may_log_in && foreign {
+    let foreign = standing.comment.label.as_ref().is_none_or(|label| user.owns(label).is_err());
+    let left_alone = match user.kind {
+        Kind::Twin => standing.may_log_in && foreign,
+        Kind::Versioned => foreign || is_forgotten(&standing),
+    };
+    if left_alone {
         return Ok(None);
     }
     let change = Change::Accept { verifier: VERIFIER_OF_NOTHING };
-    let role = escape_identifier(twin.role);
-    let statements =
-        format!("{BEGIN}; {}; COMMENT ON ROLE {role} IS NULL; ROLLBACK", change.statements(twin.role, true));
-    let Err(error) = session.batch_execute(&statements).await else {
+    let role = escape_identifier(&user.role);
+    try_out(&session, user, &format!("{}; COMMENT ON ROLE {role} IS NULL", change.statements(&user.role, true))).await
+}
+
+/// The same with a versioned user that is not there: all that its generation will need, from its making to its end.
+async fn rehearse_creation(target: &Postgres, main: &Endpoint, there: &[User<'_>]) -> Result<Option<Fault>, Fault> {
+    let next = there.iter().map(|user| user.slot.0).max().unwrap_or_default().checked_add(1);
+    let (Users::Versioned(_), Some(next)) = (&target.users, next) else {
         return Ok(None);
     };
-    let found = twin.denied(&error, change);
+    let user = target.user(Slot(next))?;
+    let (role, owner) = (escape_identifier(&user.role), escape_identifier(user.owner));
+    let statements = format!(
+        "{}; {}; COMMENT ON ROLE {role} IS NULL; COMMENT ON ROLE {owner} IS NULL; DROP ROLE {role}",
+        versioned::exclude_others(user.owner),
+        versioned::creation(&role, user.owner, VERIFIER_OF_NOTHING)
+    );
+    let session = target.admin(main).await?;
+    try_out(&session, &user, &statements).await
+}
+
+async fn try_out(session: &Session, user: &User<'_>, statements: &str) -> Result<Option<Fault>, Fault> {
+    let Err(error) = session.batch_execute(&format!("{BEGIN}; {statements}; ROLLBACK")).await else {
+        return Ok(None);
+    };
+    let found = user.denied(&error, Change::Accept { verifier: VERIFIER_OF_NOTHING });
     // What passes is no property of the group: it could not be looked at.
     if matches!(found.kind, FaultKind::Busy | FaultKind::TimedOut | FaultKind::Unreachable) {
         return Err(found);

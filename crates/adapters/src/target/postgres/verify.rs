@@ -53,7 +53,7 @@ fn no_entry(target: &Postgres, who: Occupant) -> Result<String, Fault> {
     let (database, owner) = (&target.config.database, &target.config.owner);
     Ok(format!(
         "{} may not connect to database {database}; run: GRANT CONNECT ON DATABASE {} TO {};",
-        target.twin(who.slot)?.role,
+        target.user(who.slot)?.role,
         escape_identifier(database),
         escape_identifier(owner)
     ))
@@ -88,7 +88,8 @@ async fn rights(
     who: Occupant,
     control: Option<Occupant>,
 ) -> Result<Vec<String>, Fault> {
-    let candidate = target.twin(who.slot)?.role;
+    let candidate = target.user(who.slot)?.role;
+    let candidate = candidate.as_str();
     let owner = &target.config.owner;
     let doing = || format!("comparing rights at endpoint {}", endpoint.name);
     let mut missing = Vec::new();
@@ -106,7 +107,13 @@ async fn rights(
     let Some(control) = control else {
         return Ok(missing);
     };
-    let control = target.twin(control.slot)?.role;
+    let control = target.user(control.slot)?.role;
+    let control = control.as_str();
+    let there = session.query_typed("SELECT FROM pg_roles WHERE rolname = $1", &[(&control, Type::TEXT)]).await;
+    // A versioned user that is gone has no rights to compare with.
+    if there.map_err(|error| fault(&error, Touched::Nothing, &doing()))?.is_empty() {
+        return Ok(missing);
+    }
     for (statement, words) in COMPARISONS {
         let rows = session.query_typed(statement, &[(&candidate, Type::TEXT), (&control, Type::TEXT)]).await;
         for row in rows.map_err(|error| fault(&error, Touched::Nothing, &doing()))? {
