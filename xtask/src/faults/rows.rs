@@ -108,6 +108,11 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("F46", "Drain", "A session with the old credential is opened anew: the quiet time starts anew."),
     row(
+        "F47",
+        "Destroy",
+        "The old user cannot be dropped: the rotation ends well; the user has no password and may not log in; what depends on it is told.",
+    ),
+    row(
         "F48",
         "Destroy",
         "Killed after the old generation was forgotten, before that was recorded: forgetting it again does no harm.",
