@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handover_adapters::target::postgres::{Admin, Config, Endpoint, Postgres as Target};
+use handover_adapters::target::postgres::{Admin, ChannelBinding, Config, Endpoint, Postgres as Target};
 use handover_core::GroupId;
 use handover_engine::{Binding, Options};
 use handover_secret::Secret;
@@ -95,6 +95,8 @@ fn bind(binding: &mut Binding, server: &Postgres, roles: &Roles) -> Result<(), T
             host: "127.0.0.1".to_owned(),
             port: server.port(),
             required: true,
+            kind: None,
+            channel_binding: ChannelBinding::Require,
         }],
         database: "postgres".to_owned(),
         admin: Admin { user: roles.admin.clone(), password_file: "unused".into() },

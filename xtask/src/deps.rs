@@ -30,9 +30,14 @@ const RULES: &[Rule] = &[
     Rule { name: "handover-secret", ours: &[], never: WORLD },
     Rule { name: "handover-core", ours: &["handover-secret"], never: WORLD },
     Rule { name: "handover-engine", ours: &["handover-core", "handover-secret"], never: DRIVERS },
-    Rule { name: "handover-adapters", ours: &["handover-core", "handover-secret"], never: &["axum"] },
+    Rule { name: "handover-adapters", ours: &["handover-core", "handover-scram", "handover-secret"], never: &["axum"] },
     Rule { name: "handover-api", ours: &["handover-secret"], never: DRIVERS },
-    Rule { name: "handover-sdk", ours: &["handover-api", "handover-secret"], never: &["axum", "rusqlite"] },
+    Rule { name: "handover-scram", ours: &[], never: &["axum", "reqwest", "rusqlite"] },
+    Rule {
+        name: "handover-sdk",
+        ours: &["handover-api", "handover-scram", "handover-secret"],
+        never: &["axum", "rusqlite"],
+    },
     Rule {
         name: "handover",
         ours: &[

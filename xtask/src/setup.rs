@@ -27,10 +27,13 @@ enum Source {
 pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
 
 /// What tests need besides Rust.
-pub(crate) const ALL: [Need; 5] = [POSTGRESQL, CHROMIUM, RSYSLOG, SYSTEMD, CARGO_DENY];
+pub(crate) const ALL: [Need; 6] = [POSTGRESQL, PGBOUNCER, CHROMIUM, RSYSLOG, SYSTEMD, CARGO_DENY];
 
 const POSTGRESQL: Need =
     Need { name: "PostgreSQL's server", source: Source::Debian(&["postgresql"]), find: postgresql };
+
+/// In front of PostgreSQL.
+const PGBOUNCER: Need = Need { name: "PgBouncer", source: Source::Debian(&["pgbouncer"]), find: pgbouncer };
 
 const CHROMIUM: Need =
     Need { name: "Chromium with its driver", source: Source::Debian(&["chromium", "chromium-driver"]), find: chromium };
@@ -111,6 +114,11 @@ fn postgresql() -> Option<PathBuf> {
         .filter(|(_, binaries)| binaries.join("postgres").exists() && binaries.join("initdb").exists())
         .max();
     newest.map(|(_, binaries)| binaries)
+}
+
+fn pgbouncer() -> Option<PathBuf> {
+    let program = PathBuf::from("/usr/sbin/pgbouncer");
+    program.exists().then_some(program)
 }
 
 /// rsyslog's program, if its TLS module is there too: a folder for each architecture holds modules.

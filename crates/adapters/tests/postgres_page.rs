@@ -2,6 +2,7 @@
 #![cfg(feature = "target-postgres")]
 
 use handover_adapters::target::{TargetConfig, TargetKind};
+use handover_testkit::servers::pgbouncer::LOOK_UP;
 use handover_testkit::servers::postgres::{LEAST_PRIVILEGE, LEAST_PRIVILEGE_VERSIONED};
 
 const PAGE: &str = include_str!("../../../docs/connectors/postgresql.md");
@@ -11,6 +12,12 @@ fn the_grants_on_the_page_are_those_that_the_suite_runs() {
     assert!(PAGE.contains(LEAST_PRIVILEGE.trim_end()), "docs/connectors/postgresql.md must hold postgresql.sql");
     let versioned = LEAST_PRIVILEGE_VERSIONED.trim_end();
     assert!(PAGE.contains(versioned), "docs/connectors/postgresql.md must hold postgresql-versioned.sql");
+}
+
+#[test]
+fn the_statements_on_the_page_of_pgbouncer_are_those_that_the_suite_runs() {
+    let page = include_str!("../../../docs/connectors/pgbouncer.md");
+    assert!(page.contains(LOOK_UP.trim_end()), "docs/connectors/pgbouncer.md must hold pgbouncer.sql");
 }
 
 #[test]
@@ -32,7 +39,7 @@ fn every_option_is_on_the_page() {
         .filter_map(|line| line.trim().strip_prefix("pub ")?.split_once(": "))
         .map(|(name, _)| name)
         .collect();
-    assert_eq!(fields.len(), 15, "{fields:?}");
+    assert_eq!(fields.len(), 17, "{fields:?}");
     for field in fields {
         let names = [format!("| `{field}` |"), format!("| `{field}."), format!(".{field}` |")];
         let row = PAGE.lines().any(|line| line.starts_with("| `") && names.iter().any(|name| line.contains(name)));

@@ -39,6 +39,10 @@ pub enum DialError {
         /// Its code.
         sqlstate: String,
     },
+    /// The server, or whoever answered in its place, did not ask for SCRAM-SHA-256 with the binding that is required, and
+    /// got no answer.
+    #[error("the database did not ask for SCRAM-SHA-256 as required")]
+    NotScram,
     /// The publication in force names no user.
     #[error("the credential names no user")]
     NoUser,

@@ -9,7 +9,8 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use tokio_postgres::config::{ChannelBinding, SslMode};
+use handover_scram::{Binding, MakeScramOnly, Refusal};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -35,7 +36,8 @@ pub struct Options {
     /// CA certificates, PEM, that the server's certificate must chain to.
     pub ca_pem: Vec<u8>,
     /// Whether the login must be bound to the TLS channel (SCRAM-SHA-256-PLUS), which no one in the middle can pass on.
-    /// Default yes; a pooler in between may need *no*.
+    /// Default yes. A pooler that ends TLS itself needs *no*; one in the middle with a certificate of the CA then has the
+    /// session, and still not the password: nothing but SCRAM-SHA-256 is ever answered.
     pub bind_channel: bool,
     /// The most connections. Default 8.
     pub connections_max: usize,
@@ -73,7 +75,7 @@ impl Options {
 #[derive(Clone)]
 pub struct Dialler {
     config: tokio_postgres::Config,
-    tls: MakeRustlsConnect,
+    tls: MakeScramOnly,
     dial_max: Duration,
     newer_for: Duration,
 }
@@ -89,18 +91,20 @@ impl Dialler {
     pub fn new(options: &Options) -> Result<Self, Error> {
         let roots = tls::client_config(Some(&options.ca_pem))
             .map_err(|tls::BadRoots| Error::Options("the database's CA text holds no usable certificate".to_owned()))?;
+        let binding = if options.bind_channel { Binding::Require } else { Binding::Prefer };
+        let tls = MakeScramOnly::new(MakeRustlsConnect::new(roots), binding);
         let mut config = tokio_postgres::Config::new();
         config
             .host(&options.host)
             .port(options.port)
             .dbname(&options.database)
             .ssl_mode(SslMode::Require)
-            .channel_binding(if options.bind_channel { ChannelBinding::Require } else { ChannelBinding::Prefer });
+            .channel_binding(tls.channel_binding());
         if let Some(name) = &options.application_name {
             config.application_name(name);
         }
         let (dial_max, newer_for) = (options.dial_max, options.newer_for);
-        Ok(Self { config, tls: MakeRustlsConnect::new(roots), dial_max, newer_for })
+        Ok(Self { config, tls, dial_max, newer_for })
     }
 
     /// Logs in with what is in force, for work that opens a connection of its own: a session that was dialled with an
@@ -136,6 +140,7 @@ fn in_our_words(error: &tokio_postgres::Error, publication: u64) -> DialError {
             DialError::Refused { publication }
         }
         Some(code) => DialError::Answered { sqlstate: code.code().to_owned() },
+        None if Refusal::of(error).is_some() => DialError::NotScram,
         None => DialError::Unreachable,
     }
 }

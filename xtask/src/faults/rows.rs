@@ -70,6 +70,11 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row("F14", "Verify", "The login works and a right is missing: nothing is published, and the right is named."),
     row(
+        "F15",
+        "Verify",
+        "A pooler rejects the candidate though the server lets it in: nothing is published, and the pooler is named.",
+    ),
+    row(
         "F17",
         "Publish",
         "The store's reply is lost and the write landed: it is read back and found to be ours; no second version.",

@@ -69,6 +69,13 @@ impl TargetConfig {
         }
     }
 
+    /// What is allowed, and weaker than it could be; in words for whoever wrote it.
+    pub fn cautions(&self) -> Vec<String> {
+        match self {
+            Self::Postgres(config) => config.cautions(),
+        }
+    }
+
     /// What consumers need beside the value to use the credential in `slot`, as `(field, text)`; `None` if there is no
     /// such slot.
     pub fn fields(&self, slot: Slot) -> Option<Vec<(String, String)>> {

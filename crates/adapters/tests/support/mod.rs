@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handover_adapters::target::postgres::{Admin, Config, Endpoint, Postgres};
+use handover_adapters::target::postgres::{Admin, ChannelBinding, Config, Endpoint, Postgres};
 use handover_core::port::Target;
 use handover_core::{GroupId, Slot};
 use handover_secret::Secret;
@@ -123,6 +123,8 @@ pub(crate) fn config(roles: &Roles, database: &str, ports: &[u16]) -> Config {
         host: "localhost".to_owned(),
         port: *port,
         required: true,
+        kind: None,
+        channel_binding: ChannelBinding::Require,
     };
     Config {
         endpoints: ports.iter().enumerate().map(endpoint).collect(),

@@ -35,6 +35,17 @@ struct Checked {
     /// Whether targets and sinks were contacted.
     online: bool,
     findings: Vec<Finding>,
+    /// What is weaker than it could be, by choice. It stands in nobody's way.
+    cautions: Vec<Caution>,
+}
+
+/// Something that was chosen, and is weaker than what comes without choosing.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Caution {
+    /// What it is about: a group.
+    about: String,
+    /// What it means.
+    words: String,
 }
 
 /// Something that stands in the way.
@@ -62,7 +73,12 @@ pub(crate) async fn run(arguments: &Check, printer: &Printer) -> Result<(), Fail
     let config = match Config::read(&arguments.config.config) {
         Ok(config) => config,
         Err(unusable) => {
-            let checked = Checked { groups: Vec::new(), online: false, findings: of_configuration(&unusable) };
+            let checked = Checked {
+                groups: Vec::new(),
+                online: false,
+                findings: of_configuration(&unusable),
+                cautions: Vec::new(),
+            };
             printer.data(&checked, text)?;
             return Err(Failure::error(unusable.what).hint(unusable.hint));
         }
@@ -74,7 +90,7 @@ pub(crate) async fn run(arguments: &Check, printer: &Printer) -> Result<(), Fail
         findings.extend(look_around(&config).await);
     }
     let groups = config.groups.iter().map(|group| group.name.to_string()).collect();
-    let checked = Checked { groups, online: arguments.online, findings };
+    let checked = Checked { groups, online: arguments.online, findings, cautions: cautions(&config) };
     printer.data(&checked, text)?;
     if !arguments.online {
         printer.say("Targets and sinks were not contacted: `handover check --online` does that.");
@@ -167,6 +183,19 @@ async fn look_at_sink(sink: &SinkConfig) -> Vec<Finding> {
     vec![Finding { next: Some(next), ..finding }]
 }
 
+fn cautions(config: &Config) -> Vec<Caution> {
+    let of = |group: &Group| {
+        let about = format!("group {}", group.name);
+        group
+            .target
+            .cautions()
+            .into_iter()
+            .map(move |words| Caution { about: about.clone(), words })
+            .collect::<Vec<_>>()
+    };
+    config.groups.iter().flat_map(of).collect()
+}
+
 fn of_configuration(unusable: &Unusable) -> Vec<Finding> {
     let finding = |wrong: &crate::config::Wrong| Finding {
         about: "configuration".to_owned(),
@@ -208,6 +237,9 @@ fn text(checked: &Checked) -> String {
         if let Some(next) = &finding.next {
             let _ = writeln!(text, "  next: {next}");
         }
+    }
+    for Caution { about, words } in &checked.cautions {
+        let _ = writeln!(text, "caution: {about}: {words}");
     }
     if checked.findings.is_empty() {
         let groups = match checked.groups.as_slice() {

@@ -189,6 +189,16 @@ const ENDPOINT: &[Key] = &[
     must("host", Shape::Text("db.internal"), "A DNS name or an address, as it stands in the server's certificate."),
     may("port", Shape::Number(65_535, 5_432), "The port."),
     may("required", Shape::Flag, "Whether a candidate must be let in here before it is published."),
+    may(
+        "kind",
+        Shape::Choice(&["primary", "replica", "pooler"]),
+        "What answers there. Absent: the first is the primary, every other one a replica.",
+    ),
+    may(
+        "channel_binding",
+        Shape::Choice(&["require", "prefer"]),
+        "Whether a login must be bound to the TLS channel. A pooler alone may do without.",
+    ),
 ];
 
 const ADMIN: &[Key] = &[

@@ -6,7 +6,7 @@ use handover_adapters::target::postgres::{Config, Postgres as Connector};
 use handover_api::{Delivered, Nonce, Role};
 use handover_core::{GroupId, port::Target as _};
 use handover_sdk::Credential;
-use handover_sdk::postgres::{Dialler, Options};
+use handover_sdk::postgres::{DialError, Dialler, Options};
 use handover_secret::Secret;
 use handover_testkit::servers::postgres::Postgres;
 use handover_testkit::servers::{Certificates, Interceptor, Trick};
@@ -115,20 +115,23 @@ async fn the_dialler_gives_a_man_in_the_middle_nothing() {
     }
 }
 
-/// S39: taking the binding out of the server's offer is noticed also where a client would do without it: it says that it
-/// could have bound, and the server knows what it offered.
+/// S37, S38, S39: nor where no binding is required, as through a pooler. Taking the binding out of a server's offer is
+/// noticed also there: the client says that it could have bound, and the server knows what it offered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_offer_without_the_binding_is_noticed_even_where_none_is_required() {
     let (server, own) = (server(), Certificates::generate().unwrap());
-    for trick in [Trick::NoBinding, Trick::OwnCertificate] {
+    for trick in ALL {
         let middle = Interceptor::start(server.port(), server.ca_pem(), &own, trick).unwrap();
         let ca_pem = trusted(&server, &own, Trusts::HimAsWell);
         let mut options = Options::new("127.0.0.1", middle.port(), "postgres", ca_pem);
         options.bind_channel = false;
-        let refused = Dialler::new(&options).unwrap().dial(&credential()).await;
-        assert!(refused.is_err(), "{trick:?}");
-        assert!(middle.heard().windows(USER.len()).any(|part| part == USER.as_bytes()), "{trick:?}: he was in between");
-        judge(&middle.heard(), "without a binding");
+        let refused = Dialler::new(&options).unwrap().dial(&credential()).await.expect_err(&format!("{trick:?}"));
+        let asked = [Trick::AskForClearText, Trick::AskForMd5, Trick::AskForNothing].contains(&trick);
+        assert_eq!(refused == DialError::NotScram, asked, "{trick:?}: {refused:?}");
+        let heard = middle.heard();
+        let between = heard.windows(USER.len()).any(|part| part == USER.as_bytes());
+        assert_eq!(between, trick != Trick::NoTls, "{trick:?}: he was in between");
+        judge(&heard, "without a binding");
     }
 }
 

@@ -1,5 +1,6 @@
 //! While the old generation is watched.
 
+use handover_sdk::postgres::{Dialler, Options};
 use handover_testkit::rig::DATABASE;
 
 use crate::stage::{POLICY, Stage, alone};
@@ -91,4 +92,23 @@ async fn a_session_that_is_opened_anew_starts_the_quiet_time_anew() {
     }
     stage.ends_as("success").await;
     assert!(!stage.lets_in(&old).await, "it is retired");
+}
+
+/// I4: what is open at a replica counts as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_at_a_replica_keeps_drain_shut() {
+    let stage = Stage::set(POLICY, alone()).await;
+    let replica = stage.rig.postgres.replica().unwrap();
+    stage.add_endpoint(&format!("{{ name = \"replica\", host = \"127.0.0.1\", port = {} }}", replica.port()));
+    let ca = std::fs::read(stage.rig.postgres.ca_path()).unwrap();
+    let reports = Dialler::new(&Options::new("127.0.0.1", replica.port(), DATABASE, ca)).unwrap();
+    let old = stage.consumer.live.current();
+    let report = reports.dial(&old).await.unwrap();
+    stage.order("rotate");
+    let status = stage.waits_for("in_use").await;
+    assert_eq!(status["rotation"]["phase"], "drain", "{status:#}");
+    assert!(stage.lets_in(&old).await, "the old generation stays valid");
+    assert!(report.simple_query("SELECT 1").await.is_ok(), "and its work goes on");
+    drop(report);
+    stage.ends_as("success").await;
 }

@@ -9,5 +9,6 @@
 mod consumer;
 mod drain;
 mod forward;
+mod pooler;
 mod stage;
 mod way_back;

@@ -61,6 +61,19 @@ impl Stage {
         .await
     }
 
+    /// Waits until `handover explain` says so.
+    pub(crate) async fn explains(&self, words: &str) {
+        self.wait(words, |_| self.rig.succeed(&["explain", GROUP]).unwrap().contains(words)).await;
+    }
+
+    /// Adds an endpoint to the group's, while the controller is away.
+    pub(crate) fn add_endpoint(&self, endpoint: &str) {
+        self.rig.stop().unwrap();
+        let there = format!("port = {} }}", self.proxy.port());
+        edit(&self.rig, &there, &format!("{there}, {endpoint}"));
+        self.rig.start(&[]).unwrap();
+    }
+
     /// The rotation ends so, and nobody was refused on the way.
     pub(crate) async fn ends_as(&self, wanted: &str) {
         let status = self.wait("the end", |status| status["rotation"]["phase"] == "done").await;

@@ -6,6 +6,7 @@
 
 mod certificates;
 mod interceptor;
+pub mod pgbouncer;
 pub mod postgres;
 mod process;
 mod proxy;
@@ -16,6 +17,7 @@ use std::fmt;
 
 pub use certificates::Certificates;
 pub use interceptor::{Interceptor, Trick};
+pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub use process::free_port;
 pub(crate) use process::{end, spawn};

@@ -35,7 +35,7 @@ pub struct Config {
     pub statement_timeout_ms: u64,
 }
 
-/// One address of the cluster: the primary, or a replica.
+/// One address of the cluster.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
@@ -49,6 +49,34 @@ pub struct Endpoint {
     /// Whether a candidate must be let in here before it is published.
     #[serde(default = "required")]
     pub required: bool,
+    /// What answers there. Without it the first endpoint is the primary, and every other one a replica.
+    pub kind: Option<EndpointKind>,
+    /// Whether a login must be bound to the TLS channel.
+    #[serde(default)]
+    pub channel_binding: ChannelBinding,
+}
+
+/// What answers at an endpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointKind {
+    /// The server that takes writes.
+    Primary,
+    /// A server that follows the primary, or did before it was promoted.
+    Replica,
+    /// A pooler, such as PgBouncer: it ends TLS and the login itself, and logs in at a server in turn.
+    Pooler,
+}
+
+/// Whether a login must be bound to the TLS channel (SCRAM-SHA-256-PLUS).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelBinding {
+    /// It must be.
+    #[default]
+    Require,
+    /// It is where the other side offers it. Poolers alone may do without: they offer none.
+    Prefer,
 }
 
 /// The user that Handover logs in as.
@@ -71,6 +99,10 @@ const ENDPOINTS_MAX: usize = 16;
 impl Config {
     pub(super) fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub(super) fn statement_timeout(&self) -> Duration {
+        Duration::from_millis(self.statement_timeout_ms)
     }
 
     /// Whom consumers log in as.
@@ -104,11 +136,33 @@ impl Config {
         self.endpoints.first().ok_or_else(|| misconfigured("endpoints must name at least one endpoint"))
     }
 
+    /// Endpoints where a server itself answers. Our own user logs in at these alone: a pooler may not know it.
+    pub(super) fn servers(&self) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter(|endpoint| !endpoint.is_pooler())
+    }
+
+    /// What is allowed, and weaker than it could be; in words for whoever wrote it.
+    pub(in crate::target) fn cautions(&self) -> Vec<String> {
+        let unbound = self.endpoints.iter().filter(|endpoint| endpoint.channel_binding == ChannelBinding::Prefer);
+        unbound
+            .map(|endpoint| {
+                format!(
+                    "logins at endpoint {} need not be bound to the TLS channel: whoever has a certificate for {} from a CA \
+                     in ca_file can be in the middle of a session there, and does not learn the password",
+                    endpoint.name, endpoint.host
+                )
+            })
+            .collect()
+    }
+
     /// Refuses what cannot be meant.
     pub(in crate::target) fn check(&self) -> Result<(), Fault> {
         let main = self.main()?;
         if !main.required {
             return Err(misconfigured("the first endpoint is where changes are made: it must be required"));
+        }
+        if !matches!(main.kind, None | Some(EndpointKind::Primary)) {
+            return Err(misconfigured("the first endpoint is where changes are made: it must be the primary"));
         }
         if self.endpoints.len() > ENDPOINTS_MAX {
             return Err(misconfigured("endpoints must be at most 16"));
@@ -168,6 +222,10 @@ impl Config {
 }
 
 impl Endpoint {
+    pub(super) fn is_pooler(&self) -> bool {
+        self.kind == Some(EndpointKind::Pooler)
+    }
+
     fn check(&self) -> Result<(), Fault> {
         if self.name.is_empty() || self.name.len() > IDENTIFIER_BYTES_MAX || self.name.chars().any(char::is_control) {
             return Err(misconfigured("an endpoint's name has 1 to 63 bytes and no control characters"));
@@ -178,6 +236,12 @@ impl Endpoint {
         }
         if self.port == 0 {
             return Err(misconfigured("an endpoint's port is at least 1"));
+        }
+        if self.channel_binding == ChannelBinding::Prefer && !self.is_pooler() {
+            return Err(misconfigured(
+                "channel_binding = \"prefer\" is for poolers alone: a server has a channel binding, and our own user logs \
+                 in there",
+            ));
         }
         Ok(())
     }
@@ -261,6 +325,25 @@ mod tests {
     }
 
     #[test]
+    fn a_pooler_alone_may_do_without_a_binding_and_that_is_told() {
+        let mut config = config();
+        let pooler = |binding: &str| {
+            let text = format!(r#"{{"name": "pool", "host": "pool.internal", "kind": "pooler"{binding}}}"#);
+            serde_json::from_str::<Endpoint>(&text).unwrap()
+        };
+        config.endpoints.push(pooler(""));
+        config.check().unwrap();
+        assert_eq!(config.endpoints[1].channel_binding, ChannelBinding::Require);
+        assert_eq!(config.cautions(), Vec::<String>::new());
+        config.endpoints[1] = pooler(r#", "channel_binding": "prefer""#);
+        config.check().unwrap();
+        let cautions = config.cautions();
+        assert!(cautions.len() == 1 && cautions[0].contains("endpoint pool "), "{cautions:?}");
+        config.endpoints[1].kind = Some(EndpointKind::Replica);
+        assert_eq!(config.check().unwrap_err().kind, FaultKind::Misconfigured);
+    }
+
+    #[test]
     fn unknown_options_are_refused() {
         let text = r#"{"name": "a", "host": "b", "sslmode": "disable"}"#;
         assert!(serde_json::from_str::<Endpoint>(text).is_err());
@@ -268,10 +351,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        let changes: [fn(&mut Config); 18] = [
+        let changes: [fn(&mut Config); 21] = [
             |config| config.endpoints.clear(),
             |config| config.endpoints[0].required = false,
             |config| config.endpoints.push(config.endpoints[0].clone()),
+            |config| config.endpoints[0].kind = Some(EndpointKind::Replica),
+            |config| config.endpoints[0].kind = Some(EndpointKind::Pooler),
+            |config| config.endpoints[0].channel_binding = ChannelBinding::Prefer,
             |config| config.endpoints[0].host = "/run/postgresql".to_owned(),
             |config| config.endpoints[0].host = "a,b".to_owned(),
             |config| twins(config)[0] = "a\0b".to_owned(),

@@ -1,17 +1,19 @@
-//! Logging in: TLS with the name checked, SCRAM with a channel binding, nothing else.
+//! Logging in: TLS with the name checked, SCRAM with a channel binding, nothing else. A pooler may be let off the binding.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
 use handover_core::{Fault, FaultKind};
+use handover_scram::{Binding, MakeScramOnly};
 use handover_secret::Secret;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use tokio_postgres::config::{ChannelBinding, SslMode};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::config::{Config, Endpoint};
-use super::fault::{no_session, refuses_credential};
+use super::config::{ChannelBinding, Config, Endpoint};
+use super::fault::{asked_as_it_should, no_session, refuses};
 
 /// How we call ourselves in the server's list of sessions.
 const APPLICATION_NAME: &str = "handover";
@@ -66,7 +68,9 @@ impl Connector {
         user: &str,
         password: &Secret,
     ) -> Result<Session, Denied> {
-        self.login_with(config, endpoint, user, password, &session_options(config.statement_timeout_ms)).await
+        // Poolers refuse settings that they do not know how to keep apart.
+        let options = if endpoint.is_pooler() { String::new() } else { session_options(config.statement_timeout_ms) };
+        self.login_with(config, endpoint, user, password, &options).await
     }
 
     /// The same with these settings and no others: with none, it is a session as an application has it.
@@ -78,34 +82,17 @@ impl Connector {
         password: &Secret,
         options: &str,
     ) -> Result<Session, Denied> {
-        let mut driver = tokio_postgres::Config::new();
+        let mut driver = driver(config, endpoint, user);
         #[expect(clippy::disallowed_methods, reason = "the driver proves knowledge of it by SCRAM; it is not sent")]
         driver.password(password.expose());
-        driver
-            .host(&endpoint.host)
-            .port(endpoint.port)
-            .user(user)
-            .dbname(&config.database)
-            .application_name(APPLICATION_NAME)
-            .options(options)
-            .ssl_mode(SslMode::Require)
-            // The driver answers a request for a clear or MD5 password, unless a channel binding is required.
-            .channel_binding(ChannelBinding::Require)
-            .connect_timeout(config.connect_timeout())
-            .tcp_user_timeout(config.connect_timeout());
-        let attempt = tokio::time::timeout(config.connect_timeout(), driver.connect(self.tls.clone()));
-        let (client, mut connection) = match attempt.await {
-            Ok(Ok(connected)) => connected,
-            Ok(Err(error)) if refuses_credential(&error) => return Err(Denied::Refused),
-            Ok(Err(error)) => return Err(Denied::Fault(no_session(&error, config, endpoint, user))),
-            Err(_) => {
-                let Endpoint { name, host, port, .. } = endpoint;
-                let detail = format!(
-                    "logging in as {user} at endpoint {name} ({host}:{port}): no session within connect_timeout_ms; look at \
-                     routes and firewalls, or give it longer"
-                );
-                return Err(Denied::Fault(Fault::untouched(FaultKind::Unreachable, detail)));
-            }
+        if !options.is_empty() {
+            driver.options(options);
+        }
+        let (client, mut connection) = match self.connect(driver, config, endpoint).await {
+            Some(Ok(connected)) => connected,
+            Some(Err(error)) if refuses(endpoint, &error) => return Err(Denied::Refused),
+            Some(Err(error)) => return Err(Denied::Fault(no_session(&error, config, endpoint, user))),
+            None => return Err(Denied::Fault(silent(endpoint, user))),
         };
         // Polled by hand, because the connection as a future writes the server's notices to a log.
         let driver = tokio::spawn(async move {
@@ -113,6 +100,64 @@ impl Connector {
         });
         Ok(Session { client, driver })
     }
+
+    /// Goes as far as the question for the password, and leaves without an answer.
+    pub(super) async fn ask(&self, config: &Config, endpoint: &Endpoint, user: &str) -> Result<(), Denied> {
+        match self.connect(driver(config, endpoint, user), config, endpoint).await {
+            Some(Err(error)) if asked_as_it_should(&error) => Ok(()),
+            Some(Err(error)) if refuses(endpoint, &error) => Err(Denied::Refused),
+            Some(Err(error)) => Err(Denied::Fault(no_session(&error, config, endpoint, user))),
+            Some(Ok(_)) => {
+                let detail = format!("endpoint {} let {user} in without a password", endpoint.name);
+                Err(Denied::Fault(Fault::untouched(FaultKind::Misconfigured, detail)))
+            }
+            None => Err(Denied::Fault(silent(endpoint, user))),
+        }
+    }
+
+    /// `None` if it took too long.
+    async fn connect(
+        &self,
+        mut driver: tokio_postgres::Config,
+        config: &Config,
+        endpoint: &Endpoint,
+    ) -> Option<Result<(tokio_postgres::Client, Connection), tokio_postgres::Error>> {
+        let binding = match endpoint.channel_binding {
+            ChannelBinding::Require => Binding::Require,
+            ChannelBinding::Prefer => Binding::Prefer,
+        };
+        let tls = MakeScramOnly::new(self.tls.clone(), binding);
+        driver.channel_binding(tls.channel_binding());
+        tokio::time::timeout(config.connect_timeout(), driver.connect(tls)).await.ok()
+    }
+}
+
+type Connection = tokio_postgres::Connection<
+    tokio_postgres::Socket,
+    <MakeScramOnly as MakeTlsConnect<tokio_postgres::Socket>>::Stream,
+>;
+
+fn driver(config: &Config, endpoint: &Endpoint, user: &str) -> tokio_postgres::Config {
+    let mut driver = tokio_postgres::Config::new();
+    driver
+        .host(&endpoint.host)
+        .port(endpoint.port)
+        .user(user)
+        .dbname(&config.database)
+        .application_name(APPLICATION_NAME)
+        .ssl_mode(SslMode::Require)
+        .connect_timeout(config.connect_timeout())
+        .tcp_user_timeout(config.connect_timeout());
+    driver
+}
+
+fn silent(endpoint: &Endpoint, user: &str) -> Fault {
+    let Endpoint { name, host, port, .. } = endpoint;
+    let detail = format!(
+        "logging in as {user} at endpoint {name} ({host}:{port}): no session within connect_timeout_ms; look at routes and \
+         firewalls, or give it longer"
+    );
+    Fault::untouched(FaultKind::Unreachable, detail)
 }
 
 impl Deref for Session {

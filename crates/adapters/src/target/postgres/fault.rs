@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io::ErrorKind;
 
 use handover_core::{Fault, FaultKind, Touched};
+use handover_scram::Refusal;
 use postgres_protocol::escape::escape_identifier;
 use rustls::CertificateError;
 
@@ -33,6 +34,7 @@ pub(super) fn no_session(error: &tokio_postgres::Error, config: &Config, endpoin
         Some(_) => return fault(error, Touched::Nothing, &doing),
         None => match certificate(error) {
             Some(found) => distrusted(found, host),
+            None if let Some(refusal) = Refusal::of(error) => not_scram(refusal, endpoint),
             None if is_authentication(error) => return fault(error, Touched::Nothing, &doing),
             None => no_connection(error, host),
         },
@@ -40,15 +42,46 @@ pub(super) fn no_session(error: &tokio_postgres::Error, config: &Config, endpoin
     Fault { kind: kind(error), touched: Touched::Nothing, detail: format!("{doing}: {why}") }
 }
 
+/// Whether it came to the question for the password, and the question was for SCRAM with the binding that is required.
+///
+/// The text is a constant of the driver, which asks for a password before it looks at what was offered.
+pub(super) fn asked_as_it_should(error: &tokio_postgres::Error) -> bool {
+    error.source().is_some_and(|cause| cause.to_string() == "password missing")
+}
+
+fn not_scram(refusal: Refusal, endpoint: &Endpoint) -> String {
+    let next = match (refusal, endpoint.is_pooler()) {
+        (Refusal::NoBinding, true) => {
+            "poolers that end TLS themselves have none. If that is so, write channel_binding = \"prefer\" at this endpoint, \
+             and read what that means on the connector's page"
+        }
+        (Refusal::ClearText | Refusal::Md5 | Refusal::NoProof | Refusal::NotScram, true) => {
+            "set auth_type = scram-sha-256 in the pooler, and have verifiers, not MD5, in what it reads the users from"
+        }
+        (Refusal::ClearText | Refusal::Md5 | Refusal::NoProof | Refusal::NoBinding | Refusal::NotScram, false) => {
+            "set scram-sha-256 in pg_hba.conf, and see the connector's page on certificates"
+        }
+    };
+    format!("{refusal}, and got no answer; {next}")
+}
+
 /// Whether a login was refused for its credential: a wrong password, or a role that may not log in.
-pub(super) fn refuses_credential(error: &tokio_postgres::Error) -> bool {
-    matches!(error.code().map(tokio_postgres::error::SqlState::code), Some("28P01" | "28000"))
+///
+/// PgBouncer has one code for all that it says itself, whether the credential is wrong or it has no connection free.
+pub(super) fn refuses(endpoint: &Endpoint, error: &tokio_postgres::Error) -> bool {
+    match error.code().map(tokio_postgres::error::SqlState::code) {
+        Some("28P01" | "28000") => true,
+        Some("08P01") => endpoint.is_pooler(),
+        _ => false,
+    }
 }
 
 fn kind(error: &tokio_postgres::Error) -> FaultKind {
     match error.code() {
         Some(code) => of_code(code.code()),
-        None if certificate(error).is_some() || is_authentication(error) => FaultKind::Misconfigured,
+        None if certificate(error).is_some() || Refusal::of(error).is_some() || is_authentication(error) => {
+            FaultKind::Misconfigured
+        }
         None => FaultKind::Unreachable,
     }
 }

@@ -8,14 +8,16 @@ mod fault;
 mod fence;
 mod label;
 mod observe;
+mod pooler;
 mod preflight;
 mod remains;
+mod replica;
 mod users;
 mod verify;
 mod versioned;
 
 pub use adopt::{Adoption, Outlook, Step, script};
-pub use config::{Admin, Config, Endpoint};
+pub use config::{Admin, ChannelBinding, Config, Endpoint, EndpointKind};
 
 use handover_core::port::{Answer, Intent, Probe, Remains, Standing, State, Target, Verdict};
 use handover_core::{Fault, FaultKind, GroupId, Occupant, SeesUse, Slot, Tally, TargetCapability};

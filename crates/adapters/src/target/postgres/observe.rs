@@ -1,4 +1,4 @@
-//! Sessions of the twins, at every endpoint.
+//! Sessions of the users, at every server. What poolers hold is among them: they log in at a server, too.
 
 use handover_core::{Fault, FaultKind, Occupant, Tally, Touched};
 use postgres_protocol::escape::escape_identifier;
@@ -20,12 +20,12 @@ pub(super) const COUNT: &str = "SELECT count(*) FROM pg_stat_activity WHERE usen
 const END: &str = "SELECT count(pg_terminate_backend(a.pid)) FROM pg_stat_activity a \
                    WHERE a.usename = $1 AND strpos(shobj_description(a.usesysid, 'pg_authid'), $2) > 0";
 
-/// Counts sessions. An endpoint that cannot be asked makes *none* unknown; what was seen elsewhere was seen.
+/// Counts sessions. A server that cannot be asked makes *none* unknown; what was seen elsewhere was seen.
 pub(super) async fn count(target: &Postgres, of: &[Occupant]) -> Result<Tally, Fault> {
     let roles = of.iter().map(|who| target.user(who.slot).map(|user| user.role)).collect::<Result<Vec<_>, _>>()?;
     let mut seen = 0_i64;
     let mut blind = false;
-    for endpoint in &target.config.endpoints {
+    for endpoint in target.config.servers() {
         match count_at(target, endpoint, &roles).await {
             Some(sessions) => seen = seen.saturating_add(sessions),
             None => blind = true,
@@ -39,9 +39,9 @@ pub(super) async fn count(target: &Postgres, of: &[Occupant]) -> Result<Tally, F
     })
 }
 
-/// Ends sessions, at every endpoint.
+/// Ends sessions, at every server.
 pub(super) async fn end(target: &Postgres, of: &[Occupant]) -> Result<(), Fault> {
-    for endpoint in &target.config.endpoints {
+    for endpoint in target.config.servers() {
         let session = target.admin(endpoint).await?;
         for who in of {
             end_at(&session, endpoint, &target.user(who.slot)?, *who).await?;

@@ -10,7 +10,7 @@ use super::connect::Session;
 use super::fault::fault;
 use super::fence::{BEGIN, Change, Kind, Standing, User, writable};
 use super::users::Users;
-use super::{Postgres, observe, versioned};
+use super::{Postgres, observe, pooler, replica, versioned};
 
 /// Catalogs that the comparison of rights reads exist from this version on.
 const VERSION_MIN: i32 = 150_000;
@@ -49,9 +49,17 @@ pub(super) async fn look(target: &Postgres) -> Result<Vec<Fault>, Fault> {
     if has_owner {
         findings.extend(rehearse_creation(target, main, &users).await?);
     }
+    let names: Vec<&str> = users.iter().map(|user| user.role.as_str()).collect();
     for endpoint in target.config.endpoints.iter().skip(1).filter(|endpoint| endpoint.required) {
+        if endpoint.is_pooler() {
+            findings.extend(pooler::reach(target, endpoint, &names).await);
+            continue;
+        }
         match target.admin(endpoint).await {
-            Ok(session) => findings.extend(blind(target, endpoint, &session).await),
+            Ok(session) => {
+                findings.extend(replica::misnamed(endpoint, &session).await?);
+                findings.extend(blind(target, endpoint, &session).await);
+            }
             Err(fault) => findings.push(fault),
         }
     }

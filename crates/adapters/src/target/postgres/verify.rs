@@ -1,4 +1,5 @@
-//! One round of verification: at every required endpoint log in, take on the owner's role, compare rights.
+//! One round of verification: at every required server log in, take on the owner's role, compare rights; and through every
+//! required pooler log in.
 
 use handover_core::port::Verdict;
 use handover_core::{Fault, FaultKind, Occupant, Touched};
@@ -6,10 +7,10 @@ use handover_secret::Secret;
 use postgres_protocol::escape::escape_identifier;
 use tokio_postgres::types::Type;
 
-use super::Postgres;
 use super::config::Endpoint;
 use super::connect::{Denied, Session};
 use super::fault::fault;
+use super::{Postgres, pooler, replica};
 
 /// How many missing rights are told. One forgotten schema can be thousands of them.
 const MISSING_MAX: usize = 20;
@@ -22,6 +23,11 @@ pub(super) async fn round(
 ) -> Result<Verdict, Fault> {
     let mut missing = Vec::new();
     for endpoint in target.config.endpoints.iter().filter(|endpoint| endpoint.required) {
+        if endpoint.is_pooler() {
+            pooler::look(target, endpoint, who, value, control).await?;
+            continue;
+        }
+        replica::followed(target, endpoint, who).await?;
         let session = match target.login(endpoint, who, value).await {
             Ok(session) => session,
             Err(Denied::Refused) => return refused(target, endpoint, control).await,
