@@ -119,6 +119,15 @@ pub struct Remains {
     pub fault: Fault,
 }
 
+/// From where a credential is used. For people: nothing is decided by it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// The client's address, in words of the target; `None` where our user may not see it.
+    pub address: Option<String>,
+    /// How many uses come from there.
+    pub uses: u32,
+}
+
 /// The system that accepts a credential.
 pub trait Target: Send + Sync {
     /// What it can do. Pure and constant.
@@ -171,6 +180,14 @@ pub trait Target: Send + Sync {
     /// or the connection to see, never `None`. **If called twice** looks twice. **If cut off** nothing happened.
     /// **Errors** as for any connection; the engine takes a fault for `Unknown`.
     fn observe<'a>(&'a self, of: &'a [Occupant]) -> Answer<'a, Tally>;
+
+    /// **Does** tell from where these generations are used, over all endpoints, each address once. **Promises** to change
+    /// nothing; that what our user may not see is there as uses without an address. **If called twice** looks twice. **If
+    /// cut off** nothing happened. **Errors** as for any connection. A target that cannot tell answers with nothing.
+    fn sources<'a>(&'a self, of: &'a [Occupant]) -> Answer<'a, Vec<Source>> {
+        let _ = of;
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// **Does** end open sessions of these generations. **Promises** to touch no other session. **If called twice** ends
     /// those that came since. **If cut off** some may have ended. **Errors** `NotPermitted` names the missing right.

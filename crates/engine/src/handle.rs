@@ -18,6 +18,7 @@ use crate::history;
 use crate::queue::Wake;
 use crate::service::Binding;
 use crate::shared::{Event, Shared};
+use crate::sighting::Sighting;
 
 /// The longest reason of an order, in characters.
 pub const REASON_CHARS_MAX: usize = 1_000;
@@ -62,6 +63,8 @@ pub struct View {
     pub wants: Wants,
     /// The last faults since this process started, the latest last.
     pub faults: Vec<FaultSeen>,
+    /// From where the live rotation's last look found something in use.
+    pub sighting: Option<Sighting>,
 }
 
 /// Why no rotation was started.
@@ -387,7 +390,8 @@ impl Handle {
             None => (Row::new(group.clone()), None),
         };
         let wants = plan.as_ref().map(|plan| wants(&row, plan, self.shared.now())).unwrap_or_default();
-        Ok(View { row, plan, wants, faults: self.shared.faults_of(group) })
+        let sighting = row.live().and_then(|live| self.shared.sightings.last(group, live.to.generation));
+        Ok(View { row, plan, wants, faults: self.shared.faults_of(group), sighting })
     }
 
     /// The configured groups, by name.

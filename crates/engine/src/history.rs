@@ -32,6 +32,8 @@ pub const REMOVING: &str = "removing";
 pub const REMOVED: &str = "removed";
 /// Event: something retired could not be cleaned away; nothing depends on it.
 pub const LITTER: &str = "litter";
+/// Event: what retires is in use from somewhere that was not told yet in this rotation.
+pub const IN_USE: &str = "in_use";
 /// Event: the row breaks an invariant; nothing is done on it.
 pub const VIOLATED: &str = "violated";
 
@@ -49,11 +51,17 @@ pub const RECOVERING: &str = "recovering";
 /// Event: record and world are of one time again.
 pub const RECOVERED: &str = "recovered";
 
+/// Event: the wall clock jumped. Of no group: under the name [`NO_GROUP`], like checkpoints.
+pub const CLOCK_JUMPED: &str = "clock_jumped";
+
 /// Event: a value was handed to a consumer.
 pub const READ: &str = "read";
 
 /// Who causes what nobody ordered.
 pub const ENGINE: &str = "engine";
+
+/// The name that stands where other records name their group.
+pub const NO_GROUP: &str = "handover";
 
 /// A phase as one word, for history, logs and fault points.
 pub const fn phase_word(phase: &Phase) -> &'static str {
@@ -144,6 +152,11 @@ pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Ve
         entries.push(entry(new, HELD, now, vec![("hold", hold_words(hold))]));
     }
     entries
+}
+
+/// The wall clock is apart by so much from where it would be had it only run; `now` is what it shows after that.
+pub(crate) fn clock_jumped(by_ms: i64, now: Timestamp) -> Entry {
+    Entry { at: now, event: CLOCK_JUMPED, actor: ENGINE.to_owned(), fields: vec![("by_ms", by_ms.to_string())] }
 }
 
 /// A line of an adoption.
@@ -256,6 +269,11 @@ pub(crate) fn litter(rotation: &Rotation, place: &str, fault: &Fault, now: Times
     let fields =
         vec![("at", place.to_owned()), ("code", fault.kind.code().to_owned()), ("detail", fault.detail.clone())];
     entry(rotation, LITTER, now, fields)
+}
+
+/// Somebody uses what retires.
+pub(crate) fn in_use(rotation: &Rotation, uses: u32, from: String, now: Timestamp) -> Entry {
+    entry(rotation, IN_USE, now, vec![("uses", uses.to_string()), ("from", from)])
 }
 
 /// Broken invariants.

@@ -23,6 +23,7 @@ pub mod fault;
 mod generate;
 mod handle;
 pub mod history;
+mod jump;
 mod memory;
 mod numbers;
 mod options;
@@ -34,6 +35,7 @@ mod remains;
 mod remove;
 mod service;
 mod shared;
+pub mod sighting;
 pub mod telemetry;
 mod watchful;
 

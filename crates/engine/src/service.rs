@@ -17,6 +17,8 @@ use crate::clock::Clock;
 use crate::drive::{Next, drive};
 use crate::generate::Generate;
 use crate::handle::Handle;
+use crate::history;
+use crate::jump::JumpWatch;
 use crate::memory::{BackOff, Memory};
 use crate::options::Options;
 use crate::outbox::Outboxes;
@@ -112,7 +114,15 @@ impl Service {
         let _over = Over(Arc::clone(&shared));
         let mut outboxes = Outboxes::start(&shared);
         let (tasks, memories) = (JoinSet::new(), HashMap::new());
-        let mut running = Running { shared, drain, tasks, memories, resumed: false, lease_retry: BackOff::default() };
+        let mut running = Running {
+            shared,
+            drain,
+            tasks,
+            memories,
+            resumed: false,
+            lease_retry: BackOff::default(),
+            jumps: JumpWatch::default(),
+        };
         let checkpoints = tokio::spawn(checkpoint::run(Arc::clone(&running.shared), running.drain.clone()));
         tokio::select! {
             () = running.work() => {}
@@ -140,6 +150,7 @@ struct Running {
     /// Whether all unfinished rotations were queued since the lease was taken.
     resumed: bool,
     lease_retry: BackOff,
+    jumps: JumpWatch,
 }
 
 impl Running {
@@ -160,6 +171,7 @@ impl Running {
                     sweep_at = self.sweep(now).await;
                     wake_at = sweep_at;
                 }
+                self.watch_the_clock().await;
                 self.take_up(now);
                 wake_at = self.shared.queue.next().map_or(wake_at, |next| next.min(wake_at));
             }
@@ -169,6 +181,21 @@ impl Running {
                 Some(ended) = self.tasks.join_next() => self.ended(ended),
                 () = shared.queue.news.notified() => {}
                 () = tokio::time::sleep_until(wake_at) => {}
+            }
+        }
+    }
+
+    /// Says in history that the wall clock jumped. What could not be said is said at the next look.
+    async fn watch_the_clock(&mut self) {
+        let (wall, now) = (self.shared.now(), Instant::now());
+        let Some(by_ms) = self.jumps.look(wall, now) else { return };
+        tracing::warn!(by_ms, "{}", telemetry::CLOCK_JUMPED);
+        #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
+        let nobody = GroupId::parse(history::NO_GROUP).expect("the constant is a name");
+        match self.shared.try_append(&nobody, history::clock_jumped(by_ms, wall)).await {
+            Ok(()) => self.jumps.told(wall, now),
+            Err(fault) => {
+                tracing::error!(code = fault.kind.code(), detail = %fault.detail, "{}", telemetry::STATE_FAILED);
             }
         }
     }

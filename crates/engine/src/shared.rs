@@ -17,6 +17,7 @@ use crate::numbers::Numbers;
 use crate::options::Options;
 use crate::queue::{Queue, Wake};
 use crate::service::{Binding, Ports};
+use crate::sighting::Sightings;
 use crate::telemetry;
 
 /// Something happened. A hint for those who watch: what is true is in the row.
@@ -81,6 +82,7 @@ pub(crate) struct Shared {
     pub(crate) committed: watch::Sender<u64>,
     faults: Mutex<HashMap<GroupId, VecDeque<FaultSeen>>>,
     sinks: Mutex<HashMap<String, Delivering>>,
+    pub(crate) sightings: Sightings,
     /// Groups whose record was compared with the world since the lease was taken.
     compared: Mutex<HashSet<GroupId>>,
     epoch: AtomicU64,
@@ -105,6 +107,7 @@ impl Shared {
             committed: watch::Sender::new(0),
             faults: Mutex::default(),
             sinks: Mutex::default(),
+            sightings: Sightings::default(),
             compared: Mutex::default(),
             epoch: AtomicU64::new(epoch.0),
             lease_doubted: AtomicBool::new(false),

@@ -28,6 +28,8 @@ pub const UNBOUND: &str = "group not configured";
 pub const SINK_FAILED: &str = "sink failed";
 /// Message: a sink takes records again.
 pub const SINK_RECOVERED: &str = "sink recovered";
+/// Message: the wall clock jumped; waits are not shortened by it.
+pub const CLOCK_JUMPED: &str = "clock jumped";
 /// Message: history got no checkpoint; it is tried again.
 pub const CHECKPOINT_FAILED: &str = "checkpoint failed";
 /// Message: the limit for draining passed with work unfinished; it resumes at the next start.

@@ -497,5 +497,8 @@ async fn jumps_of_the_clock_shorten_no_wait() {
     world.clock.jump(-2 * 86_400_000);
     assert_eq!(process.until_done().await, Outcome::Success);
     assert!(started.elapsed() >= Duration::from_secs(30), "{:?}", started.elapsed());
+    let records = process.handle.history(None, None, 1000).await.unwrap();
+    let told: Vec<_> = records.iter().filter(|record| record.body.contains("clock_jumped")).collect();
+    assert_eq!(told.len(), 2, "each jump is told once: {told:?}");
     process.stop().await;
 }

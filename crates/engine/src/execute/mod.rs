@@ -12,7 +12,9 @@ use handover_secret::Secret;
 use crate::call::{Call, Whom};
 use crate::drive::Current;
 use crate::fault;
+use crate::history;
 use crate::shared::Shared;
+use crate::sighting::Sighting;
 
 /// What came of an effect.
 #[derive(Default)]
@@ -101,9 +103,33 @@ impl Executor<'_> {
     async fn count_use(&self, of: &[Occupant]) -> Learnt {
         let target = &self.current.binding.target;
         match self.shared.calls.make(self.target_look("use"), || target.observe(of)).await {
-            Ok(tally) => Learnt::fact(Fact::Use(tally)),
+            Ok(tally) => {
+                let entries = match tally {
+                    Tally::Some(uses) => self.whence(of, uses).await.into_iter().collect(),
+                    Tally::None => {
+                        self.shared.sightings.unseen(&self.current.row.group);
+                        Vec::new()
+                    }
+                    Tally::Unknown => Vec::new(),
+                };
+                Learnt { entries, ..Learnt::fact(Fact::Use(tally)) }
+            }
             Err(fault) => Learnt { fault: Some(fault), setback: true, ..Learnt::fact(Fact::Use(Tally::Unknown)) },
         }
+    }
+
+    /// From where it is used, if that is news. Where it cannot be told the count stands all the same.
+    async fn whence(&self, of: &[Occupant], uses: u32) -> Option<Entry> {
+        let (group, to) = (&self.current.row.group, self.to.generation);
+        if !self.shared.sightings.is_news(group, to, uses) {
+            return None;
+        }
+        let target = &self.current.binding.target;
+        let sources = self.shared.calls.make(self.target_look("sources"), || target.sources(of)).await.ok()?;
+        let at = self.shared.now();
+        let from = self.shared.sightings.seen(group, to, Sighting { at, uses, sources })?;
+        let rotation = self.current.row.live()?;
+        Some(history::in_use(rotation, uses, from, at))
     }
 
     async fn end_sessions(&self, of: &[Occupant]) -> Result<Fact, Fault> {

@@ -11,7 +11,7 @@ use handover_core::{
     Stretch, Timestamp, advance, check,
 };
 use handover_engine::history::{order_word, phase_word};
-use handover_engine::{FaultSeen, View};
+use handover_engine::{FaultSeen, View, sighting};
 
 use super::App;
 use super::auth::Covered;
@@ -145,7 +145,12 @@ impl Standing<'_> {
     }
 
     fn awaited(&self, blocker: &Blocker, since: &str) -> api::Awaited {
-        let api::WaitingFor { kind, text, subject, remaining_ms } = view::blocker(blocker);
+        let api::WaitingFor { kind, mut text, subject, remaining_ms } = view::blocker(blocker);
+        if let (Blocker::InUse { .. }, Some(seen)) = (blocker, &self.found.sighting)
+            && !seen.sources.is_empty()
+        {
+            text = format!("{text}, from {}", sighting::words(&seen.sources));
+        }
         let member = subject
             .as_ref()
             .zip(self.roll.as_ref())

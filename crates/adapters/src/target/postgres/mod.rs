@@ -12,6 +12,7 @@ mod pooler;
 mod preflight;
 mod remains;
 mod replica;
+mod sources;
 mod users;
 mod verify;
 mod versioned;
@@ -19,7 +20,7 @@ mod versioned;
 pub use adopt::{Adoption, Outlook, Step, script};
 pub use config::{Admin, ChannelBinding, Config, Endpoint, EndpointKind};
 
-use handover_core::port::{Answer, Intent, Probe, Remains, Standing, State, Target, Verdict};
+use handover_core::port::{Answer, Intent, Probe, Remains, Source, Standing, State, Target, Verdict};
 use handover_core::{Fault, FaultKind, GroupId, Occupant, SeesUse, Slot, Tally, TargetCapability};
 use handover_secret::Secret;
 
@@ -195,6 +196,10 @@ impl Target for Postgres {
 
     fn observe<'a>(&'a self, of: &'a [Occupant]) -> Answer<'a, Tally> {
         Box::pin(observe::count(self, of))
+    }
+
+    fn sources<'a>(&'a self, of: &'a [Occupant]) -> Answer<'a, Vec<Source>> {
+        Box::pin(sources::sources(self, of))
     }
 
     fn end_sessions<'a>(&'a self, of: &'a [Occupant]) -> Answer<'a, ()> {
