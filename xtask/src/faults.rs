@@ -1,6 +1,7 @@
 //! `cargo xtask faults`: the soak. And the table of faults in the documents, which is made from the tests.
 
 mod rows;
+pub(crate) mod switches;
 mod table;
 
 use std::path::Path;
@@ -24,8 +25,12 @@ pub(crate) struct Options {
     /// Do harm instead, of the kinds that fences prevent, and fail if the judges do not find it.
     #[arg(long, conflicts_with_all = ["seed", "minutes"])]
     spoil: bool,
+    /// Switch this fence off (`slot` or `store`), have an overtaken controller write late, and fail if the judges find no
+    /// harm.
+    #[arg(long, value_parser = ["slot", "store"], conflicts_with_all = ["seed", "minutes", "spoil"])]
+    without_fence: Option<String>,
     /// Write docs/faults.md from the tests, and run nothing.
-    #[arg(long, conflicts_with_all = ["seed", "minutes", "spoil"])]
+    #[arg(long, conflicts_with_all = ["seed", "minutes", "spoil", "without_fence"])]
     write_table: bool,
 }
 
@@ -34,7 +39,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<Verdict, Trouble> {
     if options.write_table {
         return write(root).map(|()| Verdict::Good);
     }
-    if setup::run(&setup::SERVERS)? == Verdict::Bad {
+    if setup::run(&setup::SOAK)? == Verdict::Bad {
         return Ok(Verdict::Bad);
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -43,6 +48,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<Verdict, Trouble> {
     soak.stdin(Stdio::null());
     if options.spoil {
         soak.arg("--spoil");
+    } else if let Some(fence) = &options.without_fence {
+        soak.args(["--without-fence", fence]);
     } else {
         soak.args(["--minutes", &options.minutes.to_string()]);
     }

@@ -26,8 +26,11 @@ enum Source {
 /// What the demonstration needs besides Rust.
 pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
 
+/// What the soak needs besides Rust.
+pub(crate) const SOAK: [Need; 2] = [POSTGRESQL, STRACE];
+
 /// What tests need besides Rust.
-pub(crate) const ALL: [Need; 6] = [POSTGRESQL, PGBOUNCER, CHROMIUM, RSYSLOG, SYSTEMD, CARGO_DENY];
+pub(crate) const ALL: [Need; 8] = [POSTGRESQL, PGBOUNCER, CHROMIUM, RSYSLOG, SYSTEMD, STRACE, FAKETIME, CARGO_DENY];
 
 const POSTGRESQL: Need =
     Need { name: "PostgreSQL's server", source: Source::Debian(&["postgresql"]), find: postgresql };
@@ -43,6 +46,12 @@ const RSYSLOG: Need =
 
 /// Checks the unit file. Nothing is started by it.
 const SYSTEMD: Need = Need { name: "systemd-analyze", source: Source::Debian(&["systemd"]), find: systemd };
+
+/// Kills at the Nth flush, fails flushes, and slows them down.
+const STRACE: Need = Need { name: "strace", source: Source::Debian(&["strace"]), find: strace };
+
+/// Moves the clock of one process.
+const FAKETIME: Need = Need { name: "libfaketime", source: Source::Debian(&["libfaketime"]), find: faketime };
 
 /// Checks licences and sources of dependencies.
 pub(crate) const CARGO_DENY: Need =
@@ -127,6 +136,20 @@ fn rsyslog() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let tls = folders.into_iter().any(|folder| folder.path().join("rsyslog/lmnsd_gtls.so").exists());
     (program.exists() && tls).then(|| program.to_owned())
+}
+
+fn strace() -> Option<PathBuf> {
+    let program = PathBuf::from("/usr/bin/strace");
+    program.exists().then_some(program)
+}
+
+/// The library: a folder for each architecture holds it.
+fn faketime() -> Option<PathBuf> {
+    let mut folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders.find_map(|folder| {
+        let library = folder.path().join("faketime/libfaketimeMT.so.1");
+        library.exists().then_some(library)
+    })
 }
 
 fn systemd() -> Option<PathBuf> {

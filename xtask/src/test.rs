@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::{Trouble, Verdict, deps, documents, setup, tidy};
+use crate::{Trouble, Verdict, deps, documents, faults, setup, tidy};
 
 /// Says which steps there are.
 pub(crate) fn list() {
@@ -80,24 +80,17 @@ enum Outcome {
 
 /// In this order, because what fails soonest should be known soonest, and what tests say should come last.
 fn steps() -> Vec<Step> {
-    let step = |name, what, work| Step { name, what, work, needs_servers: false };
-    let cargo = |arguments: &[&'static str]| Work::Cargo { arguments: arguments.to_vec(), environment: &[] };
     let licences = if has_cargo_command("deny") {
-        cargo(&["deny", "--offline", "--all-features", "check", "licenses", "bans", "sources"])
+        cargo_work(&["deny", "--offline", "--all-features", "check", "licenses", "bans", "sources"])
     } else {
         Work::Missing(&setup::CARGO_DENY)
-    };
-    let tests = if has_cargo_command("nextest") {
-        cargo(&["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"])
-    } else {
-        cargo(&["test", "--workspace", "--all-features", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"])
     };
     let rustdoc = Work::Cargo {
         arguments: vec!["doc", "--workspace", "--no-deps", "--all-features", "--quiet"],
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
     };
-    vec![
-        step("format", "the source is formatted", cargo(&["fmt", "--all", "--check"])),
+    let mut steps = vec![
+        step("format", "the source is formatted", cargo_work(&["fmt", "--all", "--check"])),
         step("deps", "no crate uses one that it must not use", Work::Check(deps::check)),
         step("documents", "documents agree with the code and with each other", Work::Check(documents::check)),
         step("tidy", "files are short, and every test runs", Work::Check(tidy::check)),
@@ -105,45 +98,57 @@ fn steps() -> Vec<Step> {
         step(
             "lints",
             "no warning in any target, with all features",
-            cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
+            cargo_work(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
         ),
         step(
             "shipped",
             "no warning in the program as it is shipped, without fault points",
-            cargo(&["clippy", "--package", "handover", "--", "-D", "warnings"]),
+            cargo_work(&["clippy", "--package", "handover", "--", "-D", "warnings"]),
+        ),
+        step(
+            "switches",
+            "the program as it is shipped has no switch of the tests",
+            Work::Check(faults::switches::check),
         ),
         step("rustdoc", "links in the documentation of the code lead somewhere", rustdoc),
         step(
             "doctests",
             "examples in the documentation of the code run",
-            cargo(&["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"]),
+            cargo_work(&["test", "--workspace", "--all-features", "--doc", "--no-fail-fast"]),
         ),
-        Step {
-            needs_servers: true,
-            ..step(
-                "demo",
-                "a real rotation, end to end, and nobody notices",
-                cargo(&["xtask", "demo", "--fast", "--output", "json"]),
-            )
-        },
-        Step {
-            needs_servers: true,
-            ..step("judges", "what judges the soak finds harm that is done", cargo(&["xtask", "faults", "--spoil"]))
-        },
-        Step {
-            needs_servers: true,
-            ..step(
-                "soak",
-                "a fleet under random faults comes to no harm",
-                cargo(&["xtask", "faults", "--minutes", "3"]),
-            )
-        },
-        Step {
-            needs_servers: true,
-            ..step("bench", "the benchmarks run; nothing is measured", cargo(&["xtask", "bench", "--smoke"]))
-        },
-        Step { needs_servers: true, ..step("tests", "all tests, against real servers", tests) },
+    ];
+    steps.extend(steps_with_servers());
+    steps
+}
+
+fn steps_with_servers() -> [Step; 7] {
+    let tests: &[&str] = if has_cargo_command("nextest") {
+        &["nextest", "run", "--workspace", "--all-features", "--no-fail-fast"]
+    } else {
+        &["test", "--workspace", "--all-features", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"]
+    };
+    let step = |name, what, arguments| Step { needs_servers: true, ..step(name, what, cargo_work(arguments)) };
+    [
+        step(
+            "demo",
+            "a real rotation, end to end, and nobody notices",
+            &["xtask", "demo", "--fast", "--output", "json"][..],
+        ),
+        step("judges", "what judges the soak finds harm that is done", &["xtask", "faults", "--spoil"]),
+        step("slot", "a slot without its fence comes to harm", &["xtask", "faults", "--without-fence", "slot"]),
+        step("store", "a store without its fence comes to harm", &["xtask", "faults", "--without-fence", "store"]),
+        step("soak", "a fleet under random faults comes to no harm", &["xtask", "faults", "--minutes", "3"]),
+        step("bench", "the benchmarks run; nothing is measured", &["xtask", "bench", "--smoke"]),
+        step("tests", "all tests, against real servers", tests),
     ]
+}
+
+const fn step(name: &'static str, what: &'static str, work: Work) -> Step {
+    Step { name, what, work, needs_servers: false }
+}
+
+fn cargo_work(arguments: &[&'static str]) -> Work {
+    Work::Cargo { arguments: arguments.to_vec(), environment: &[] }
 }
 
 impl Step {

@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "state-sqlite", feature = "store-embedded"))]
 pub mod copy;
+#[cfg(any(feature = "target-postgres", feature = "store-embedded"))]
+mod fences;
 pub mod seal;
 #[cfg(any(feature = "sink-file", feature = "sink-syslog", feature = "sink-http"))]
 pub mod sink;

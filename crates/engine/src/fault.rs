@@ -26,6 +26,9 @@ mod armed {
     use std::io::Write;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+
+    use rustix::process::{Signal, getpid, kill_process};
 
     use crate::environment::{FAULT_POINT, FAULT_TRACE};
 
@@ -33,6 +36,7 @@ mod armed {
     pub(super) enum Then {
         Kill,
         Pause,
+        Stop,
     }
 
     #[derive(PartialEq, Eq, Debug)]
@@ -41,6 +45,9 @@ mod armed {
         pub(super) nth: u64,
         pub(super) then: Then,
     }
+
+    /// How long the process takes to settle, and then to stand still.
+    const SETTLE: Duration = Duration::from_millis(300);
 
     static ORDER: OnceLock<Option<Order>> = OnceLock::new();
     static REACHED: AtomicU64 = AtomicU64::new(0);
@@ -60,6 +67,7 @@ mod armed {
         let then = match then {
             "kill" => Then::Kill,
             "pause" => Then::Pause,
+            "stop" => Then::Stop,
             _ => return None,
         };
         let (name, nth) = match place.rsplit_once('#') {
@@ -72,7 +80,7 @@ mod armed {
     /// An order that does not parse must not turn a crash test into a test without a crash.
     fn parse_or_exit(text: &str) -> Order {
         parse(text).unwrap_or_else(|| {
-            drop(writeln!(std::io::stderr(), "{FAULT_POINT} is not NAME#N=kill or NAME#N=pause"));
+            drop(writeln!(std::io::stderr(), "{FAULT_POINT} is not NAME#N=kill, NAME#N=pause or NAME#N=stop"));
             std::process::exit(2);
         })
     }
@@ -83,9 +91,21 @@ mod armed {
         drop(writeln!(stderr, "fault point reached: {name}"));
         drop(stderr.flush());
         drop(stderr);
-        if then == Then::Kill {
-            // If the signal could not be sent, the thread blocks below and the test that waits for the death says so.
-            let _sent = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        if then == Then::Stop {
+            // What else is under way comes to its end: one that stands still in a transaction keeps its files locked.
+            std::thread::sleep(SETTLE);
+        }
+        let signal = match then {
+            Then::Kill => Some(Signal::KILL),
+            Then::Pause => None,
+            Then::Stop => Some(Signal::STOP),
+        };
+        // If a signal could not be sent, the thread blocks below and the test that waits for its effect says so.
+        let sent = signal.is_some_and(|signal| kill_process(getpid(), signal).is_ok());
+        if sent && then == Then::Stop {
+            // Another thread may take the signal, and this one stand still a moment later. It goes on when it is told to.
+            std::thread::sleep(SETTLE);
+            return;
         }
         loop {
             std::thread::park();
@@ -110,6 +130,7 @@ mod tests {
         let order = |name: &str, nth, then| Some(Order { name: name.to_owned(), nth, then });
         assert_eq!(parse("after:accept#2=kill"), order("after:accept", 2, Then::Kill));
         assert_eq!(parse("before:commit:apply=pause"), order("before:commit:apply", 1, Then::Pause));
+        assert_eq!(parse("before:refuse#1=stop"), order("before:refuse", 1, Then::Stop));
         assert_eq!(parse("after:accept#x=kill"), None);
         assert_eq!(parse("after:accept=sleep"), None);
     }

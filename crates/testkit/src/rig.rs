@@ -105,6 +105,11 @@ impl Rig {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The controller's port on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// A path in the installation's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
@@ -120,8 +125,13 @@ impl Rig {
 
     /// Starts the controller with `environment` added, and waits until it answers.
     pub fn start(&self, environment: &[(&str, &str)]) -> Result<(), ServerError> {
+        self.start_under(&[], environment)
+    }
+
+    /// The same, run by another program that turns into it, such as `strace -D`.
+    pub fn start_under(&self, runner: &[&str], environment: &[(&str, &str)]) -> Result<(), ServerError> {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(&self.binary).arg("serve");
+        command.args(["--pdeathsig", "KILL", "--"]).args(runner).arg(&self.binary).arg("serve");
         command.current_dir(self.directory.path()).envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = spawn(command).map_err(|error| ServerError::because("handover could not be run", &error))?;

@@ -104,14 +104,18 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "F44",
         "Drain",
-        "Our user may not read other sessions' details: they are not needed, and use by user is still counted.",
+        "Our user may not read other sessions' details: their address is unknown, and use by user is still counted.",
     ),
     row(
         "F45",
         "Drain",
         "A session of the old user stays open: it is waited for, or ended where the policy says so; Disable is not reached while it lives.",
     ),
-    row("F46", "Drain", "A session with the old credential is opened anew: the quiet time starts anew."),
+    row(
+        "F46",
+        "Drain",
+        "A session with the old credential is opened anew: the quiet time starts anew, and its address is told.",
+    ),
     row(
         "F47",
         "Destroy",
@@ -136,15 +140,23 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "F58",
         "State",
-        "The controller's disk is full: nothing new is begun, deliveries go on, and with room again it ends what it began.",
+        "The controller's disk is full, or a flush fails: nothing new is begun, deliveries of a full disk go on, and with room again, or after a restart, it ends what it began.",
     ),
-    row("F59", "State", "Files of the state are torn or edited: that is noticed, and nothing is touched."),
+    row(
+        "F59",
+        "State",
+        "Files of the state are torn or edited: that is noticed, and nothing is touched. The record that was being written when it died is there whole or not at all.",
+    ),
     row(
         "F60",
         "State",
         "The state is restored from an earlier time: nothing is written before record and world were compared.",
     ),
     row("F61", "Target", "The database is restored from an earlier time: recovery makes it what the record says."),
-    row("F62", "Clock", "The clock jumps: nothing is retired early, and nothing stops."),
+    row(
+        "F62",
+        "Clock",
+        "The clock jumps or stands still: nothing is retired early, nothing stops for good, and history tells it.",
+    ),
     row("F91", "Audit", "A receiver of the audit hangs or is away: nothing stalls, and no record is missed."),
 ];

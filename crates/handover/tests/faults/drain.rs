@@ -1,11 +1,11 @@
 //! While the old generation is watched.
 
 use handover_sdk::postgres::{Dialler, Options};
-use handover_testkit::rig::DATABASE;
+use handover_testkit::rig::{DATABASE, GROUP};
 
 use crate::stage::{POLICY, Stage, alone};
 
-/// F26: the consumer acknowledged, and a session with the old credential shows that it lies.
+/// F26, F44: the consumer acknowledged, and a session with the old credential shows that it lies.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_acknowledged_and_kept_the_old_credential_is_found_by_its_session() {
     let stage = Stage::set(POLICY, alone()).await;
@@ -18,6 +18,9 @@ async fn one_that_acknowledged_and_kept_the_old_credential_is_found_by_its_sessi
     assert_eq!(acked, status["publication"].as_u64().unwrap(), "it says that it moved: {status:#}");
     // Many more looks than a quiet time takes. Every statement is in the server's log.
     let looks = || stage.rig.postgres.log().matches("FROM pg_stat_activity WHERE usename").count();
+    // Our user may not read other sessions' details: the count stands, and the address is unknown.
+    let explained = stage.rig.succeed(&["explain", GROUP]).unwrap();
+    assert!(explained.contains("1 seen, from an address that our user may not see (1)"), "{explained}");
     let before = looks();
     let status = stage.wait("twenty more looks", |_| looks() > before + 20).await;
     assert_eq!(status["rotation"]["phase"], "drain", "{status:#}");
@@ -78,19 +81,25 @@ async fn rights_to_see_sessions_that_are_lost_in_drain_leave_use_unknown() {
     stage.ends_as("success").await;
 }
 
-/// F46: each session that is seen starts the quiet time anew.
+/// F46: each session that is seen starts the quiet time anew, and its address is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_opened_anew_starts_the_quiet_time_anew() {
     let stage = Stage::set(&POLICY.replace("500ms", "3s"), alone()).await;
+    stage.sql(&format!("GRANT pg_read_all_stats TO {}", stage.rig.roles.admin));
     let old = stage.consumer.live.current();
     stage.order("rotate");
     for _ in 0..2 {
         stage.waits_for("quiet").await;
         let again = stage.session(&old).await;
         stage.waits_for("in_use").await;
+        let explained = stage.rig.succeed(&["explain", GROUP]).unwrap();
+        assert!(explained.contains("1 seen, from 127.0.0.1 (1)"), "{explained}");
         drop(again);
     }
     stage.ends_as("success").await;
+    let history = stage.rig.succeed(&["audit", "export"]).unwrap();
+    let told = history.lines().filter(|line| line.contains("in_use") && line.contains("127.0.0.1 (1)")).count();
+    assert_eq!(told, 1, "each address is told once in a rotation: {history}");
     assert!(!stage.lets_in(&old).await, "it is retired");
 }
 

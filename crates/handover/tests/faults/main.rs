@@ -5,8 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod clock;
 #[path = "../consumer/mod.rs"]
 mod consumer;
+mod disk;
 mod drain;
 mod forward;
 mod pooler;

@@ -28,6 +28,10 @@ impl Findings {
         self.harm.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 
+    pub(crate) fn samples(&self) -> u64 {
+        self.samples.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn all_harm(&self) -> Vec<String> {
         self.harm.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -55,7 +59,7 @@ impl Crew {
             for habit in HABITS {
                 let identity = format!("{habit}-{group}");
                 let token = fleet.token(&identity, "consumer");
-                let mut client = ClientOptions::new(fleet.rig.url(), identity, token);
+                let mut client = ClientOptions::new(fleet.url(), identity, token);
                 client.poll = Duration::from_secs(1);
                 client.backoff_max = Duration::from_secs(1);
                 client.request_max = Duration::from_secs(5);

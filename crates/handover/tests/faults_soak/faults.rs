@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use handover_testkit::servers::tool;
+
 use crate::chance::Chance;
 use crate::fleet::{Fleet, GROUPS};
+use crate::overtaken;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Fault {
@@ -17,9 +20,11 @@ enum Fault {
     BlackHole,
     SlowNetwork,
     RestartPostgres,
+    Overtake,
+    SlowDisk,
 }
 
-const FAULTS: [Fault; 7] = [
+const FAULTS: [Fault; 9] = [
     Fault::Kill,
     Fault::KillAtPoint,
     Fault::StandStill,
@@ -27,6 +32,8 @@ const FAULTS: [Fault; 7] = [
     Fault::BlackHole,
     Fault::SlowNetwork,
     Fault::RestartPostgres,
+    Fault::Overtake,
+    Fault::SlowDisk,
 ];
 
 /// Rotations are what all the rest is about.
@@ -54,8 +61,12 @@ const POINT_PATIENCE: Duration = Duration::from_secs(8);
 /// Sessions are short: how long is waited for one that can be cut.
 const CUT_PATIENCE: Duration = Duration::from_secs(4);
 
+/// How much longer each flush of a slow disk takes, in microseconds.
+const FLUSH_DELAY_US: u32 = 150_000;
+
 pub(crate) struct Faults {
     fleet: Arc<Fleet>,
+    strace: String,
     fired: Mutex<BTreeMap<String, u64>>,
     under_way: Mutex<Vec<std::thread::JoinHandle<()>>>,
     orders: Arc<Orders>,
@@ -72,7 +83,8 @@ struct Orders {
 
 impl Faults {
     pub(crate) fn new(fleet: Arc<Fleet>) -> Self {
-        Self { fleet, fired: Mutex::default(), under_way: Mutex::default(), orders: Arc::default() }
+        let strace = tool("strace").unwrap().display().to_string();
+        Self { fleet, strace, fired: Mutex::default(), under_way: Mutex::default(), orders: Arc::default() }
     }
 
     /// Faults and orders until the time is over, each kind of fault at least once.
@@ -123,7 +135,8 @@ impl Faults {
         self.orders.rotations[index].load(Ordering::SeqCst)
     }
 
-    fn order_meanwhile(&self, verb: &'static str, group: &'static str) {
+    /// The same, while other things happen.
+    pub(crate) fn order_meanwhile(&self, verb: &'static str, group: &'static str) {
         let (fleet, orders) = (Arc::clone(&self.fleet), Arc::clone(&self.orders));
         let order = std::thread::spawn(move || give(&fleet, &orders, verb, group));
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,6 +189,34 @@ impl Faults {
                 self.fleet.restart_postgres();
                 true
             }
+            Fault::Overtake => {
+                let came =
+                    overtaken::happens(&chance.one(&overtaken::ALL), &self.fleet, self, chance.one(&GROUPS), &[]);
+                self.start_anew(&[]);
+                came.unwrap_or_else(|error| panic!("nobody was overtaken: {error}"))
+            }
+            Fault::SlowDisk => {
+                let slowed = self.fleet.rig.path("slowed");
+                let delay = format!("inject=fsync,fdatasync:delay_enter={FLUSH_DELAY_US}");
+                let trace = [
+                    "-D",
+                    "-f",
+                    "-q",
+                    "-o",
+                    &slowed.display().to_string(),
+                    "-e",
+                    "trace=fsync,fdatasync",
+                    "-e",
+                    &delay,
+                ];
+                self.start_anew_under(&[&[self.strace.as_str()], &trace[..]].concat());
+                for _ in 0..2 {
+                    self.order_meanwhile("rotate", chance.one(&GROUPS));
+                }
+                std::thread::sleep(2 * pause);
+                self.start_anew(&[]);
+                std::fs::read_to_string(slowed).is_ok_and(|calls| calls.contains("(DELAYED)"))
+            }
         };
         if fired {
             *self.fired.lock().unwrap_or_else(PoisonError::into_inner).entry(format!("{fault:?}")).or_default() += 1;
@@ -183,14 +224,22 @@ impl Faults {
     }
 
     /// SIGKILL, and a new start. A point may lie in the start itself: then it died there, and starts once more.
-    fn start_anew(&self, environment: &[(&str, &str)]) -> bool {
+    pub(crate) fn start_anew(&self, environment: &[(&str, &str)]) -> bool {
         let ran = self.fleet.rig.runs();
         self.fleet.rig.kill();
+        self.fleet.end_succession();
         if self.fleet.rig.start(environment).is_err() && environment.is_empty() {
             // PostgreSQL may be away; the controller is not, whatever the target does.
             panic!("the controller does not start: {}", self.fleet.rig.said());
         }
         ran
+    }
+
+    /// SIGKILL, and a new start under a program that turns into the controller.
+    fn start_anew_under(&self, runner: &[&str]) {
+        self.fleet.rig.kill();
+        self.fleet.end_succession();
+        self.fleet.rig.start_under(runner, &[]).unwrap();
     }
 }
 

@@ -11,6 +11,7 @@ mod chance;
 mod crew;
 mod faults;
 mod fleet;
+mod overtaken;
 mod spoil;
 mod verdict;
 
@@ -28,11 +29,11 @@ use crate::fleet::{Fleet, GROUPS};
 const SAMPLE_EVERY: Duration = Duration::from_millis(150);
 
 fn main() -> ExitCode {
-    let Some(Arguments { seed, minutes, spoil }) = arguments() else {
-        println!("use: cargo xtask faults [--seed N] [--minutes M], or: cargo xtask faults --spoil");
+    let Some(Arguments { seed, minutes, harm }) = arguments() else {
+        println!("use: cargo xtask faults [--seed N] [--minutes M] | --spoil | --without-fence slot|store");
         return ExitCode::from(2);
     };
-    if !spoil {
+    if harm.is_none() {
         println!("seed {seed}, {minutes} minutes; again: cargo xtask faults --seed {seed} --minutes {minutes}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
@@ -44,8 +45,12 @@ fn main() -> ExitCode {
     }
     let crew = Arc::new(runtime.block_on(Crew::start(&fleet)));
     fleet.come_to_rest().unwrap();
-    if spoil {
-        return spoil::found_each(&fleet, &crew, runtime.handle());
+    match &harm {
+        Some(Harm::Spoil) => return spoil::found_each(&fleet, &crew, runtime.handle()),
+        Some(Harm::WithoutFence(fence)) => {
+            return overtaken::harm_without(fence, &fleet, &crew, &faults, runtime.handle());
+        }
+        None => {}
     }
     let judge = std::thread::spawn({
         let (fleet, crew, handle) = (Arc::clone(&fleet), Arc::clone(&crew), runtime.handle().clone());
@@ -70,20 +75,31 @@ fn main() -> ExitCode {
 struct Arguments {
     seed: u64,
     minutes: f64,
-    /// Do harm, which must be found, instead of faults, which must do none.
-    spoil: bool,
+    /// Harm, which must be found, instead of faults, which must do none.
+    harm: Option<Harm>,
+}
+
+enum Harm {
+    /// Done to the target directly.
+    Spoil,
+    /// What follows from late writes while this fence is off.
+    WithoutFence(String),
 }
 
 /// Nothing where they cannot be meant.
 fn arguments() -> Option<Arguments> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let mut read = Arguments { seed: u64::from(now.subsec_nanos()), minutes: 3.0, spoil: false };
+    let mut read = Arguments { seed: u64::from(now.subsec_nanos()), minutes: 3.0, harm: None };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seed" => read.seed = words.next()?.parse().ok()?,
             "--minutes" => read.minutes = words.next()?.parse().ok().filter(|minutes| *minutes > 0.0)?,
-            "--spoil" => read.spoil = true,
+            "--spoil" => read.harm = Some(Harm::Spoil),
+            "--without-fence" => {
+                let fence = words.next().filter(|fence| ["slot", "store"].contains(&fence.as_str()))?;
+                read.harm = Some(Harm::WithoutFence(fence));
+            }
             _ => return None,
         }
     }

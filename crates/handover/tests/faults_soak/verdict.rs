@@ -98,7 +98,9 @@ fn outputs(fleet: &Fleet) -> Vec<(String, Vec<u8>)> {
         ("the controller's log".to_owned(), fleet.rig.said().into_bytes()),
         ("PostgreSQL's log".to_owned(), fleet.rig.postgres.log().into_bytes()),
     ];
-    for name in ["audit.jsonl", "state.db", "state.db-wal", "store.db", "store.db-wal"] {
+    for name in
+        ["audit.jsonl", "successor.log", "successor.jsonl", "state.db", "state.db-wal", "store.db", "store.db-wal"]
+    {
         if let Ok(bytes) = std::fs::read(fleet.rig.path(name)) {
             all.push((name.to_owned(), bytes));
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -49,6 +50,17 @@ pub(crate) fn end(child: &mut Child, signal: Signal, patience: Duration) -> bool
             Ok(None) | Err(_) => return false,
         }
     }
+}
+
+/// Where a program that tests run others under is, or the line that installs it.
+pub fn tool(name: &str) -> Result<PathBuf, ServerError> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.exists());
+    found.ok_or_else(|| {
+        ServerError::new(format!(
+            "{name} is missing; run: cargo xtask setup, or: apt-get install -y --no-install-recommends {name}"
+        ))
+    })
 }
 
 /// A port on loopback that was free a moment ago, between 20000 and 32767.

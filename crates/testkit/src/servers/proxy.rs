@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    upstream: u16,
+    upstream: AtomicU16,
     replies_max: AtomicUsize,
     cuts: AtomicUsize,
     delay_ms: AtomicU64,
@@ -31,7 +31,7 @@ impl Proxy {
     /// Starts to forward to `upstream`.
     pub fn start(upstream: u16) -> Result<Self, ServerError> {
         let shared = Arc::new(Shared {
-            upstream,
+            upstream: AtomicU16::new(upstream),
             replies_max: AtomicUsize::new(usize::MAX),
             cuts: AtomicUsize::new(0),
             delay_ms: AtomicU64::new(0),
@@ -59,6 +59,11 @@ impl Proxy {
     /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// From now on new connections lead to another port; those that are open stay where they are.
+    pub fn lead_to(&self, upstream: u16) {
+        self.shared.upstream.store(upstream, Ordering::SeqCst);
     }
 
     /// From now on each new connection gets `replies_max` pieces of what the server sends. The next piece is taken
@@ -114,7 +119,7 @@ impl Drop for Proxy {
 
 impl Shared {
     fn forward(self: &Arc<Self>, client: TcpStream) {
-        let Ok(server) = TcpStream::connect(("127.0.0.1", self.upstream)) else {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", self.upstream.load(Ordering::SeqCst))) else {
             return;
         };
         let (Ok(from_client), Ok(to_server)) = (client.try_clone(), server.try_clone()) else {
@@ -206,5 +211,13 @@ mod tests {
         assert_eq!(proxy.cut(), 1);
         assert!(matches!(client.read(&mut one), Ok(0) | Err(_)));
         assert_eq!(proxy.cut(), 0, "it is gone");
+
+        let elsewhere = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        proxy.lead_to(elsewhere.local_addr().unwrap().port());
+        let mut client = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+        let (mut server, _) = elsewhere.accept().unwrap();
+        client.write_all(b"c").unwrap();
+        server.read_exact(&mut one).unwrap();
+        assert_eq!(&one, b"c", "new connections lead elsewhere");
     }
 }

@@ -9,6 +9,7 @@ use super::connect::Session;
 use super::fault::fault;
 use super::label::{Comment, Label};
 use super::versioned;
+use crate::fences::{Fence, is_on};
 
 /// What is done to a user.
 #[derive(Clone, Copy)]
@@ -243,7 +244,8 @@ impl User<'_> {
         };
         self.owns(label)?;
         // A slot that has gone to a later generation is not changed for an earlier one, whatever the mark.
-        if label.mark > intent.mark || label.generation > intent.who.generation {
+        let later = label.mark > intent.mark || label.generation > intent.who.generation;
+        if later && is_on(Fence::Slot) {
             let detail = format!(
                 "the role {} bears mark {}.{} for generation {}; this change has mark {}.{} for generation {}",
                 self.role,

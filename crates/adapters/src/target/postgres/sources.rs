@@ -16,14 +16,14 @@ const SOURCES: &str = "SELECT CASE WHEN client_port = -1 THEN 'a local socket' E
                        WHERE strpos(shobj_description(usesysid, 'pg_authid'), label) > 0) \
                        GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 16";
 
-/// Each address once, over all endpoints.
+/// Each address once, over all servers.
 pub(super) async fn sources(target: &Postgres, of: &[Occupant]) -> Result<Vec<Source>, Fault> {
     let label = |who: &Occupant| {
         format!("handover:v1 group={} slot={} generation={} ", target.group.as_str(), who.slot, who.generation)
     };
     let labels: Vec<String> = of.iter().map(label).collect();
     let mut found: BTreeMap<Option<String>, u32> = BTreeMap::new();
-    for endpoint in &target.config.endpoints {
+    for endpoint in target.config.servers() {
         let session = target.admin(endpoint).await?;
         let rows = session.query_typed(SOURCES, &[(&labels, Type::TEXT_ARRAY)]).await;
         let failed = |error| {
