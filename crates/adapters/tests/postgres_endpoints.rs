@@ -210,7 +210,7 @@ fn a_replica_that_is_promoted_without_the_change_is_found() {
     let server = Arc::new(servers::Postgres::start(&Options::default()).unwrap());
     let replica = server.replica().unwrap();
     block_on(async move {
-        let group = PostgresHarness { server: Arc::clone(&server) }.group().await;
+        let group = PostgresHarness::on(&server).group().await;
         eventually("the replica to follow", async || replica.superuser(&group.database).await.is_ok()).await;
         let beside = group.target_at(&[server.port(), replica.port()]);
         let (first, second) = (value("first"), value("second"));
@@ -255,7 +255,7 @@ fn a_replica_that_is_called_a_primary_is_told_apart() {
     let server = Arc::new(servers::Postgres::start(&Options::default()).unwrap());
     let replica = server.replica().unwrap();
     block_on(async move {
-        let group = PostgresHarness { server: Arc::clone(&server) }.group().await;
+        let group = PostgresHarness::on(&server).group().await;
         let mut config = config(&group.roles, &group.database, &[server.port(), replica.port()]);
         config.endpoints[1].kind = Some(EndpointKind::Primary);
         let target = build(&server, &group.id, &group.roles, config);
