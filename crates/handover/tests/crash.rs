@@ -152,6 +152,7 @@ async fn killed_at_every_act_on_versioned_users() {
     assert_eq!(left.len(), 1, "one user is left after all of them");
 }
 
+#[expect(clippy::print_stdout, reason = "how many points there were is the test's result")]
 async fn kill_in_rotations(stage: &Stage, points: &[Point]) {
     let mut crashes = 0;
     for point in points {
