@@ -90,7 +90,8 @@ impl Fakes {
                 .get(group)
                 .map(|store| (embedded.clone(), Arc::new(store.clone()) as _))
                 .into_iter()
-                .collect(),
+                .collect::<BTreeMap<_, _>>()
+                .into(),
             generator: generator.clone(),
             publish_fields: Arc::new(|slot| vec![("user".to_owned(), format!("app_{slot}"))]),
         };

@@ -475,3 +475,28 @@ async fn what_was_promised_survives_sigkill() {
 }
 
 const FOLDER: &str = "HANDOVER_TEST_STORE_FOLDER";
+
+/// S48: what was read lately is not handed out once anybody has replaced or discarded it.
+#[tokio::test]
+async fn a_value_that_was_read_lately_ends_with_its_replacement() {
+    let world = World::new();
+    let (store, other) = (world.open().unwrap(), world.open().unwrap());
+    let mut version = None;
+    for generation in 1..4 {
+        // By turns through the same handle, and one that stands for another process.
+        let writer = if generation == 2 { &other } else { &store };
+        let moved = point(writer, &world.group, generation, generation, version.as_ref()).await.unwrap();
+        version = Some(moved.clone());
+        for _ in 0..3 {
+            let current = store.read(&world.group).await.unwrap().unwrap();
+            assert_eq!((&current.version, current.generation), (&moved, Generation(generation)));
+            assert!(current.secret.matches(&value(generation)));
+        }
+        if generation > 1 {
+            writer.discard(&world.group, Generation(generation - 1)).await.unwrap();
+            assert!(store.read_generation(&world.group, Generation(generation - 1)).await.unwrap().is_none());
+        }
+    }
+    store.forget(&world.group).await.unwrap();
+    assert!(store.read(&world.group).await.unwrap().is_none(), "nothing of it is left to hand out");
+}

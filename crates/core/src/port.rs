@@ -469,6 +469,15 @@ pub trait Consumers: Send + Sync {
         delivery: &'a Delivery,
     ) -> Answer<'a, ()>;
 
+    /// **Does** say which delivery to a consumer in a role stands, as far as this is known without a look at what is stored.
+    /// **Promises** that its consumer is on the roll, durably, and that its nonce is kept; `None` is always allowed. A
+    /// value that is read after this was asked, and is of that delivery's publication, may be handed out with its nonce:
+    /// nothing more has to be recorded. **If called twice** looks twice.
+    fn handed(&self, group: &GroupId, consumer: &ConsumerId, role: Role) -> Option<Delivery> {
+        let _ = (group, consumer, role);
+        None
+    }
+
     /// **Does** find the delivery that an acknowledgement answers; `None` if there was none. **Errors** as storage.
     fn delivery<'a>(
         &'a self,

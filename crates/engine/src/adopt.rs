@@ -82,7 +82,7 @@ impl Handle {
         let call = Call::act(Whom::Target(&binding.target_name), "adopt");
         self.shared.calls.make(call, || target.adopt(&intent)).await?;
         let mut heads = BTreeMap::new();
-        for (store, port) in &binding.stores {
+        for (store, port) in binding.stores.iter() {
             heads.insert(store.clone(), self.publish(&binding, &row, who, value, store, port.as_ref()).await?);
         }
         let fields = vec![

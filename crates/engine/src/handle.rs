@@ -423,6 +423,19 @@ impl Handle {
         Ok(())
     }
 
+    /// The delivery to a consumer in all these roles that stands; `None` if it is not known, or they differ. See
+    /// [`handover_core::port::Consumers::handed`].
+    pub fn handed(&self, group: &GroupId, consumer: &ConsumerId, roles: &[Role]) -> Option<Delivery> {
+        let mut each = roles.iter().map(|role| self.shared.ports.consumers.handed(group, consumer, *role));
+        let first = each.next()??;
+        each.all(|other| other.as_ref() == Some(&first)).then_some(first)
+    }
+
+    /// A delivery that stands is repeated: it is counted, and nothing is recorded.
+    pub fn handed_again(&self, group: &GroupId) {
+        self.shared.numbers.delivered(group);
+    }
+
     /// Writes to the history, before a value leaves, who gets it, and whether rotations wait for them from then on. On an
     /// error nobody knows whether it was written.
     pub async fn read(
@@ -545,7 +558,7 @@ impl Handle {
             .make(Call::look(Whom::Target(&binding.target_name), "preflight"), || binding.target.preflight())
             .await?;
         let mut stores = BTreeMap::new();
-        for (store, port) in &binding.stores {
+        for (store, port) in binding.stores.iter() {
             stores.insert(store.clone(), port.capability());
             findings.extend(self.store_finding(binding, row, store).await);
         }

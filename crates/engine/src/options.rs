@@ -27,6 +27,9 @@ pub struct Options {
     pub sweep_max: usize,
     /// How many records a sink is given at once. Default 256.
     pub outbox_batch_max: usize,
+    /// How long a sink that took all there was is left alone, so that what is committed meanwhile goes together: each
+    /// delivery costs flushes. Default 50 ms.
+    pub outbox_pause: Duration,
     /// How long after a commit history gets a checkpoint. Default 60 s.
     pub checkpoint_every: Duration,
     /// After how many commits it gets one sooner. Default 256.
@@ -50,6 +53,7 @@ impl Default for Options {
             sweep_every: Duration::from_secs(30),
             sweep_max: 1_000,
             outbox_batch_max: 256,
+            outbox_pause: Duration::from_millis(50),
             checkpoint_every: Duration::from_secs(60),
             checkpoint_commits_max: 256,
             events_max: 1_024,

@@ -26,6 +26,17 @@ enum Ask {
     Stop,
 }
 
+/// What a sink took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Took {
+    /// There was nothing.
+    Nothing,
+    /// As much as it is given at once; there may be more.
+    Some,
+    /// All there was.
+    All,
+}
+
 /// A task for each sink that is bound.
 pub(crate) struct Outboxes {
     shared: Arc<Shared>,
@@ -135,11 +146,15 @@ impl Outbox {
             let delivered = self.deliver().await;
             self.shared.sink_went(self.sink.name(), delivered.as_ref().err());
             let wait_until = match delivered {
-                Ok(true) => {
+                Ok(Took::All) if ask == Ask::Deliver => {
+                    self.backoff.reset();
+                    Some(Instant::now() + self.shared.options.outbox_pause)
+                }
+                Ok(Took::All | Took::Some) => {
                     self.backoff.reset();
                     continue;
                 }
-                Ok(false) => {
+                Ok(Took::Nothing) => {
                     self.backoff.reset();
                     None
                 }
@@ -153,7 +168,7 @@ impl Outbox {
                 return;
             }
             match wait_until {
-                // What is committed meanwhile does not hurry a sink that failed.
+                // What is committed meanwhile hurries no sink that failed, or has just taken all there was.
                 Some(until) => tokio::select! {
                     () = tokio::time::sleep_until(until) => {}
                     asked = self.ask.changed() => if asked.is_err() { return },
@@ -166,19 +181,18 @@ impl Outbox {
         }
     }
 
-    /// Delivers one batch and then moves the cursor: a crash in between delivers it twice, never not at all. Whether
-    /// there was anything.
-    async fn deliver(&self) -> Result<bool, Fault> {
+    /// Delivers one batch and then moves the cursor: a crash in between delivers it twice, never not at all.
+    async fn deliver(&self) -> Result<Took, Fault> {
         let (state, name) = (&self.shared.ports.state, self.sink.name());
         let calls = &self.shared.calls;
         let cursor = calls.make(Call::look(Whom::State, "cursor"), || state.cursor(name)).await?;
         let limit = self.shared.options.outbox_batch_max.max(1);
         let records = calls.make(Call::look(Whom::State, "records"), || state.records(cursor, limit)).await?;
-        let Some(last) = records.last() else { return Ok(false) };
+        let Some(last) = records.last() else { return Ok(Took::Nothing) };
         let position = last.position;
         calls.make(Call::act(Whom::Sink(name), "deliver"), || self.sink.deliver(&records)).await?;
         calls.make(Call::act(Whom::State, "move_cursor"), || state.move_cursor(name, position)).await?;
         self.shared.sink_took(name, position, records.len());
-        Ok(true)
+        Ok(if records.len() < limit { Took::All } else { Took::Some })
     }
 }

@@ -190,7 +190,7 @@ impl Handle {
                 let value = self.shared.calls.make(call, || state.candidate(group, generation, *candidate)).await?;
                 held.extend(value.map(|value| Held { who: whose(*candidate), value, sealed: true }));
             }
-            for (store, port) in &binding.stores {
+            for (store, port) in binding.stores.iter() {
                 let call = Call::look(Whom::Store(store), "recall");
                 let recalled = self.shared.calls.make(call, || port.recall(group, generation)).await?;
                 if let Some((_, value)) = recalled.filter(|(_, value)| {
@@ -397,7 +397,7 @@ impl Shared {
             Err(fault) => return Err(fault),
         };
         let mut heads = BTreeMap::new();
-        for (store, port) in &binding.stores {
+        for (store, port) in binding.stores.iter() {
             let call = Call::look(Whom::Store(store), "head");
             heads.insert(store.clone(), self.calls.make(call, || port.head(&binding.group)).await?);
         }

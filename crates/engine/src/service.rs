@@ -46,7 +46,7 @@ pub struct Binding {
     /// What accepts the credential.
     pub target: Arc<dyn Target>,
     /// Where it is published.
-    pub stores: BTreeMap<StoreId, Arc<dyn SecretStore>>,
+    pub stores: Arc<BTreeMap<StoreId, Arc<dyn SecretStore>>>,
     /// What mints its values.
     pub generator: Arc<dyn Generate>,
     /// What is published beside the value.

@@ -1,6 +1,7 @@
 //! From the configuration to a running engine: what is wired to what.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handover_adapters::seal::{MasterKey, Sealer};
@@ -9,12 +10,12 @@ use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
 use handover_core::port::{SecretStore, Sink, StateStore as _, Target};
-use handover_core::{Fault, FaultKind, GroupId, Role, StoreId};
-use handover_engine::{Binding, Handle, Options, Ports, Service, SystemClock};
+use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Role, StoreId};
+use handover_engine::{Binding, Generate, Handle, Options, Ports, Service, SystemClock};
 use handover_secret::Secret;
 
 use crate::backup::beside;
-use crate::config::{Config, Group, STORE_EMBEDDED};
+use crate::config::{Config, GenerateConfig, Group, STORE_EMBEDDED};
 use crate::failure::Failure;
 use crate::file;
 
@@ -41,10 +42,18 @@ pub(crate) struct Wired {
     pub(crate) sinks: Vec<WiredSink>,
 }
 
-/// What the files hold that a target's configuration names.
+/// What the files hold that a target's configuration names. Groups that name the same file share it.
+#[derive(Clone)]
 pub(crate) struct TargetFiles {
-    password: Secret,
-    ca_pem: Vec<u8>,
+    password: Arc<Secret>,
+    ca_pem: Arc<[u8]>,
+}
+
+/// Reads files of targets, each once.
+#[derive(Default)]
+pub(crate) struct TargetFilesReader {
+    passwords: HashMap<PathBuf, Arc<Secret>>,
+    cas: HashMap<PathBuf, Arc<[u8]>>,
 }
 
 /// What the files hold that a sink's configuration names.
@@ -64,13 +73,31 @@ pub(crate) struct WiredSink {
     pub(crate) sink: Arc<dyn Sink>,
 }
 
-impl TargetFiles {
-    pub(crate) fn read(group: &Group) -> Result<Self, Failure> {
-        let password = file::secret(group.target.admin_password_file(), "the password file")?;
-        let ca_pem = file::public(group.target.ca_file(), "the CA file")?;
-        Ok(Self { password, ca_pem })
+impl TargetFilesReader {
+    pub(crate) fn read(&mut self, group: &Group) -> Result<TargetFiles, Failure> {
+        let password = once(&mut self.passwords, group.target.admin_password_file(), |path| {
+            file::secret(path, "the password file").map(Arc::new)
+        })?;
+        let ca_pem =
+            once(&mut self.cas, group.target.ca_file(), |path| file::public(path, "the CA file").map(Arc::from))?;
+        Ok(TargetFiles { password, ca_pem })
     }
+}
 
+fn once<T: Clone>(
+    known: &mut HashMap<PathBuf, T>,
+    path: &Path,
+    read: impl FnOnce(&Path) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if let Some(same) = known.get(path) {
+        return Ok(same.clone());
+    }
+    let new = read(path)?;
+    known.insert(path.to_owned(), new.clone());
+    Ok(new)
+}
+
+impl TargetFiles {
     /// Whether they hold the same.
     pub(crate) fn same(&self, other: &Self) -> bool {
         self.password.matches(&other.password) && self.ca_pem == other.ca_pem
@@ -119,9 +146,10 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let store = store(config, &state, sealer).await?;
     let mut wired = Wired::default();
     let mut bindings = Vec::with_capacity(config.groups.len());
+    let (mut files, mut binder) = (TargetFilesReader::default(), Binder::new(&store));
     for group in &config.groups {
-        let files = TargetFiles::read(group)?;
-        bindings.push(binding(group, &files, &store)?);
+        let files = files.read(group)?;
+        bindings.push(binder.bind(group, &files)?);
         wired.targets.insert(group.name.clone(), files);
     }
     for configured in config.all_sinks() {
@@ -132,29 +160,38 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let options = Options { checkpoint_every: config.checkpoint_every.0, ..Options::default() };
     let ports = Ports { state: state.clone(), consumers: state.clone(), sinks, clock: Arc::new(SystemClock) };
     let (service, engine) = Service::new(options, ports, bindings).await?;
-    for group in &config.groups {
-        call(&state, group).await?;
-        excuse(&state, group).await?;
-    }
+    call(&state, &config.groups).await?;
+    excuse(&state, &config.groups).await?;
     Ok(Assembly { service, engine, store, state, wired })
 }
 
+/// How many groups share one transaction when the roll follows the configuration.
+const ROLL_GROUPS: usize = 1_000;
+
 /// Has the roll follow the configuration, first half, before the engine acts on it: newcomers are waited for. They come
 /// first, so that the roll does not look done in between.
-pub(crate) async fn call(state: &Sqlite, group: &Group) -> Result<(), Fault> {
-    for consumer in &group.consumers {
-        state.declare(&group.name, &consumer.name, consumer.role.role()).await?;
+pub(crate) async fn call(state: &Sqlite, groups: &[Arc<Group>]) -> Result<(), Fault> {
+    for some in groups.chunks(ROLL_GROUPS) {
+        let rolls = some.iter().map(|group| {
+            let consumers = group.consumers.iter().map(|consumer| (consumer.name.clone(), consumer.role.role()));
+            (group.name.clone(), consumers.collect())
+        });
+        state.declare_all(rolls.collect()).await?;
     }
-    state.set_complete(&group.name, true).await
+    Ok(())
 }
 
 /// The second half: whoever was taken out of the configuration is not waited for any more; whoever came by itself stays.
-pub(crate) async fn excuse(state: &Sqlite, group: &Group) -> Result<(), Fault> {
-    for role in [Role::Verifier, Role::Presenter] {
-        for consumer in state.declared(&group.name, role).await? {
-            if !group.declares(&consumer, role) {
-                tracing::info!(group = %group.name, %consumer, "not waited for any more: the configuration does not name it");
-                state.withdraw(&group.name, &consumer, role).await?;
+pub(crate) async fn excuse(state: &Sqlite, groups: &[Arc<Group>]) -> Result<(), Fault> {
+    for some in groups.chunks(ROLL_GROUPS) {
+        let names: Vec<GroupId> = some.iter().map(|group| group.name.clone()).collect();
+        let declared: Vec<Vec<(ConsumerId, Role)>> = state.declared_in(names).await?;
+        for (group, declared) in some.iter().zip(declared) {
+            for (consumer, role) in declared {
+                if !group.declares(&consumer, role) {
+                    tracing::info!(group = %group.name, %consumer, "not waited for any more: the configuration does not name it");
+                    state.withdraw(&group.name, &consumer, role).await?;
+                }
             }
         }
     }
@@ -224,7 +261,12 @@ async fn store(config: &Config, state: &Sqlite, sealer: Arc<Sealer>) -> Result<E
 
 /// The group's target, with our own password read from its file.
 pub(crate) fn target(group: &Group) -> Result<Arc<dyn Target>, Failure> {
-    build(group, &TargetFiles::read(group)?)
+    target_with(group, &mut TargetFilesReader::default())
+}
+
+/// The same for one of many groups.
+pub(crate) fn target_with(group: &Group, files: &mut TargetFilesReader) -> Result<Arc<dyn Target>, Failure> {
+    build(group, &files.read(group)?)
 }
 
 fn build(group: &Group, files: &TargetFiles) -> Result<Arc<dyn Target>, Failure> {
@@ -236,22 +278,47 @@ fn build(group: &Group, files: &TargetFiles) -> Result<Arc<dyn Target>, Failure>
     Ok(Arc::from(target))
 }
 
-/// What a group is bound to.
-pub(crate) fn binding(group: &Group, files: &TargetFiles, store: &Embedded) -> Result<Binding, Failure> {
-    #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
-    let embedded = StoreId::parse(STORE_EMBEDDED).expect("`embedded` is a name");
-    let generator = group.generate.random().map_err(|rule| Failure::error(format!("group {}: {rule}", group.name)))?;
-    let (called, fields) = (group.called(), group.target.clone());
-    Ok(Binding {
-        group: group.name.clone(),
-        policy: group.policy.policy(called),
-        policy_digest: group.policy.digest(called),
-        target_name: target_name(&group.target),
-        target: build(group, files)?,
-        stores: BTreeMap::from([(embedded, Arc::new(store.clone()) as Arc<dyn SecretStore>)]),
-        generator: Arc::new(generator),
-        publish_fields: Arc::new(move |slot| fields.fields(slot).unwrap_or_default()),
-    })
+/// Binds groups; what several have in common is made once.
+pub(crate) struct Binder {
+    stores: Arc<BTreeMap<StoreId, Arc<dyn SecretStore>>>,
+    /// That of the group before: most have the same rule.
+    generator: Option<(Arc<GenerateConfig>, Arc<dyn Generate>)>,
+}
+
+impl Binder {
+    pub(crate) fn new(store: &Embedded) -> Self {
+        #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
+        let embedded = StoreId::parse(STORE_EMBEDDED).expect("`embedded` is a name");
+        let store: Arc<dyn SecretStore> = Arc::new(store.clone());
+        Self { stores: Arc::new(BTreeMap::from([(embedded, store)])), generator: None }
+    }
+
+    /// What a group is bound to.
+    pub(crate) fn bind(&mut self, group: &Arc<Group>, files: &TargetFiles) -> Result<Binding, Failure> {
+        let (called, fields) = (group.called(), Arc::clone(group));
+        Ok(Binding {
+            group: group.name.clone(),
+            policy: group.policy.policy(called),
+            policy_digest: group.policy.digest(called),
+            target_name: target_name(&group.target),
+            target: build(group, files)?,
+            stores: Arc::clone(&self.stores),
+            generator: self.generator(group)?,
+            publish_fields: Arc::new(move |slot| fields.target.fields(slot).unwrap_or_default()),
+        })
+    }
+
+    fn generator(&mut self, group: &Group) -> Result<Arc<dyn Generate>, Failure> {
+        if let Some((rule, generator)) = &self.generator
+            && *rule == group.generate
+        {
+            return Ok(Arc::clone(generator));
+        }
+        let made = group.generate.random().map_err(|rule| Failure::error(format!("group {}: {rule}", group.name)))?;
+        let generator: Arc<dyn Generate> = Arc::new(made);
+        self.generator = Some((Arc::clone(&group.generate), Arc::clone(&generator)));
+        Ok(generator)
+    }
 }
 
 /// Groups on one cluster share its name, so that the limit on concurrent calls is the cluster's.

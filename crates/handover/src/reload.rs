@@ -21,7 +21,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::assembly::{self, SinkFiles, TargetFiles, Wired, WiredSink};
+use crate::assembly::{self, Binder, SinkFiles, TargetFiles, TargetFilesReader, Wired, WiredSink};
 use crate::command::check;
 use crate::config::{Config, Group};
 use crate::failure::Failure;
@@ -123,35 +123,30 @@ impl Reloader {
         let Difference { told, anew, gone, elsewhere } = difference;
         let Fresh { config, targets, sinks } = fresh;
         let anew: BTreeSet<GroupId> = anew.into_iter().collect();
-        let anew: Vec<&Group> = config.groups.iter().filter(|group| anew.contains(&group.name)).collect();
-        let bind = |group: &&Group| match targets.get(&group.name) {
-            Some(files) => assembly::binding(group, files, &self.store),
+        let anew: Vec<Arc<Group>> = config.groups.iter().filter(|group| anew.contains(&group.name)).cloned().collect();
+        let mut binder = Binder::new(&self.store);
+        let bind = |group: &Arc<Group>| match targets.get(&group.name) {
+            Some(files) => binder.bind(group, files),
             None => Err(Failure::error(format!("group {} was not read", group.name))),
         };
         let bindings = anew.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(ReloadRefused::Unusable)?;
         let sinks = wire(&running.wired.sinks, sinks).map_err(ReloadRefused::Unusable)?;
-        for group in &anew {
-            assembly::call(&self.state, group).await.map_err(ReloadRefused::Fault)?;
-        }
+        assembly::call(&self.state, &anew).await.map_err(ReloadRefused::Fault)?;
         let objects = sinks.iter().map(|wired| Arc::clone(&wired.sink)).collect();
         self.engine.rebind(Rebind { bindings, removed: gone, at_rest: elsewhere, sinks: objects }).await?;
         self.configured.take(&config);
         let over = over(&running.wired.sinks, &sinks);
         running.wired = Wired { targets, sinks };
-        let mut failed = None;
+        let failed = assembly::excuse(&self.state, &anew).await.err();
         for group in &anew {
-            if let Err(fault) = assembly::excuse(&self.state, group).await {
+            if failed.is_some() {
                 // It counts as changed the next time, so that this is tried again.
                 running.wired.targets.remove(&group.name);
-                failed = Some(fault);
             }
             self.engine.wake(&group.name);
         }
-        let added: Vec<GroupId> = anew
-            .iter()
-            .map(|group| group.name.clone())
-            .filter(|name| told.groups.added.contains(&name.to_string()))
-            .collect();
+        let before: BTreeSet<&GroupId> = running.config.groups.iter().map(|group| &group.name).collect();
+        let added = anew.iter().map(|group| group.name.clone()).filter(|name| !before.contains(name)).collect();
         running.config = config;
         released(over).await;
         tokio::spawn(metrics::recall(self.engine.clone(), added));
@@ -221,10 +216,11 @@ impl Fresh {
     fn read(file: &Path) -> Result<Self, Failure> {
         let config = Config::load(file)?;
         check::look(&config)?;
+        let mut files = TargetFilesReader::default();
         let targets = config
             .groups
             .iter()
-            .map(|group| Ok((group.name.clone(), TargetFiles::read(group)?)))
+            .map(|group| Ok((group.name.clone(), files.read(group)?)))
             .collect::<Result<_, Failure>>()?;
         let sinks = config
             .all_sinks()
@@ -252,7 +248,7 @@ struct Difference {
 impl Difference {
     fn between(running: &Running, fresh: &Fresh) -> Self {
         let mut told = Reloaded { restart_needed: restart_needed(running, fresh), ..Reloaded::default() };
-        let before: BTreeMap<&GroupId, &Group> =
+        let before: BTreeMap<&GroupId, &Arc<Group>> =
             running.config.groups.iter().map(|group| (&group.name, group)).collect();
         let (mut anew, mut elsewhere) = (Vec::new(), Vec::new());
         for group in &fresh.config.groups {
@@ -263,7 +259,7 @@ impl Difference {
             }
             match old {
                 None => told.groups.added.push(group.name.to_string()),
-                Some(old) if *old == group && files.is_some_and(|(old, new)| old.same(new)) => continue,
+                Some(old) if **old == *group && files.is_some_and(|(old, new)| old.same(new)) => continue,
                 Some(_) => told.groups.changed.push(group.name.to_string()),
             }
             anew.push(group.name.clone());
@@ -382,7 +378,13 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
 fn log(actor: &str, done: &Result<Reloaded, ReloadRefused>) {
     match done {
         Ok(Reloaded { groups, sinks, .. }) => {
-            let list = |names: &[String]| names.join(" ");
+            // As many as somebody reads; the answer to the request has them all.
+            let list = |names: &[String]| match names.get(NAMES_TOLD_MAX..) {
+                Some(rest) if !rest.is_empty() => {
+                    format!("{} and {} more", names[..NAMES_TOLD_MAX].join(" "), rest.len())
+                }
+                Some(_) | None => names.join(" "),
+            };
             tracing::info!(
                 actor,
                 groups_added = list(&groups.added),
@@ -400,6 +402,9 @@ fn log(actor: &str, done: &Result<Reloaded, ReloadRefused>) {
         }
     }
 }
+
+/// The most names that a line of the log lists.
+const NAMES_TOLD_MAX: usize = 100;
 
 fn ended_without_an_answer() -> Fault {
     Fault::unknown(FaultKind::Bug, "reading the configuration again ended without an answer; the log says more")

@@ -51,8 +51,8 @@ pub(crate) fn exports() -> Arc<Exports> {
 pub(crate) fn begin(verb: &Verb) -> Result<Option<(Traces, Spans)>, Failure> {
     let Verb::Serve(arguments) = verb else { return Ok(None) };
     // One that cannot be read is said by the verb itself.
-    let Ok(config) = Config::load(&arguments.config) else { return Ok(None) };
-    Traces::begin(&config.telemetry)
+    let Some(telemetry) = Config::telemetry(&arguments.config) else { return Ok(None) };
+    Traces::begin(&telemetry)
 }
 
 /// Sends traces until it is dropped.

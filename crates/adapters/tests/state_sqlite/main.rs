@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test asserts")]
 
 mod files;
+mod handed;
 mod kill;
 mod schema;
 mod tamper;
@@ -158,11 +159,8 @@ async fn a_withdrawn_consumer_is_off_the_roll_in_that_role_only() {
     }
     let delivery = Delivery { publication: Publication(1), generation: Generation(1), nonce: b"nonce".to_vec() };
     state.delivered(&a, &guest, Role::Presenter, &delivery).await.unwrap();
-    assert_eq!(
-        state.declared(&a, Role::Presenter).await.unwrap(),
-        std::slice::from_ref(&web),
-        "a guest was not declared"
-    );
+    let both = [(web.clone(), Role::Presenter), (web.clone(), Role::Verifier)];
+    assert_eq!(state.declared_in(vec![a.clone()]).await.unwrap(), [both], "a guest was not declared");
     for _ in 0..2 {
         state.withdraw(&a, &web, Role::Presenter).await.unwrap();
         state.withdraw(&a, &guest, Role::Presenter).await.unwrap();
@@ -172,8 +170,8 @@ async fn a_withdrawn_consumer_is_off_the_roll_in_that_role_only() {
         call.members.into_iter().map(|member| member.consumer).collect::<Vec<_>>()
     };
     assert_eq!(names(Role::Presenter).await, [guest], "who came by itself stays");
-    assert_eq!(names(Role::Verifier).await, [web]);
-    assert_eq!(state.declared(&a, Role::Presenter).await.unwrap(), []);
+    assert_eq!(names(Role::Verifier).await, [web.clone()]);
+    assert_eq!(state.declared_in(vec![a]).await.unwrap(), [[(web, Role::Verifier)]]);
     drop(state);
     open(&path).expect("the sum over all rows still holds");
 }

@@ -174,7 +174,7 @@ impl Executor<'_> {
     async fn forgotten(&self, fact: Fact, who: Occupant) -> Learnt {
         let mut learnt = Learnt::fact(fact);
         let row = &self.current.row;
-        for (store, port) in &self.current.binding.stores {
+        for (store, port) in self.current.binding.stores.iter() {
             let call = Call::act(Whom::Store(store), "discard");
             let answer = self.shared.calls.make(call, || port.discard(&row.group, who.generation)).await;
             if let (Err(fault), Some(rotation)) = (answer, row.live()) {

@@ -144,7 +144,7 @@ impl World {
             policy_digest: "digest".to_owned(),
             target_name: target_name.to_owned(),
             target: Arc::new(target.seen_by(script)),
-            stores: stores.map(|(id, store)| (id.clone(), Arc::new(store.seen_by(script)) as _)).collect(),
+            stores: Arc::new(stores.map(|(id, store)| (id.clone(), Arc::new(store.seen_by(script)) as _)).collect()),
             generator: Arc::new(Random::new(&RandomRule::default()).unwrap()),
             publish_fields: Arc::new(|slot| vec![("user".to_owned(), format!("app_{slot}"))]),
         }

@@ -2,6 +2,7 @@
 //! contacts nobody is also the first thing that `serve` does.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
@@ -11,7 +12,7 @@ use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::assembly;
+use crate::assembly::{self, TargetFilesReader};
 use crate::cli::Check;
 use crate::config::{Config, Group, Unusable, schema};
 use crate::failure::Failure;
@@ -139,15 +140,18 @@ fn look_at_files(config: &Config) -> Vec<Finding> {
             }
         }
     }
+    let mut files = TargetFilesReader::default();
     for group in &config.groups {
-        find(format!("group {}", group.name), assembly::target(group).err());
+        if let Err(failure) = assembly::target_with(group, &mut files) {
+            find(format!("group {}", group.name), Some(failure));
+        }
     }
     findings
 }
 
 /// Asks targets and sinks. What their files lack has been found before.
 async fn look_around(config: &Config) -> Vec<Finding> {
-    let targets = stream::iter(&config.groups).map(look_at_target).buffered(AT_ONCE_MAX);
+    let targets = stream::iter(&config.groups).map(|group| look_at_target(group)).buffered(AT_ONCE_MAX);
     let sinks = stream::iter(&config.sinks).map(look_at_sink).buffered(AT_ONCE_MAX);
     let mut findings = targets.concat().await;
     findings.extend(sinks.concat().await);
@@ -184,7 +188,7 @@ async fn look_at_sink(sink: &SinkConfig) -> Vec<Finding> {
 }
 
 fn cautions(config: &Config) -> Vec<Caution> {
-    let of = |group: &Group| {
+    let of = |group: &Arc<Group>| {
         let about = format!("group {}", group.name);
         group
             .target

@@ -6,12 +6,14 @@ mod policy;
 mod read;
 mod schema;
 mod shape;
+mod split;
 mod telemetry;
 mod tls;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use handover_adapters::sink::{SinkConfig, file};
 use handover_adapters::target::TargetConfig;
@@ -38,8 +40,9 @@ pub(crate) const STORE_EMBEDDED: &str = "embedded";
 /// The name of the sink that `audit_file` makes.
 pub(crate) const SINK_AUDIT_FILE: &str = "audit-file";
 
-/// The most groups in one file. Each costs a row and a timer; the bound is there to catch a generated file gone wrong.
-const GROUPS_MAX: usize = 10_000;
+/// The most groups in one file. Each costs memory and a look at a start; the bound is there to catch a generated file gone
+/// wrong.
+const GROUPS_MAX: usize = 100_000;
 
 /// The whole configuration. Relative paths start at the file's own directory.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -79,9 +82,9 @@ pub(crate) struct Config {
     /// Where else the audit records are delivered.
     #[serde(default, rename = "sink")]
     pub(crate) sinks: Vec<SinkConfig>,
-    /// The groups.
-    #[serde(default, rename = "group")]
-    pub(crate) groups: Vec<Group>,
+    /// The groups. Whoever needs one shares it: there may be many.
+    #[serde(default, rename = "group", deserialize_with = "split::each_shared")]
+    pub(crate) groups: Vec<Arc<Group>>,
 }
 
 /// One group.
@@ -92,20 +95,20 @@ pub(crate) struct Group {
     #[serde(deserialize_with = "group_name")]
     pub(crate) name: GroupId,
     /// How it rotates.
-    #[serde(default)]
-    pub(crate) policy: PolicyConfig,
+    #[serde(default, deserialize_with = "split::shared")]
+    pub(crate) policy: Arc<PolicyConfig>,
     /// What accepts its credential: `kind`, and that kind's options.
     pub(crate) target: TargetConfig,
     /// Where it is published. There is one store so far: `embedded`.
-    #[serde(default = "stores")]
-    pub(crate) stores: Vec<String>,
+    #[serde(default = "stores", deserialize_with = "split::shared")]
+    pub(crate) stores: Arc<Vec<String>>,
     /// Who presents or verifies it. The list counts as complete: whoever is not on it is not waited for, until it
     /// fetches the value.
-    #[serde(default)]
-    pub(crate) consumers: Vec<Consumer>,
+    #[serde(default, deserialize_with = "split::shared")]
+    pub(crate) consumers: Arc<Vec<Consumer>>,
     /// How its values are made.
-    #[serde(default)]
-    pub(crate) generate: GenerateConfig,
+    #[serde(default, deserialize_with = "split::shared")]
+    pub(crate) generate: Arc<GenerateConfig>,
     /// What happens when a value is fetched and the record of it cannot be written.
     #[serde(default)]
     pub(crate) audit_reads: AuditReads,
@@ -235,6 +238,17 @@ impl Config {
         self.all_sinks().iter().map(|sink| sink.name().to_owned()).collect()
     }
 
+    /// What a file says of traces, whatever its groups are; `None` if that is not usable.
+    pub(crate) fn telemetry(file: &Path) -> Option<Telemetry> {
+        let text = read::text(file).ok()?;
+        let mut config: Self = toml::from_str(&split::head(&text).unwrap_or(text)).ok()?;
+        if !config.check().is_empty() {
+            return None;
+        }
+        config.telemetry.resolve(file.parent().unwrap_or(Path::new(".")));
+        Some(config.telemetry)
+    }
+
     /// Reads and checks a file. Nothing else is opened.
     pub(crate) fn load(file: &Path) -> Result<Self, Failure> {
         Self::read(file).map_err(Failure::from)
@@ -248,7 +262,11 @@ impl Config {
     }
 
     fn parse(text: &str, directory: &Path) -> Result<Self, Vec<Wrong>> {
-        let mut config: Self = toml::from_str(text).map_err(|error| findings::look(text, &error))?;
+        let mut config = match split::parse(text) {
+            Some(config) => config,
+            // Also to say what is wrong, and in which line.
+            None => toml::from_str::<Self>(text).map_err(|error| findings::look(text, &error))?,
+        };
         let wrong = config.check();
         if !wrong.is_empty() {
             return Err(findings::place(text, wrong));
@@ -264,7 +282,7 @@ impl Config {
             sink.resolve(directory);
         }
         config.audit_file = config.audit_file.map(|path| directory.join(path));
-        for group in &mut config.groups {
+        for group in config.groups.iter_mut().map(Arc::make_mut) {
             match &mut group.target {
                 TargetConfig::Postgres(postgres) => {
                     postgres.ca_file = directory.join(&postgres.ca_file);
@@ -330,11 +348,11 @@ impl Config {
 impl Group {
     fn check(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        if self.stores != [STORE_EMBEDDED] {
+        if *self.stores != [STORE_EMBEDDED] {
             wrong.push("stores must be [\"embedded\"]: there is no other store yet".to_owned());
         }
         let mut seen = BTreeSet::new();
-        for consumer in &self.consumers {
+        for consumer in self.consumers.iter() {
             if !seen.insert(consumer) {
                 wrong.push(format!("consumer {} is there twice in one role", consumer.name));
             }
@@ -389,8 +407,8 @@ fn tokens() -> PathBuf {
     "tokens.json".into()
 }
 
-fn stores() -> Vec<String> {
-    vec![STORE_EMBEDDED.to_owned()]
+fn stores() -> Arc<Vec<String>> {
+    Arc::new(vec![STORE_EMBEDDED.to_owned()])
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::findings::Wrong;
 use crate::failure::Failure;
 
 /// The longest file: a thousand bytes and more for each of the most groups.
-const BYTES_MAX: u64 = 16 * 1024 * 1024;
+const BYTES_MAX: u64 = 128 * 1024 * 1024;
 
 /// A configuration that cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,7 +70,7 @@ pub(super) fn text(file: &Path) -> Result<String, Unusable> {
         return unread(&error.kind().to_string(), MAKE);
     }
     if bytes.len() as u64 > BYTES_MAX {
-        return unread("it is longer than 16 MiB", "no configuration is: look whether --config names another file");
+        return unread("it is longer than 128 MiB", "no configuration is: look whether --config names another file");
     }
     String::from_utf8(bytes).map_err(|error| {
         let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());

@@ -48,7 +48,7 @@ impl Configured {
 
 impl Taken {
     fn of(config: &Config) -> Self {
-        let groups = config.groups.iter().map(|group| (group.name.clone(), Arc::new(group.clone())));
+        let groups = config.groups.iter().map(|group| (group.name.clone(), Arc::clone(group)));
         Self { groups: Arc::new(groups.collect()), leave_after: config.leave_after.0 }
     }
 }

@@ -65,7 +65,7 @@ pub(crate) async fn fetch(
         Count::Expected => expected(&app, &group, &caller.identity, configured.roles(&caller.identity)).await?,
         Count::Peek => Vec::new(),
     };
-    let Some((current, nonce, delivery)) = take(&app, &group, &caller.identity, &roles, fetch.after).await? else {
+    let Some((current, delivery)) = take(&app, &group, &caller.identity, &roles, fetch.after).await? else {
         return Ok((StatusCode::NO_CONTENT, NO_STORE).into_response());
     };
     if let Err(fault) = app.engine.read(&group, &caller.identity, &delivery, fetch.count != Count::Peek).await {
@@ -83,6 +83,7 @@ pub(crate) async fn fetch(
         generation = current.generation.0,
         "value delivered"
     );
+    let nonce = as_sent(&delivery)?;
     let delivered = Delivered {
         group: group.to_string(),
         consumer: caller.identity.to_string(),
@@ -99,6 +100,9 @@ pub(crate) async fn fetch(
 /// Refuses one who is on no roll: whoever joins one, and is waited for ever after, should know.
 async fn expected(app: &App, group: &GroupId, consumer: &ConsumerId, roles: Vec<Role>) -> Result<Vec<Role>, Refused> {
     for role in &roles {
+        if app.engine.handed(group, consumer, &[*role]).is_some() {
+            return Ok(roles);
+        }
         let call = app.engine.roll_call(group, *role).await?;
         if call.members.iter().any(|member| member.consumer == *consumer) {
             return Ok(roles);
@@ -114,21 +118,35 @@ const TAKES_MAX: u32 = 8;
 ///
 /// Then the pointer is looked at again. Had it moved between the read and the record, a roll could have been called
 /// without this consumer, and the value in hand could be disabled before anybody waited for it.
+///
+/// Where a delivery of this publication to this consumer stands already, a repeat of it is no news: it has the same nonce,
+/// and nothing is recorded. That it stands is asked before the value is read, so that the pointer cannot have moved
+/// between the record and the read either.
 async fn take(
     app: &App,
     group: &GroupId,
     consumer: &ConsumerId,
     roles: &[Role],
     after: Option<u64>,
-) -> Result<Option<(Current, Nonce, Delivery)>, Refused> {
+) -> Result<Option<(Current, Delivery)>, Refused> {
     for _ in 0..TAKES_MAX {
+        let handed = app.engine.handed(group, consumer, roles);
         let current = app.store.read(group).await?.ok_or_else(|| Refused::not_published(group))?;
         if after.is_some_and(|after| current.publication.0 <= after) {
             return Ok(None);
         }
-        let nonce = nonce()?;
-        let delivery =
-            Delivery { publication: current.publication, generation: current.generation, nonce: nonce.0.to_vec() };
+        if let Some(handed) = handed
+            && (handed.publication, handed.generation) == (current.publication, current.generation)
+        {
+            app.engine.handed_again(group);
+            return Ok(Some((current, handed)));
+        }
+        let nonce = nonce()?.0.to_vec();
+        let delivery = Delivery { publication: current.publication, generation: current.generation, nonce };
+        if roles.is_empty() {
+            // Nobody waits for whoever peeks.
+            return Ok(Some((current, delivery)));
+        }
         for role in roles {
             if let Err(fault) = app.engine.delivered(group, consumer, *role, &delivery).await {
                 waited_for_anyway(app, group, consumer, *role, fault).await?;
@@ -136,7 +154,7 @@ async fn take(
         }
         let head = app.store.head(group).await?;
         if head.is_some_and(|head| head.version == current.version) {
-            return Ok(Some((current, nonce, delivery)));
+            return Ok(Some((current, delivery)));
         }
     }
     let detail = format!("what {group} publishes changed again and again while it was read; fetch again");
@@ -202,6 +220,14 @@ pub(crate) async fn acknowledge(
     }
     app.engine.acknowledged(&group, &caller.identity, role, delivery.publication, reach).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The nonce of a delivery, which has the length that all have that were ever made here.
+fn as_sent(delivery: &Delivery) -> Result<Nonce, Fault> {
+    let bytes = delivery.nonce.as_slice().try_into();
+    bytes
+        .map(Nonce)
+        .map_err(|_| Fault::untouched(FaultKind::Bug, "a delivery stands under a nonce that was not made here"))
 }
 
 fn nonce() -> Result<Nonce, Fault> {

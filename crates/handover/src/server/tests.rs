@@ -183,6 +183,10 @@ impl Consumers for Disk {
         self.state.delivered(group, consumer, role, delivery)
     }
 
+    fn handed(&self, group: &GroupId, consumer: &ConsumerId, role: handover_core::Role) -> Option<Delivery> {
+        if self.full.load(Ordering::SeqCst) { None } else { self.state.handed(group, consumer, role) }
+    }
+
     fn delivery<'a>(
         &'a self,
         group: &'a GroupId,
@@ -226,6 +230,32 @@ async fn a_full_disk_does_not_stop_deliveries_to_those_on_the_roll() {
     rig.disk.full.store(false, Ordering::SeqCst);
     let delivered = rig.fetch(&worker).await;
     assert_eq!(rig.ack(&worker, &ack(&delivered, Reach::Loaded, &value(1))).await.0, StatusCode::NO_CONTENT);
+}
+
+/// I4: a repeat is recorded only where the first delivery does not stand any more; each is in the history.
+#[tokio::test]
+async fn a_repeat_of_a_delivery_has_its_nonce_until_its_consumer_is_excused() {
+    let rig = Rig::start().await;
+    let version = rig.publish(1, 1, None).await;
+    let token = rig.token("worker", Grant::Consumer, &["orders"]);
+    let first = rig.fetch(&token).await;
+    let again = rig.fetch(&token).await;
+    assert_eq!((again.publication, again.nonce), (1, first.nonce));
+    let worker = ConsumerId::parse("worker").unwrap();
+    rig.state.excuse(&orders(), &worker).await.unwrap();
+    assert!(rig.roll().await.members.is_empty());
+    let anew = rig.fetch(&token).await;
+    assert_eq!(rig.roll().await.members.len(), 1, "it is waited for again");
+    assert_ne!(anew.nonce, first.nonce);
+    assert_eq!(rig.ack(&token, &ack(&first, Reach::Loaded, &value(1))).await.1, "unknown_delivery");
+    assert_eq!(rig.ack(&token, &ack(&anew, Reach::Loaded, &value(1))).await.0, StatusCode::NO_CONTENT);
+
+    rig.publish(2, 2, Some(&version)).await;
+    let newer = rig.fetch(&token).await;
+    assert_eq!(newer.publication, 2);
+    assert_ne!(newer.nonce, anew.nonce, "another publication is another delivery");
+    let records = rig.app.engine.history(Some(&orders()), None, 100).await.unwrap();
+    assert_eq!(records.iter().filter(|record| record.body.contains("\"event\":\"read\"")).count(), 4);
 }
 
 fn orders() -> GroupId {

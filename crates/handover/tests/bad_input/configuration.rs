@@ -86,7 +86,7 @@ fn a_file_that_is_no_configuration() {
     std::fs::write(path("latin.toml"), b"# one\n# caf\xe9\n").unwrap();
     transcript.run(&["check", "--config", "latin.toml"]);
     transcript.case("far too long");
-    std::fs::File::create(path("long.toml")).unwrap().set_len(17 * 1024 * 1024).unwrap();
+    std::fs::File::create(path("long.toml")).unwrap().set_len(129 * 1024 * 1024).unwrap();
     transcript.run(&["check", "--config", "long.toml"]);
     transcript.case("binary");
     std::fs::write(path("binary.toml"), [0_u8, 1, 2, 3, 10, 0, 7]).unwrap();

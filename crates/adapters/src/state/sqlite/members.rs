@@ -211,14 +211,14 @@ impl Batch<'_> {
 
 impl Reader {
     /// Those that a configuration has put on the roll.
-    pub(super) fn declared(&self, group: &GroupId, role: Role) -> Result<Vec<ConsumerId>, Stop> {
+    pub(super) fn declared(&self, group: &GroupId) -> Result<Vec<(ConsumerId, Role)>, Stop> {
         let found: Vec<(MemberColumns, Vec<u8>)> = self
             .connection
             .prepare_cached(
                 "SELECT group_name, role, consumer, declared, acked_publication, acked_reach, mac FROM members
-                 WHERE group_name = ?1 AND role = ?2 ORDER BY consumer",
+                 WHERE group_name = ?1 ORDER BY role, consumer",
             )?
-            .query_map(params![group.as_str(), role_word(role)], member_columns)?
+            .query_map([group.as_str()], member_columns)?
             .collect::<Result<_, _>>()?;
         let mut declared = Vec::new();
         for (member, mac) in found {
@@ -226,8 +226,9 @@ impl Reader {
                 return Err(corrupt(format!("what is stored of a consumer of {group} was edited")).into());
             }
             if member.declared {
-                let consumer = ConsumerId::parse(&member.consumer);
-                declared.push(consumer.map_err(|_| corrupt(format!("a consumer of {group} has no valid name")))?);
+                let consumer = ConsumerId::parse(&member.consumer)
+                    .map_err(|_| corrupt(format!("a consumer of {group} has no valid name")))?;
+                declared.push((consumer, read_role(&member.role)?));
             }
         }
         Ok(declared)
@@ -333,6 +334,13 @@ const fn role_word(role: Role) -> &'static str {
         Role::Verifier => "verifier",
         Role::Presenter => "presenter",
     }
+}
+
+fn read_role(word: &str) -> Result<Role, Fault> {
+    [Role::Verifier, Role::Presenter]
+        .into_iter()
+        .find(|role| role_word(*role) == word)
+        .ok_or_else(|| corrupt("a consumer has an unknown role".to_owned()))
 }
 
 const fn reach_word(reach: Reach) -> &'static str {

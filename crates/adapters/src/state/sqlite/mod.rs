@@ -18,6 +18,7 @@ mod batch;
 mod batches;
 mod forget;
 mod guard;
+mod handed;
 mod inspect;
 mod lock;
 mod members;
@@ -48,6 +49,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use self::alone::Alone;
 use self::batch::Batch;
 pub use self::batches::Batches;
+use self::handed::Handed;
 pub use self::inspect::{Inspection, Reading, inspect};
 use self::lock::Lock;
 use self::reader::{Look, Reader};
@@ -74,6 +76,7 @@ pub struct Sqlite {
     writer: Option<JoinHandle<()>>,
     path: PathBuf,
     batches: Arc<Batches>,
+    handed: Handed,
     _lock: Lock,
 }
 
@@ -117,6 +120,7 @@ impl Sqlite {
             writer: Some(spawn("state-writer", move || writer.run(jobs))?),
             path: path.to_owned(),
             batches,
+            handed: Handed::new(lost.clone()),
             _lock: lock,
         };
         for _ in 0..READERS {
@@ -164,15 +168,30 @@ impl Sqlite {
         self.write(move |batch| batch.declare(&group, &consumer, role)).await
     }
 
-    /// Those that a configuration has put on the roll in this role, now or earlier.
-    pub async fn declared(&self, group: &GroupId, role: Role) -> Result<Vec<ConsumerId>, Fault> {
-        let group = group.clone();
-        self.read(move |reader| reader.declared(&group, role)).await
+    /// The same for all consumers of many groups, whose lists are complete from then on, in one transaction. If it is
+    /// refused, part of it may be done: that is done when it is asked for again.
+    pub async fn declare_all(&self, rolls: Vec<(GroupId, Vec<(ConsumerId, Role)>)>) -> Result<(), Fault> {
+        self.write(move |batch| {
+            for (group, consumers) in &rolls {
+                for (consumer, role) in consumers {
+                    batch.declare(group, consumer, *role)?;
+                }
+                batch.set_complete(group, true)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Those that a configuration has put on the rolls of these groups, now or earlier, in the order of the groups.
+    pub async fn declared_in(&self, groups: Vec<GroupId>) -> Result<Vec<Vec<(ConsumerId, Role)>>, Fault> {
+        self.read(move |reader| groups.iter().map(|group| reader.declared(group)).collect()).await
     }
 
     /// Takes a consumer off the roll in one role because the configuration does not name it there any more. One that
     /// came by itself, and was never declared, stays. Twice is once.
     pub async fn withdraw(&self, group: &GroupId, consumer: &ConsumerId, role: Role) -> Result<(), Fault> {
+        let _taken_back = self.handed.taking_back(group);
         let (group, consumer) = (group.clone(), consumer.clone());
         self.write(move |batch| batch.withdraw(&group, &consumer, role)).await
     }
@@ -290,8 +309,11 @@ impl StateStore for Sqlite {
     }
 
     fn forget<'a>(&'a self, group: &'a GroupId, expect: RowVersion, epoch: Epoch, entry: Entry) -> Answer<'a, ()> {
-        let group = group.clone();
-        Box::pin(self.write(move |batch| batch.forget(&group, expect, epoch, &entry)))
+        Box::pin(async move {
+            let _taken_back = self.handed.taking_back(group);
+            let group = group.clone();
+            self.write(move |batch| batch.forget(&group, expect, epoch, &entry)).await
+        })
     }
 
     fn checkpoint(&self, epoch: Epoch, at: Timestamp) -> Answer<'_, bool> {
@@ -322,8 +344,18 @@ impl Consumers for Sqlite {
         role: Role,
         delivery: &'a Delivery,
     ) -> Answer<'a, ()> {
-        let (group, consumer, delivery) = (group.clone(), consumer.clone(), delivery.clone());
-        Box::pin(self.write(move |batch| batch.delivered(&group, &consumer, role, delivery)))
+        Box::pin(async move {
+            let begun = self.handed.begin();
+            let key = (group.clone(), consumer.clone(), role);
+            let recorded = delivery.clone();
+            self.write(move |batch| batch.delivered(&key.0, &key.1, key.2, recorded)).await?;
+            self.handed.keep(begun, (group.clone(), consumer.clone(), role), delivery);
+            Ok(())
+        })
+    }
+
+    fn handed(&self, group: &GroupId, consumer: &ConsumerId, role: Role) -> Option<Delivery> {
+        self.handed.find(group, consumer, role)
     }
 
     fn delivery<'a>(
@@ -349,8 +381,11 @@ impl Consumers for Sqlite {
     }
 
     fn excuse<'a>(&'a self, group: &'a GroupId, consumer: &'a ConsumerId) -> Answer<'a, ()> {
-        let (group, consumer) = (group.clone(), consumer.clone());
-        Box::pin(self.write(move |batch| batch.excuse(&group, &consumer)))
+        Box::pin(async move {
+            let _taken_back = self.handed.taking_back(group);
+            let (group, consumer) = (group.clone(), consumer.clone());
+            self.write(move |batch| batch.excuse(&group, &consumer)).await
+        })
     }
 }
 

@@ -5,10 +5,11 @@
 //! over everything they say and point to, so that an edit of the file is noticed, not served.
 //!
 //! One thread writes; changes that wait together are committed together. Reads use connections of their own and never
-//! wait for a write.
+//! wait for a write. What was read lately stays in memory, as sealed as in the file, until anybody commits to the file.
 
 mod fault;
 mod readers;
+mod recent;
 mod rows;
 mod schema;
 mod wire;
@@ -23,6 +24,7 @@ use handover_core::{Candidate, Fault, FaultKind, Generation, GroupId, Publicatio
 use handover_secret::Secret;
 
 use self::readers::Readers;
+use self::recent::Recent;
 use self::rows::{Put, Rows};
 use self::writer::Writer;
 use crate::seal::Sealer;
@@ -33,6 +35,7 @@ pub struct Embedded {
     rows: Arc<Rows>,
     writer: Writer,
     readers: Readers,
+    recent: Recent,
 }
 
 impl Embedded {
@@ -45,8 +48,8 @@ impl Embedded {
         let path = path.into();
         let (connection, integrity) = schema::open_writer(&path, &sealer)?;
         let writer = Writer::start(path.clone(), connection)?;
-        let readers = Readers::new(path.clone());
-        Ok(Self { rows: Arc::new(Rows { path, sealer, integrity }), writer, readers })
+        let (readers, recent) = (Readers::new(path.clone()), Recent::open(&path)?);
+        Ok(Self { rows: Arc::new(Rows { path, sealer, integrity }), writer, readers, recent })
     }
 
     /// What consumers get: the current value with all that belongs to it, of one moment; `None` if nothing was ever
@@ -55,8 +58,16 @@ impl Embedded {
     /// # Errors
     /// `Corrupt`, `Busy`, `Storage`.
     pub async fn read(&self, group: &GroupId) -> Result<Option<Current>, Fault> {
-        let (rows, group) = (Arc::clone(&self.rows), group.clone());
-        self.readers.read(move |connection| rows.current(connection, &group)).await
+        let (known, at) = self.recent.find(group);
+        if let Some(sealed) = known {
+            return self.rows.unsealed(group, &sealed).map(Some);
+        }
+        let (rows, of) = (Arc::clone(&self.rows), group.clone());
+        let found = self.readers.read(move |connection| rows.sealed(connection, &of)).await?;
+        let Some(sealed) = found.map(Arc::new) else { return Ok(None) };
+        let current = self.rows.unsealed(group, &sealed)?;
+        self.recent.keep(group.clone(), sealed, at);
+        Ok(Some(current))
     }
 
     /// The value of a generation, whether or not it is current; `None` if it is not kept: it was discarded, or never

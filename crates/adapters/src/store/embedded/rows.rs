@@ -35,6 +35,19 @@ pub(super) struct Standing {
     sealed: Vec<u8>,
 }
 
+/// A current value as it rests, with the key that it is sealed with as that rests.
+pub(super) struct Sealed {
+    standing: Standing,
+    wrapped: Vec<u8>,
+}
+
+impl Sealed {
+    /// How long it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.standing.sealed.len() + self.wrapped.len()
+    }
+}
+
 impl Rows {
     pub(super) fn head(&self, connection: &Connection, group: &GroupId) -> Result<Option<Standing>, Fault> {
         // A left join, so that a head whose value was taken away is noticed.
@@ -51,7 +64,11 @@ impl Rows {
             };
             Ok((standing, row.get::<_, Vec<u8>>(6)?))
         };
-        let found = self.sql(connection.query_row(sql, params![group.as_str()], standing).optional())?;
+        let found = self.sql(
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.query_row(params![group.as_str()], standing).optional()),
+        )?;
         let Some((standing, mac)) = found else {
             let sql = "SELECT EXISTS (SELECT 1 FROM move WHERE group_name = ?1)";
             let moved: bool = self.sql(connection.query_row(sql, params![group.as_str()], |row| row.get(0)))?;
@@ -154,11 +171,19 @@ impl Rows {
         Ok(())
     }
 
-    pub(super) fn current(&self, connection: &Connection, group: &GroupId) -> Result<Option<Current>, Fault> {
+    /// What is current, still sealed.
+    pub(super) fn sealed(&self, connection: &Connection, group: &GroupId) -> Result<Option<Sealed>, Fault> {
         let Some(standing) = self.head(connection, group)? else { return Ok(None) };
-        let Standing { version, publication, generation, candidate, sealed, .. } = standing;
-        let (fields, secret) = self.open(connection, group, generation, candidate, &sealed)?;
-        Ok(Some(Current { version, publication, generation, fields, secret }))
+        let wrapped = self.wrapped(connection, group)?.ok_or_else(|| self.corrupt(group, "the data key"))?;
+        Ok(Some(Sealed { standing, wrapped }))
+    }
+
+    /// Opens it. It was checked against the head's checksum when it was read.
+    pub(super) fn unsealed(&self, group: &GroupId, sealed: &Sealed) -> Result<Current, Fault> {
+        let Sealed { standing: Standing { version, publication, generation, candidate, sealed, .. }, wrapped } = sealed;
+        let key = self.sealer.open_key(group, wrapped)?;
+        let (fields, secret) = self.open_with(&key, group, *generation, *candidate, sealed)?;
+        Ok(Current { version: version.clone(), publication: *publication, generation: *generation, fields, secret })
     }
 
     pub(super) fn kept(
@@ -236,10 +261,17 @@ impl Rows {
     }
 
     fn key(&self, connection: &Connection, group: &GroupId) -> Result<Option<DataKey>, Fault> {
-        let sql = "SELECT wrapped FROM data_key WHERE group_name = ?1";
-        let wrapped: Option<Vec<u8>> =
-            self.sql(connection.query_row(sql, params![group.as_str()], |row| row.get(0)).optional())?;
+        let wrapped = self.wrapped(connection, group)?;
         wrapped.map(|wrapped| self.sealer.open_key(group, &wrapped)).transpose()
+    }
+
+    fn wrapped(&self, connection: &Connection, group: &GroupId) -> Result<Option<Vec<u8>>, Fault> {
+        let sql = "SELECT wrapped FROM data_key WHERE group_name = ?1";
+        self.sql(
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.query_row(params![group.as_str()], |row| row.get(0)).optional()),
+        )
     }
 
     fn mint_key(&self, connection: &Connection, group: &GroupId) -> Result<DataKey, Fault> {
@@ -258,6 +290,17 @@ impl Rows {
         sealed: &[u8],
     ) -> Result<(Vec<(String, String)>, Secret), Fault> {
         let key = self.key(connection, group)?.ok_or_else(|| self.corrupt(group, "the data key"))?;
+        self.open_with(&key, group, generation, candidate, sealed)
+    }
+
+    fn open_with(
+        &self,
+        key: &DataKey,
+        group: &GroupId,
+        generation: Generation,
+        candidate: Candidate,
+        sealed: &[u8],
+    ) -> Result<(Vec<(String, String)>, Secret), Fault> {
         let opened = key.open(Place { group, generation, candidate, purpose: Purpose::StoreValue }, sealed)?;
         wire::decode(&opened).ok_or_else(|| self.corrupt(group, "a value"))
     }

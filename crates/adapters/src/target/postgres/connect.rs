@@ -1,7 +1,7 @@
 //! Logging in: TLS with the name checked, SCRAM with a channel binding, nothing else. A pooler may be let off the binding.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use handover_core::{Fault, FaultKind};
 use handover_scram::{Binding, MakeScramOnly};
@@ -17,6 +17,12 @@ use super::fault::{asked_as_it_should, no_session, refuses};
 
 /// How we call ourselves in the server's list of sessions.
 const APPLICATION_NAME: &str = "handover";
+
+/// What trusts the same certificates is made once: many groups are of one cluster, and each of these takes kilobytes.
+static TRUSTING: Mutex<Vec<(Vec<u8>, MakeRustlsConnect)>> = Mutex::new(Vec::new());
+
+/// How many of them are kept. A group that comes after more than these have one of its own.
+const TRUSTING_MAX: usize = 16;
 
 /// Opens sessions. Each call of a port opens its own and closes it: a cached one for each group would use up the
 /// server's connections, and one left in the middle of a transaction would have to be recognised.
@@ -41,6 +47,19 @@ pub(super) enum Denied {
 impl Connector {
     /// Trusts the certificates in `ca_pem` and no others.
     pub(super) fn new(ca_pem: &[u8]) -> Result<Self, Fault> {
+        let mut known = TRUSTING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, tls)) = known.iter().find(|(pem, _)| pem == ca_pem) {
+            return Ok(Self { tls: tls.clone() });
+        }
+        let made = Self::trusting(ca_pem)?;
+        if known.len() >= TRUSTING_MAX {
+            known.remove(0);
+        }
+        known.push((ca_pem.to_owned(), made.tls.clone()));
+        Ok(made)
+    }
+
+    fn trusting(ca_pem: &[u8]) -> Result<Self, Fault> {
         let misconfigured = |why| Fault::untouched(FaultKind::Misconfigured, why);
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca_pem) {
