@@ -189,38 +189,36 @@ impl Faults {
                 self.fleet.restart_postgres();
                 true
             }
-            Fault::Overtake => {
-                let came =
-                    overtaken::happens(&chance.one(&overtaken::ALL), &self.fleet, self, chance.one(&GROUPS), &[]);
-                self.start_anew(&[]);
-                came.unwrap_or_else(|error| panic!("nobody was overtaken: {error}"))
-            }
-            Fault::SlowDisk => {
-                let slowed = self.fleet.rig.path("slowed");
-                let delay = format!("inject=fsync,fdatasync:delay_enter={FLUSH_DELAY_US}");
-                let trace = [
-                    "-D",
-                    "-f",
-                    "-q",
-                    "-o",
-                    &slowed.display().to_string(),
-                    "-e",
-                    "trace=fsync,fdatasync",
-                    "-e",
-                    &delay,
-                ];
-                self.start_anew_under(&[&[self.strace.as_str()], &trace[..]].concat());
-                for _ in 0..2 {
-                    self.order_meanwhile("rotate", chance.one(&GROUPS));
-                }
-                std::thread::sleep(2 * pause);
-                self.start_anew(&[]);
-                std::fs::read_to_string(slowed).is_ok_and(|calls| calls.contains("(DELAYED)"))
-            }
+            Fault::Overtake => self.overtake(chance),
+            Fault::SlowDisk => self.slow_disk(chance, pause),
         };
         if fired {
             *self.fired.lock().unwrap_or_else(PoisonError::into_inner).entry(format!("{fault:?}")).or_default() += 1;
         }
+    }
+
+    /// A controller is overtaken, and writes late. One that stands still in a transaction cannot be: then once more.
+    fn overtake(&self, chance: &mut Chance) -> bool {
+        let (late, group) = (chance.one(&overtaken::ALL), chance.one(&GROUPS));
+        let mut tries = (0..overtaken::TRIES_MAX).map(|_| overtaken::happens(&late, &self.fleet, self, group, &[]));
+        let came = tries.find(|came| *came != Ok(false)).unwrap_or(Ok(false));
+        self.start_anew(&[]);
+        came.unwrap_or_else(|error| panic!("nobody was overtaken: {error}"))
+    }
+
+    /// Every flush takes longer.
+    fn slow_disk(&self, chance: &mut Chance, pause: Duration) -> bool {
+        let slowed = self.fleet.rig.path("slowed");
+        let delay = format!("inject=fsync,fdatasync:delay_enter={FLUSH_DELAY_US}");
+        let trace =
+            ["-D", "-f", "-q", "-o", &slowed.display().to_string(), "-e", "trace=fsync,fdatasync", "-e", &delay];
+        self.start_anew_under(&[&[self.strace.as_str()], &trace[..]].concat());
+        for _ in 0..2 {
+            self.order_meanwhile("rotate", chance.one(&GROUPS));
+        }
+        std::thread::sleep(2 * pause);
+        self.start_anew(&[]);
+        std::fs::read_to_string(slowed).is_ok_and(|calls| calls.contains("(DELAYED)"))
     }
 
     /// SIGKILL, and a new start. A point may lie in the start itself: then it died there, and starts once more.

@@ -15,7 +15,7 @@ const POINT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long harm may take to show.
 const HARM_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is tried to have a controller overtaken.
-const TRIES_MAX: usize = 3;
+pub(crate) const TRIES_MAX: usize = 3;
 /// How often the judge looks at a group to which nothing may have happened.
 const LOOKS: usize = 20;
 
