@@ -170,7 +170,7 @@ async fn a_withdrawn_consumer_is_off_the_roll_in_that_role_only() {
         call.members.into_iter().map(|member| member.consumer).collect::<Vec<_>>()
     };
     assert_eq!(names(Role::Presenter).await, [guest], "who came by itself stays");
-    assert_eq!(names(Role::Verifier).await, [web.clone()]);
+    assert_eq!(names(Role::Verifier).await, std::slice::from_ref(&web));
     assert_eq!(state.declared_in(vec![a]).await.unwrap(), [[(web, Role::Verifier)]]);
     drop(state);
     open(&path).expect("the sum over all rows still holds");
