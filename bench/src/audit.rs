@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 use handover_adapters::state::sqlite::Sqlite;
 use handover_core::port::{Commit, Entry, StateStore};
 use handover_core::{Epoch, GroupId, Row, RowVersion, Timestamp};
-use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use crate::report::{Budget, Findings, percentile};
 use crate::rotations::scratch;
 use crate::world::{groups, state, words};
-use crate::{Setting, Trouble};
+use crate::{Setting, Trouble, bare};
 
 /// Runs it.
 pub(crate) fn run(setting: &Setting) -> Result<Findings, Trouble> {
@@ -61,22 +60,13 @@ fn share(found: &mut Findings, what: &str, with: f64, without: f64) {
 }
 
 async fn verify(state: &Sqlite, path: &std::path::Path, found: &mut Findings) -> Result<(), Trouble> {
-    let bytes = {
-        let connection = Connection::open(path).map_err(|error| error.to_string())?;
-        let mut statement =
-            connection.prepare("SELECT group_name, body FROM records ORDER BY position").map_err(|e| e.to_string())?;
-        let mut rows = statement.query([]).map_err(|error| error.to_string())?;
-        let mut bytes = Vec::new();
-        while let Some(row) = rows.next().map_err(|error| error.to_string())? {
-            let (group, body): (String, String) =
-                row.get(0).and_then(|group| Ok((group, row.get(1)?))).map_err(|error| error.to_string())?;
-            // What a link hashes: the previous hash, four lengths, position and time, group and body.
-            bytes.extend_from_slice(&[0; 32 + 4 * 8 + 8 + 8]);
-            bytes.extend_from_slice(group.as_bytes());
-            bytes.extend_from_slice(body.as_bytes());
-        }
-        bytes
-    };
+    let mut bytes = Vec::new();
+    for record in bare::records(path, 0)? {
+        // What a link hashes: the previous hash, four lengths, position and time, group and body.
+        bytes.extend_from_slice(&[0; 32 + 4 * 8 + 8 + 8]);
+        bytes.extend_from_slice(record.group.as_str().as_bytes());
+        bytes.extend_from_slice(record.body.as_bytes());
+    }
     let mib = bytes.len() as f64 / (1 << 20) as f64;
     let (mut verified, mut hashed, mut records) = (Vec::new(), Vec::new(), 0);
     for _ in 0..5 {

@@ -1,21 +1,35 @@
-//! The floor of everything that is committed: a bare loop that writes what an engine wrote into the same tables, with
-//! one connection, without sealing, fences or checksums of rows.
+//! The floor of everything that is committed: a bare loop that writes the rows and records that an engine wrote, each as
+//! one row of a table, with one connection, without sealing, fences or checksums of rows.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use handover_adapters::state::chain;
+use handover_adapters::state::sqlite::Reading;
 use handover_core::Timestamp;
+use handover_core::port::Record;
 use rusqlite::{Connection, params};
 use serde::Deserialize;
 
-use crate::Trouble;
+use crate::{Trouble, world};
+
+/// What is written, in the simplest form that can be asked what is due, and for the history of one group. A plan is
+/// written once, and not here.
+const SCHEMA: &str = "
+    CREATE TABLE state (id INTEGER PRIMARY KEY, position INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+    CREATE TABLE groups (
+        name TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL, due_at INTEGER, body TEXT NOT NULL, mac BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX groups_by_due ON groups (due_at, name) WHERE due_at IS NOT NULL;
+    CREATE TABLE records (
+        position INTEGER PRIMARY KEY, group_name TEXT NOT NULL, at INTEGER NOT NULL, body TEXT NOT NULL, hash BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX records_by_group ON records (group_name, position);";
 
 /// What an engine wrote, to be written again.
 pub(crate) struct Tape {
-    schema: Vec<String>,
-    rows: HashMap<String, (String, Option<String>)>,
+    rows: HashMap<String, String>,
     pieces: Vec<Piece>,
 }
 
@@ -33,26 +47,14 @@ struct Body {
 
 impl Tape {
     /// Reads what was committed after a position of the history.
-    pub(crate) fn read(path: &Path, after: i64) -> Result<Self, Trouble> {
+    pub(crate) fn read(path: &Path, after: u64) -> Result<Self, Trouble> {
         let connection = Connection::open(path).map_err(words)?;
-        let mut statement = connection
-            .prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'")
-            .map_err(words)?;
-        let schema = statement.query_map([], |row| row.get(0)).and_then(Iterator::collect).map_err(words)?;
-        let mut statement = connection.prepare("SELECT name, body, plan FROM groups").map_err(words)?;
-        let rows = statement
-            .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))
-            .and_then(Iterator::collect)
-            .map_err(words)?;
-        let mut statement = connection
-            .prepare("SELECT group_name, at, body FROM records WHERE position > ?1 ORDER BY position")
-            .map_err(words)?;
-        let records: Vec<(String, i64, String)> = statement
-            .query_map([after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-            .and_then(Iterator::collect)
-            .map_err(words)?;
+        let mut statement = connection.prepare("SELECT name, body FROM groups").map_err(words)?;
+        let rows =
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).and_then(Iterator::collect).map_err(words)?;
         let mut pieces: Vec<Piece> = Vec::new();
-        for (group, at, body) in records {
+        for Record { group, at, body, .. } in records(path, after)? {
+            let (group, Timestamp(at)) = (group.to_string(), at);
             let Body { row } = serde_json::from_str(&body).map_err(|error| format!("a record is odd: {error}"))?;
             let Some(version) = row else { continue };
             match pieces.last_mut().filter(|last| last.group == group && last.version == version) {
@@ -60,7 +62,7 @@ impl Tape {
                 None => pieces.push(Piece { group, version, records: vec![(at, body)] }),
             }
         }
-        Ok(Self { schema, rows, pieces })
+        Ok(Self { rows, pieces })
     }
 
     /// How many commits there are.
@@ -78,12 +80,10 @@ impl Tape {
             let begun = Instant::now();
             connection.execute_batch("BEGIN IMMEDIATE").map_err(words)?;
             for Piece { group, version, records } in batch {
-                let (body, plan) = self.rows.get(group).ok_or("a group without a row")?;
+                let body = self.rows.get(group).ok_or("a group without a row")?;
                 connection
-                    .prepare_cached(
-                        "UPDATE groups SET version = ?2, due_at = ?3, body = ?4, plan = ?5, mac = ?6 WHERE name = ?1",
-                    )
-                    .and_then(|mut update| update.execute(params![group, version, version, body, plan, hash]))
+                    .prepare_cached("UPDATE groups SET version = ?2, due_at = ?3, body = ?4, mac = ?5 WHERE name = ?1")
+                    .and_then(|mut update| update.execute(params![group, version, version, body, hash]))
                     .map_err(words)?;
                 for (at, body) in records {
                     position += 1;
@@ -113,14 +113,12 @@ impl Tape {
             connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(words)?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(words)?;
         let transaction = connection.transaction().map_err(words)?;
-        for sql in &self.schema {
-            transaction.execute_batch(sql).map_err(words)?;
-        }
+        transaction.execute_batch(SCHEMA).map_err(words)?;
         let none: &[u8] = &[0; 32];
-        transaction.execute("INSERT INTO state VALUES (1, ?1, 1, 0, ?1, ?1)", [none]).map_err(words)?;
-        for (name, (body, plan)) in &self.rows {
+        transaction.execute("INSERT INTO state VALUES (1, 0, ?1)", [none]).map_err(words)?;
+        for (name, body) in &self.rows {
             transaction
-                .execute("INSERT INTO groups VALUES (?1, 0, 0, ?2, ?3, ?4)", params![name, body, plan, none])
+                .execute("INSERT INTO groups VALUES (?1, 0, 0, ?2, ?3)", params![name, body, none])
                 .map_err(words)?;
         }
         transaction.commit().map_err(words)?;
@@ -129,9 +127,26 @@ impl Tape {
 }
 
 /// The last position of a history.
-pub(crate) fn position(path: &Path) -> Result<i64, Trouble> {
-    let connection = Connection::open(path).map_err(words)?;
-    connection.query_row("SELECT coalesce(max(position), 0) FROM records", [], |row| row.get(0)).map_err(words)
+pub(crate) fn position(path: &Path) -> Result<u64, Trouble> {
+    reading(path)?.last_position().map_err(world::words)
+}
+
+/// A history after a position.
+pub(crate) fn records(path: &Path, after: u64) -> Result<Vec<Record>, Trouble> {
+    const PAGE: usize = 10_000;
+    let (reading, mut records) = (reading(path)?, Vec::<Record>::new());
+    loop {
+        let after = records.last().map_or(after, |record| record.position);
+        let page = reading.records(after, PAGE).map_err(world::words)?;
+        if page.is_empty() {
+            return Ok(records);
+        }
+        records.extend(page);
+    }
+}
+
+fn reading(path: &Path) -> Result<Reading, Trouble> {
+    Reading::open(path, world::sealer()).map_err(world::words)
 }
 
 fn words(error: rusqlite::Error) -> Trouble {

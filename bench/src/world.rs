@@ -53,8 +53,12 @@ pub(crate) fn groups(count: usize) -> Result<Vec<GroupId>, Trouble> {
 
 /// The state at a path, under a key that only this benchmark has.
 pub(crate) fn state(path: &Path) -> Result<Arc<Sqlite>, Trouble> {
-    let sealer = Arc::new(Sealer::new(MasterKey::from_bytes(Zeroizing::new([7; 32]))));
-    Sqlite::open(path, sealer).map(Arc::new).map_err(words)
+    Sqlite::open(path, sealer()).map(Arc::new).map_err(words)
+}
+
+/// That key.
+pub(crate) fn sealer() -> Arc<Sealer> {
+    Arc::new(Sealer::new(MasterKey::from_bytes(Zeroizing::new([7; 32]))))
 }
 
 /// A fault as words.

@@ -25,13 +25,27 @@ pub const START: Hash = [0; 32];
 
 /// The hash of the record that follows `previous`.
 pub fn link(previous: &Hash, position: u64, group: &str, at: Timestamp, body: &str) -> Hash {
-    let mut hash = Sha256::new();
-    hash.update(previous);
-    for part in [&position.to_be_bytes()[..], group.as_bytes(), &at.0.to_be_bytes(), body.as_bytes()] {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    hash.finalize().into()
+    let mut run = previous.to_vec();
+    write_before_body(&mut run, position, group, at);
+    write_part(&mut run, body.as_bytes());
+    hash(&run)
+}
+
+/// The hash of a run of bytes: the previous hash, and what [`link`] adds to it.
+pub(crate) fn hash(run: &[u8]) -> Hash {
+    Sha256::digest(run).into()
+}
+
+/// Writes what is hashed of a record up to its body.
+pub(crate) fn write_before_body(run: &mut Vec<u8>, position: u64, group: &str, at: Timestamp) {
+    write_part(run, &position.to_be_bytes());
+    write_part(run, group.as_bytes());
+    write_part(run, &at.0.to_be_bytes());
+}
+
+fn write_part(run: &mut Vec<u8>, part: &[u8]) {
+    run.extend_from_slice(&(part.len() as u64).to_be_bytes());
+    run.extend_from_slice(part);
 }
 
 /// The record that follows `previous` at `position`.
@@ -48,6 +62,15 @@ pub fn follows(previous: &Hash, position: u64, record: &Record) -> Option<Hash> 
 
 /// The canonical body of a line of history. Control characters in it are escaped, so that it stays one line.
 pub fn body(entry: &Entry, epoch: Epoch, row: Option<RowVersion>) -> String {
+    let mut bytes = Vec::new();
+    write_body(&mut bytes, entry, epoch, row);
+    #[expect(clippy::expect_used, reason = "JSON is UTF-8")]
+    let text = String::from_utf8(bytes).expect("a body is text");
+    text
+}
+
+/// Writes the same, behind what is there.
+pub(crate) fn write_body(bytes: &mut Vec<u8>, entry: &Entry, epoch: Epoch, row: Option<RowVersion>) {
     let body = Body {
         v: 1,
         event: entry.event,
@@ -57,8 +80,7 @@ pub fn body(entry: &Entry, epoch: Epoch, row: Option<RowVersion>) -> String {
         fields: Fields(&entry.fields),
     };
     #[expect(clippy::expect_used, reason = "strings and numbers always serialise, and the writer is memory")]
-    let text = serde_json::to_string(&body).expect("a body serialises");
-    text
+    serde_json::to_writer(bytes, &body).expect("a body serialises");
 }
 
 #[derive(Serialize)]

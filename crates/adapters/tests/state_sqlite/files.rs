@@ -51,8 +51,8 @@ fn what_is_not_ours_is_left_alone() {
 async fn a_newer_schema_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(&folder).await;
-    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 3").unwrap();
-    refused(&folder, FaultKind::Misconfigured, "schema 3");
+    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 4").unwrap();
+    refused(&folder, FaultKind::Misconfigured, "schema 4");
     Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 0").unwrap();
     refused(&folder, FaultKind::Misconfigured, "schema 0");
 }
@@ -173,7 +173,7 @@ async fn an_inspection_sees_all_of_it_beside_the_holder_and_changes_nothing() {
     let state = open(&path).unwrap();
     fill(&state).await;
     let found = inspect(&path, &sealer(1)).unwrap();
-    assert_eq!((found.chain.records, found.chain.broken, found.rows), (10, None, 24));
+    assert_eq!((found.chain.records, found.chain.broken, found.rows), (10, None, 25));
     let epoch = state.lease().await.unwrap();
     state.commit(step("a", epoch, 6)).await.expect("the holder is not disturbed");
     drop(state);

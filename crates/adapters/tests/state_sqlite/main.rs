@@ -1,4 +1,4 @@
-//! The embedded state on real files: conformance, foreign and torn files, tampering, kills, and a file of schema 1.
+//! The embedded state on real files: conformance, foreign and torn files, tampering, kills, and a file of schema 3.
 #![cfg(feature = "state-sqlite")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test asserts")]
 
@@ -20,7 +20,7 @@ use handover_core::{
     Candidate, ConsumerId, Epoch, Fault, Generation, GroupId, Publication, Reach, Role, Row, RowVersion, Timestamp,
 };
 use handover_secret::Secret;
-use handover_testkit::conformance::state::{Harness, State, failures};
+use handover_testkit::conformance::state::{Harness, State, failures, plans};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
@@ -89,7 +89,8 @@ async fn filled(folder: &TempDir) -> PathBuf {
 async fn fill(state: &Sqlite) {
     let epoch = state.lease().await.unwrap();
     for version in 1..=5 {
-        state.commit(step("a", epoch, version)).await.unwrap();
+        let plan = (version == 1).then(|| plans().remove(0));
+        state.commit(Commit { plan, ..step("a", epoch, version) }).await.unwrap();
         let request = Request {
             caller: "anna".to_owned(),
             key: format!("key-{version}"),
@@ -121,8 +122,8 @@ async fn history_holds_for_whoever_checks_it_elsewhere() {
     let chain = state.verify_chain().await.unwrap();
     assert_eq!((chain.records, chain.broken, chain.head), (10, None, hex::encode(hash)));
     assert!(records[0].body.starts_with(r#"{"v":1,"event":"advanced","actor":"engine","epoch":1,"row":1,"#));
-    // Two rows, two keys, ten candidates, a cursor, a roll, two members, a delivery, and five requests.
-    assert_eq!(state.verify_rows().await.unwrap(), 24);
+    // Two rows, a plan, two keys, ten candidates, a cursor, a roll, two members, a delivery, and five requests.
+    assert_eq!(state.verify_rows().await.unwrap(), 25);
 }
 
 #[tokio::test]

@@ -1,11 +1,11 @@
-//! A file that was written with schema 1 is read by every later program.
+//! A file that was written with schema 3 is read by every later program.
 //!
-//! `tests/data/schema1.db` and its key are committed and never written again. They came from this test, run once with
+//! `tests/data/schema3.db` and its key are committed and never written again. They came from this test, run once with
 //! `HANDOVER_TEST_SCHEMA_OUT` naming a folder. The key protects nothing else.
 
 use std::os::unix::fs::PermissionsExt;
 
-use handover_testkit::conformance::state::{plans, rows};
+use handover_testkit::conformance::state::rows;
 
 use super::*;
 
@@ -16,16 +16,16 @@ fn committed(name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn schema_1_is_read() {
+async fn schema_3_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let (path, key) = (folder.path().join("schema1.db"), folder.path().join("schema1.key"));
+    let (path, key) = (folder.path().join("schema3.db"), folder.path().join("schema3.key"));
     if let Some(out) = std::env::var_os(OUT) {
         let out = PathBuf::from(out);
-        let sealer = Sealer::new(MasterKey::create(&out.join("schema1.key")).unwrap());
-        write(&Sqlite::open(&out.join("schema1.db"), Arc::new(sealer)).unwrap()).await;
+        let sealer = Sealer::new(MasterKey::create(&out.join("schema3.key")).unwrap());
+        write(&Sqlite::open(&out.join("schema3.db"), Arc::new(sealer)).unwrap()).await;
     }
-    fs::copy(committed("schema1.db"), &path).unwrap();
-    fs::copy(committed("schema1.key"), &key).unwrap();
+    fs::copy(committed("schema3.db"), &path).unwrap();
+    fs::copy(committed("schema3.key"), &key).unwrap();
     for file in [&path, &key] {
         fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
     }

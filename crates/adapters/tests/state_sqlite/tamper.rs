@@ -12,34 +12,59 @@ fn edit(path: &Path, sql: &str) {
     assert!(changed > 0, "the edit changed nothing: {sql}");
 }
 
+/// Writes other bytes into the segment of one record. Each commit of [`fill`] makes one of its own.
+fn edit_bytes(path: &Path, position: i64, from: &[u8], to: &[u8]) {
+    assert_eq!(from.len(), to.len(), "lengths are kept");
+    let connection = Connection::open(path).unwrap();
+    let read = "SELECT body FROM history WHERE last = ?1";
+    let mut body: Vec<u8> = connection.query_row(read, [position], |row| row.get(0)).unwrap();
+    let at = body.windows(from.len()).rposition(|window| window == from).expect("it is there");
+    body[at..at + from.len()].copy_from_slice(to);
+    connection.execute("UPDATE history SET body = ?2 WHERE last = ?1", (position, body)).unwrap();
+}
+
+/// The hash of the record at a position.
+fn hash(path: &Path, position: i64) -> Vec<u8> {
+    let read = "SELECT substr(body, -32) FROM history WHERE last = ?1";
+    Connection::open(path).unwrap().query_row(read, [position], |row| row.get(0)).unwrap()
+}
+
+type Edit = (&'static str, u64, fn(&Path));
+
 /// Edits of history, and the position at which each must be noticed.
-const HISTORY: [(&str, u64, &str); 9] = [
-    ("edited body", 4, "UPDATE records SET body = replace(body, 'engine', 'nobody') WHERE position = 4"),
-    ("edited time", 1, "UPDATE records SET at = at + 1 WHERE position = 1"),
-    ("edited group", 10, "UPDATE records SET group_name = 'z' WHERE position = 10"),
-    ("edited hash", 5, "UPDATE records SET hash = zeroblob(32) WHERE position = 5"),
-    ("deleted", 6, "DELETE FROM records WHERE position = 6"),
-    ("deleted first", 1, "DELETE FROM records WHERE position = 1"),
-    ("cut", 8, "DELETE FROM records WHERE position >= 8"),
-    (
-        "reordered",
-        2,
-        "UPDATE records SET position = 99 WHERE position = 2; UPDATE records SET position = 2 WHERE position = 3;
-         UPDATE records SET position = 3 WHERE position = 99",
-    ),
-    ("appended", 11, "INSERT INTO records SELECT 11, group_name, at, body, hash FROM records WHERE position = 10"),
+const HISTORY: [Edit; 11] = [
+    ("edited body", 4, |path| edit_bytes(path, 4, b"engine", b"nobody")),
+    ("edited time", 1, |path| edit_bytes(path, 1, &[0, 0, 0, 0, 0, 0, 0, 1, 0], &[0, 0, 0, 0, 0, 0, 0, 2, 0])),
+    ("edited group", 10, |path| edit_bytes(path, 10, b"b\0", b"z\0")),
+    ("edited hash", 5, |path| edit_bytes(path, 5, &hash(path, 5), &[0; 32])),
+    ("edited position", 7, |path| edit_bytes(path, 7, &[8, 0, 0, 0, 0, 0, 0, 0, 7], &[8, 0, 0, 0, 0, 0, 0, 0, 8])),
+    ("deleted", 6, |path| edit(path, "DELETE FROM history WHERE last = 6")),
+    ("deleted first", 1, |path| edit(path, "DELETE FROM history WHERE last = 1")),
+    ("torn", 3, |path| edit(path, "UPDATE history SET body = substr(body, 1, length(body) - 1) WHERE last = 3")),
+    ("cut", 8, |path| edit(path, "DELETE FROM history WHERE last >= 8")),
+    ("reordered", 2, |path| {
+        edit(
+            path,
+            "UPDATE history SET last = 99 WHERE last = 2; UPDATE history SET last = 2 WHERE last = 3;
+             UPDATE history SET last = 3 WHERE last = 99",
+        );
+    }),
+    ("appended", 11, |path| {
+        edit(path, "INSERT INTO history SELECT 11, body FROM history WHERE last = 10");
+        edit_bytes(path, 11, &[8, 0, 0, 0, 0, 0, 0, 0, 10], &[8, 0, 0, 0, 0, 0, 0, 0, 11]);
+    }),
 ];
 
 /// S34: edited, deleted, reordered, cut and appended records.
 #[tokio::test]
 async fn edits_of_history_are_found_at_their_position() {
-    for (what, position, sql) in HISTORY {
+    for (what, position, spoil) in HISTORY {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
         let state = open(&path).unwrap();
         fill(&state).await;
         assert_eq!(state.verify_chain().await.unwrap().broken, None);
-        edit(&path, sql);
+        spoil(&path);
         let broken = state.verify_chain().await.unwrap().broken.unwrap_or_else(|| panic!("{what} went unnoticed"));
         assert_eq!(broken.position, position, "{what}: {}", broken.why);
         if what != "cut" {
@@ -53,24 +78,38 @@ async fn edits_of_history_are_found_at_their_position() {
     }
 }
 
+/// A record that does not name the one before it of the same group would hide that from whoever reads one group's.
+#[tokio::test]
+async fn a_record_that_hides_others_of_its_group_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = filled(&folder).await;
+    let last = [&8_u64.to_be_bytes()[..], &hash(&path, 10)].concat();
+    edit_bytes(&path, 10, &last, &[&4_u64.to_be_bytes()[..], &hash(&path, 10)].concat());
+    let fault = open(&path).err().expect("it must be refused");
+    assert!(fault.detail.contains("position 10: the record does not name the one before it"), "{fault}");
+}
+
 /// A chain that was computed anew from an edited record on has the right links, but not the head that was sealed.
 #[tokio::test]
 async fn a_history_that_was_linked_anew_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(&folder).await;
+    edit_bytes(&path, 3, b"engine", b"nobody");
     let connection = Connection::open(&path).unwrap();
     let mut hash = chain::START;
     for position in 1..=10_i64 {
-        let (name, at, body): (String, i64, String) = connection
-            .query_row("SELECT group_name, at, body FROM records WHERE position = ?1", [position], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .unwrap();
-        let body = if position == 3 { body.replace("engine", "nobody") } else { body };
-        hash = chain::link(&hash, position.cast_unsigned(), &name, Timestamp(at), &body);
-        connection
-            .execute("UPDATE records SET body = ?2, hash = ?3 WHERE position = ?1", (position, body, hash))
-            .unwrap();
+        let read = "SELECT body FROM history WHERE last = ?1";
+        let mut body: Vec<u8> = connection.query_row(read, [position], |row| row.get(0)).unwrap();
+        // The hash before, three parts of eight bytes and a group of one, each with its length; then the body.
+        let text = &body[32 + 16 + 9 + 16 + 8..body.len() - 40];
+        let (name, text) = (char::from(body[32 + 16 + 8]).to_string(), std::str::from_utf8(text).unwrap());
+        let at = Timestamp(i64::from(body[32 + 16 + 9 + 15]));
+        let linked = chain::link(&hash, position.cast_unsigned(), &name, at, text);
+        body[..32].copy_from_slice(&hash);
+        let end = body.len();
+        body[end - 32..].copy_from_slice(&linked);
+        connection.execute("UPDATE history SET body = ?2 WHERE last = ?1", (position, body)).unwrap();
+        hash = linked;
     }
     let fault = open(&path).err().expect("it must be refused");
     assert!(fault.detail.contains("position 10: the record is not the one that the head names"), "{fault}");
@@ -81,14 +120,15 @@ async fn a_history_that_was_linked_anew_is_found() {
 }
 
 /// Edits of rows, and what the fault must say.
-const ROWS: [(&str, &str); 19] = [
+const ROWS: [(&str, &str); 20] = [
     (
         "groups was edited: that of a",
         "UPDATE groups SET body = replace(body, '\"publication\":0', '\"publication\":9') WHERE name = 'a'",
     ),
     ("groups was edited: that of a", "UPDATE groups SET version = 4 WHERE name = 'a'"),
     ("groups was edited: that of b", "UPDATE groups SET due_at = NULL WHERE name = 'b'"),
-    ("groups was edited: that of b", "UPDATE groups SET plan = '' WHERE name = 'b'"),
+    ("plans was edited: that of a", "UPDATE plans SET body = '' WHERE group_name = 'a'"),
+    ("deleted, or set back", "DELETE FROM plans WHERE group_name = 'a'"),
     ("groups was edited: that of", "UPDATE groups SET name = 'c' WHERE name = 'b'"),
     ("deleted, or set back", "DELETE FROM groups WHERE name = 'a'"),
     ("deleted, or set back", "DELETE FROM candidates WHERE group_name = 'a' AND generation = 3"),
@@ -136,7 +176,7 @@ async fn an_edited_row_is_refused_when_it_is_read() {
     fill(&state).await;
     let (a, web) = (group("a"), consumer("web"));
     for sql in [
-        "UPDATE groups SET due_at = 99 WHERE name = 'a'",
+        "UPDATE plans SET body = '{}' WHERE group_name = 'a'",
         "UPDATE members SET acked_publication = 9 WHERE consumer = 'web'",
         "UPDATE deliveries SET generation = 1",
         "UPDATE cursors SET position = 9",
@@ -159,7 +199,7 @@ async fn an_edited_row_is_refused_when_it_is_read() {
     assert_eq!(state.roll_call(&a, Role::Verifier).await.unwrap_err().kind, FaultKind::Corrupt);
 }
 
-/// A change keeps some columns of the row that it changes. If they were edited, it would sign the edit.
+/// A change keeps some columns of a member's row. If they were edited, it would sign the edit.
 #[tokio::test]
 async fn a_change_of_an_edited_row_is_refused_and_covers_nothing_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -167,7 +207,7 @@ async fn a_change_of_an_edited_row_is_refused_and_covers_nothing_up() {
     fill(&state).await;
     let epoch = state.lease().await.unwrap();
     let (a, web, job) = (group("a"), consumer("web"), consumer("job"));
-    edit(&folder.path().join("state.db"), "UPDATE groups SET plan = '{}' WHERE name = 'a'");
+    edit(&folder.path().join("state.db"), "UPDATE groups SET due_at = 1 WHERE name = 'a'");
     let fault = state.commit(step("a", epoch, 6)).await.unwrap_err();
     assert_eq!((fault.kind, fault.touched), (FaultKind::Corrupt, Touched::Nothing), "{fault}");
     edit(&folder.path().join("state.db"), "UPDATE members SET declared = 0 WHERE consumer IN ('web', 'job')");
@@ -239,7 +279,7 @@ async fn a_head_of_an_earlier_time_does_not_fit() {
     edit(
         &path,
         "DELETE FROM state; INSERT INTO state SELECT * FROM aside LIMIT 1; DROP TABLE aside;
-         DELETE FROM records WHERE position = 11",
+         DELETE FROM history WHERE last = 11",
     );
     assert_eq!(state.verify_chain().await.unwrap().broken, None, "the chain alone cannot tell");
     assert!(state.verify_rows().await.is_err(), "the rows can");

@@ -5,10 +5,11 @@ use handover_core::{Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Row
 use handover_secret::Secret;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::guard::{GroupColumns, Head, Table, candidate_key, candidate_mac, cursor_mac, key_mac};
+use super::guard::{GroupColumns, Head, Table, candidate_key, candidate_mac, cursor_mac, key_mac, plan_mac};
+use super::segment::{self, Line, Segment};
 use super::trouble::{Stop, corrupt, read_int, stored_int};
 use crate::seal::{DataKey, Integrity, Place, Purpose, Sealer};
-use crate::state::{chain, checkpoint, rows};
+use crate::state::{checkpoint, rows};
 
 /// One transaction. Whatever refuses a piece of work does so before its first write: the others go on.
 pub(super) struct Batch<'a> {
@@ -16,6 +17,8 @@ pub(super) struct Batch<'a> {
     pub(super) integrity: &'a Integrity,
     sealer: &'a Sealer,
     head: Head,
+    /// Records that are not written yet.
+    segment: Segment,
     lease: Option<Epoch>,
     changed: bool,
 }
@@ -32,11 +35,12 @@ impl<'a> Batch<'a> {
         if lease.is_some_and(|ours| ours != epoch) {
             return Err(fenced("another process has taken the state over; this one must end").into());
         }
-        Ok(Self { connection, integrity, sealer, head, lease, changed: false })
+        Ok(Self { connection, integrity, sealer, head, segment: Segment::default(), lease, changed: false })
     }
 
     /// Writes the head, if anything changed. Gives back the lease.
-    pub(super) fn finish(self) -> Result<Option<Epoch>, Stop> {
+    pub(super) fn finish(mut self) -> Result<Option<Epoch>, Stop> {
+        self.end_segment()?;
         if self.changed {
             self.connection
                 .prepare_cached("UPDATE state SET epoch = ?1, position = ?2, hash = ?3, sum = ?4 WHERE id = 1")?
@@ -70,11 +74,7 @@ impl<'a> Batch<'a> {
             return Err(bug("a row was committed without a higher version").into());
         }
         let stored = self.stored(&row.group, expect)?;
-        let (version, old_mac, old_plan) = match stored {
-            Some(Stored { version, mac, plan }) => (Some(version), Some(mac), plan),
-            None => (None, None, None),
-        };
-        if version != expect.map(|expect| stored_int(expect.0)).transpose()? {
+        if stored.as_ref().map(|stored| stored.version) != expect.map(|expect| stored_int(expect.0)).transpose()? {
             return Err(fenced(format!(
                 "the row of {} is not at the version that this commit was made for; load it again",
                 row.group
@@ -85,25 +85,31 @@ impl<'a> Batch<'a> {
         let sealed = candidate.map(|minted| self.seal(&row.group, minted, &erase)).transpose()?;
         let erase = erase.iter().map(|generation| stored_int(generation.0)).collect::<Result<Vec<_>, _>>()?;
         // Nothing was written until here, and nothing is refused after.
-        let plan = plan.map(|plan| rows::write_plan(&plan)).or(old_plan);
+        let mut last_record = match &stored {
+            Some(stored) => stored.last_record,
+            None => self.take_last_record_of_rowless(row.group.as_str())?,
+        };
+        for entry in &entries {
+            last_record = self.record(&row.group, entry, epoch, Some(row.version), last_record)?;
+        }
         self.put_group(
             &GroupColumns {
                 name: row.group.as_str(),
                 version,
                 due_at: due_at.map(|at| at.0),
                 body: &rows::write_row(&row),
-                plan: plan.as_deref(),
             },
-            old_mac.as_deref(),
+            stored.as_ref().map(|stored| stored.mac.as_slice()),
+            last_record,
         )?;
+        if let Some(plan) = plan {
+            self.put_plan(row.group.as_str(), &rows::write_plan(&plan))?;
+        }
         for generation in erase {
             self.erase(row.group.as_str(), generation)?;
         }
         if let Some(sealed) = sealed {
             self.keep(row.group.as_str(), sealed)?;
-        }
-        for entry in &entries {
-            self.record(&row.group, entry, epoch, Some(row.version))?;
         }
         Ok(Committed::vouch(row))
     }
@@ -111,24 +117,24 @@ impl<'a> Batch<'a> {
     /// Appends history that belongs to no change of a row.
     pub(super) fn append(&mut self, group: &GroupId, epoch: Epoch, entry: &Entry) -> Result<(), Stop> {
         self.fence(epoch)?;
-        self.record(group, entry, epoch, None)?;
-        Ok(())
+        Ok(self.record_alone(group, entry, epoch)?)
     }
 
     /// Appends a checkpoint over the head, unless there is nothing, or the head is one.
     pub(super) fn checkpoint(&mut self, epoch: Epoch, at: Timestamp) -> Result<bool, Stop> {
         self.fence(epoch)?;
-        let last: Option<String> = self
-            .connection
-            .prepare_cached("SELECT body FROM records WHERE position = ?1")?
-            .query_row([self.head.position], |row| row.get(0))
-            .optional()?;
-        if last.is_none_or(|body| checkpoint::is_body(&body)) {
+        let position = read_int(self.head.position)?;
+        if position == 0 {
             return Ok(false);
         }
-        let position = read_int(self.head.position)?;
+        // The head may be among the records that are not written yet.
+        self.end_segment()?;
+        let last = segment::holding(self.connection, position)?;
+        if checkpoint::is_body(segment::find(&last, position)?.body()?) {
+            return Ok(false);
+        }
         let entry = checkpoint::entry(self.sealer.signer(), position, &self.head.hash, at);
-        self.record(&checkpoint::group(), &entry, epoch, None)?;
+        self.record_alone(&checkpoint::group(), &entry, epoch)?;
         Ok(true)
     }
 
@@ -172,41 +178,60 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// The row as it stands, checked: a commit may keep its plan, and must not sign an edit.
+    /// The row as it stands, checked: what was edited is not written over before anybody noticed.
     pub(super) fn stored(&self, group: &GroupId, expect: Option<RowVersion>) -> Result<Option<Stored>, Stop> {
-        type Columns = (i64, Option<i64>, String, Option<String>, Vec<u8>);
-        let found: Option<Columns> = self
+        let mut statement = self
             .connection
-            .prepare_cached("SELECT version, due_at, body, plan, mac FROM groups WHERE name = ?1")?
-            .query_row([group.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-            .optional()?;
-        if found.is_none() && expect.is_some() {
-            return Err(fenced(format!("there is no row of {group} any more; load it again")).into());
-        }
-        let Some((version, due_at, body, plan, mac)) = found else { return Ok(None) };
-        let columns = GroupColumns { name: group.as_str(), version, due_at, body: &body, plan: plan.as_deref() };
-        if !columns.mac(self.integrity).matches(&mac) {
+            .prepare_cached("SELECT version, due_at, body, mac, last_record FROM groups WHERE name = ?1")?;
+        let mut found = statement.query([group.as_str()])?;
+        let Some(row) = found.next()? else {
+            if expect.is_some() {
+                return Err(fenced(format!("there is no row of {group} any more; load it again")).into());
+            }
+            return Ok(None);
+        };
+        let (version, mac): (i64, &[u8]) = (row.get(0)?, row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?);
+        let body = row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?;
+        let columns = GroupColumns { name: group.as_str(), version, due_at: row.get(1)?, body };
+        if !columns.mac(self.integrity).matches(mac) {
             return Err(corrupt(format!("the row of {group} was edited")).into());
         }
-        Ok(Some(Stored { version, mac, plan }))
+        Ok(Some(Stored { version, mac: mac.to_vec(), last_record: row.get(4)? }))
     }
 
-    fn put_group(&mut self, columns: &GroupColumns<'_>, old_mac: Option<&[u8]>) -> Result<(), rusqlite::Error> {
+    fn put_group(
+        &mut self,
+        columns: &GroupColumns<'_>,
+        old_mac: Option<&[u8]>,
+        last_record: i64,
+    ) -> Result<(), rusqlite::Error> {
         let mac = columns.mac(self.integrity);
         let sql = if old_mac.is_some() {
-            "UPDATE groups SET version = ?2, due_at = ?3, body = ?4, plan = ?5, mac = ?6 WHERE name = ?1"
+            "UPDATE groups SET version = ?2, due_at = ?3, body = ?4, mac = ?5, last_record = ?6 WHERE name = ?1"
         } else {
-            "INSERT INTO groups (name, version, due_at, body, plan, mac) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+            "INSERT INTO groups (name, version, due_at, body, mac, last_record) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
         };
-        self.connection.prepare_cached(sql)?.execute(params![
-            columns.name,
-            columns.version,
-            columns.due_at,
-            columns.body,
-            columns.plan,
-            mac
-        ])?;
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let GroupColumns { name, version, due_at, body } = columns;
+        statement.execute(params![name, version, due_at, body, mac, last_record])?;
         self.replaced(Table::Groups, old_mac, Some(&mac));
+        Ok(())
+    }
+
+    fn put_plan(&mut self, group: &str, body: &str) -> Result<(), rusqlite::Error> {
+        let old: Option<Vec<u8>> = self
+            .connection
+            .prepare_cached("SELECT mac FROM plans WHERE group_name = ?1")?
+            .query_row([group], |row| row.get(0))
+            .optional()?;
+        let mac = plan_mac(self.integrity, group, body);
+        self.connection
+            .prepare_cached(
+                "INSERT INTO plans (group_name, body, mac) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (group_name) DO UPDATE SET body = excluded.body, mac = excluded.mac",
+            )?
+            .execute(params![group, body, mac])?;
+        self.replaced(Table::Plans, old.as_deref(), Some(&mac));
         Ok(())
     }
 
@@ -282,22 +307,73 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
+    /// Appends a record, and gives back its position. `before` is the one before it of the same group.
     pub(super) fn record(
         &mut self,
         group: &GroupId,
         entry: &Entry,
         epoch: Epoch,
         row: Option<RowVersion>,
-    ) -> Result<(), rusqlite::Error> {
-        let body = chain::body(entry, epoch, row);
+        before: i64,
+    ) -> Result<i64, rusqlite::Error> {
         let position = self.head.position + 1;
-        let hash = chain::link(&self.head.hash, position.unsigned_abs(), group.as_str(), entry.at, &body);
-        self.connection
-            .prepare_cached("INSERT INTO records (position, group_name, at, body, hash) VALUES (?1, ?2, ?3, ?4, ?5)")?
-            .execute(params![position, group.as_str(), entry.at.0, body, hash])?;
+        let line = Line { position: position.unsigned_abs(), group, entry, epoch, row, before };
+        self.head.hash = self.segment.push(&self.head.hash, &line);
         self.head.position = position;
-        self.head.hash = hash;
         self.changed = true;
+        if self.segment.is_full() {
+            self.end_segment()?;
+        }
+        Ok(position)
+    }
+
+    /// Appends a record that comes with no change of a row.
+    fn record_alone(&mut self, group: &GroupId, entry: &Entry, epoch: Epoch) -> Result<(), rusqlite::Error> {
+        let name = group.as_str();
+        let of_row: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT last_record FROM groups WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
+            .optional()?;
+        match of_row {
+            Some(before) => {
+                let position = self.record(group, entry, epoch, None, before)?;
+                self.connection
+                    .prepare_cached("UPDATE groups SET last_record = ?2 WHERE name = ?1")?
+                    .execute(params![name, position])?;
+            }
+            None => {
+                let before = self.take_last_record_of_rowless(name)?;
+                let position = self.record(group, entry, epoch, None, before)?;
+                self.set_last_record_of_rowless(name, position)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_last_record_of_rowless(&self, group: &str, position: i64) -> Result<(), rusqlite::Error> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO rowless (group_name, last_record) VALUES (?1, ?2)")?
+            .execute(params![group, position])?;
+        Ok(())
+    }
+
+    fn take_last_record_of_rowless(&self, group: &str) -> Result<i64, rusqlite::Error> {
+        let taken = self
+            .connection
+            .prepare_cached("DELETE FROM rowless WHERE group_name = ?1 RETURNING last_record")?
+            .query_row([group], |row| row.get(0))
+            .optional()?;
+        Ok(taken.unwrap_or_default())
+    }
+
+    fn end_segment(&mut self) -> Result<(), rusqlite::Error> {
+        if !self.segment.is_empty() {
+            self.connection
+                .prepare_cached("INSERT INTO history (last, body) VALUES (?1, ?2)")?
+                .execute(params![self.head.position, self.segment.bytes()])?;
+            self.segment.clear();
+        }
         Ok(())
     }
 }
@@ -305,7 +381,7 @@ impl<'a> Batch<'a> {
 pub(super) struct Stored {
     pub(super) version: i64,
     pub(super) mac: Vec<u8>,
-    plan: Option<String>,
+    pub(super) last_record: i64,
 }
 
 struct Sealed {

@@ -27,6 +27,7 @@ impl Batch<'_> {
         self.replaced(Table::Groups, Some(&stored.mac), None);
         self.forget_values(group.as_str())?;
         for (table, sql) in [
+            (Table::Plans, "DELETE FROM plans WHERE group_name = ?1 RETURNING mac"),
             (Table::Rolls, "DELETE FROM rolls WHERE group_name = ?1 RETURNING mac"),
             (Table::Members, "DELETE FROM members WHERE group_name = ?1 RETURNING mac"),
             (Table::Deliveries, "DELETE FROM deliveries WHERE group_name = ?1 RETURNING mac"),
@@ -40,7 +41,9 @@ impl Batch<'_> {
                 self.replaced(table, Some(&mac), None);
             }
         }
-        self.record(group, entry, epoch, None)?;
+        // Its history is found without its row from here on.
+        let position = self.record(group, entry, epoch, None, stored.last_record)?;
+        self.set_last_record_of_rowless(group.as_str(), position)?;
         Ok(())
     }
 

@@ -39,6 +39,7 @@ impl ToSql for Mac {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Table {
     Groups,
+    Plans,
     Keys,
     Candidates,
     Cursors,
@@ -49,8 +50,9 @@ pub(super) enum Table {
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Groups,
+        Self::Plans,
         Self::Keys,
         Self::Candidates,
         Self::Cursors,
@@ -60,23 +62,10 @@ impl Table {
         Self::Requests,
     ];
 
-    /// The schema that it came with: a file that is only looked at may be older.
-    pub(super) const fn since(self) -> i32 {
-        match self {
-            Self::Groups
-            | Self::Keys
-            | Self::Candidates
-            | Self::Cursors
-            | Self::Rolls
-            | Self::Members
-            | Self::Deliveries => 1,
-            Self::Requests => 2,
-        }
-    }
-
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Groups => "groups",
+            Self::Plans => "plans",
             Self::Keys => "keys",
             Self::Candidates => "candidates",
             Self::Cursors => "cursors",
@@ -146,7 +135,6 @@ pub(super) struct GroupColumns<'a> {
     pub(super) version: i64,
     pub(super) due_at: Option<i64>,
     pub(super) body: &'a str,
-    pub(super) plan: Option<&'a str>,
 }
 
 impl GroupColumns<'_> {
@@ -158,8 +146,6 @@ impl GroupColumns<'_> {
             there(self.due_at.is_some()),
             &self.due_at.unwrap_or_default().to_be_bytes(),
             self.body.as_bytes(),
-            there(self.plan.is_some()),
-            self.plan.unwrap_or_default().as_bytes(),
         ]))
     }
 }
@@ -167,6 +153,10 @@ impl GroupColumns<'_> {
 /// Tells a missing column from an empty one.
 const fn there(there: bool) -> &'static [u8] {
     if there { &[1] } else { &[0] }
+}
+
+pub(super) fn plan_mac(integrity: &Integrity, group: &str, body: &str) -> Mac {
+    Mac(integrity.mac(&[b"plans", group.as_bytes(), body.as_bytes()]))
 }
 
 pub(super) fn key_mac(integrity: &Integrity, group: &str, wrapped: &[u8]) -> Mac {

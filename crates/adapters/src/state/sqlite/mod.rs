@@ -6,7 +6,7 @@
 //! * **One holder.** The lease is a lock on `<path>.lock`, held for life and freed by the kernel, and an epoch that is
 //!   raised durably by each holder. Every transaction compares the epoch, so that a holder who lost the lock by
 //!   whatever trick is refused.
-//! * **One history.** Journal and audit are one hash-chained table ([`crate::state::chain`]), written in the transaction
+//! * **One history.** Journal and audit are one hash chain ([`crate::state::chain`]), written in segments in the transaction
 //!   of the row that it is about. Sinks read it from cursors.
 //! * **Edits show.** Each row has a keyed checksum; the head of the chain and the sum of all rows are sealed in the same
 //!   transaction. An edited row is refused when it is read; a deleted row, one set back to an earlier content, and a
@@ -25,6 +25,7 @@ mod members;
 mod reader;
 mod requests;
 mod schema;
+mod segment;
 mod trouble;
 mod verify;
 mod writer;
@@ -64,7 +65,7 @@ const READERS: usize = 2;
 /// Files up to this size are verified whole when they are opened; of larger ones only the end of the chain.
 const VERIFY_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// How much of the end of the chain is walked in a larger file.
-const VERIFY_RECORDS: i64 = 1_000;
+const VERIFY_RECORDS: u64 = 1_000;
 
 /// The state in one SQLite file, open and locked for as long as this lives.
 ///
@@ -401,8 +402,7 @@ fn verify_at_start(connection: &Connection, integrity: &Integrity, path: &Path) 
     let small = std::fs::metadata(path).is_ok_and(|file| file.len() <= VERIFY_BYTES_MAX);
     let found: Result<Chain, Stop> = (|| {
         let transaction = connection.unchecked_transaction()?;
-        let last: i64 =
-            transaction.query_row("SELECT COALESCE(MAX(position), 0) FROM records", [], |row| row.get(0))?;
+        let last: i64 = transaction.query_row("SELECT COALESCE(MAX(last), 0) FROM history", [], |row| row.get(0))?;
         if small {
             let sound: String = transaction.pragma_query_value(None, "quick_check", |row| row.get(0))?;
             if sound != "ok" {
@@ -410,7 +410,11 @@ fn verify_at_start(connection: &Connection, integrity: &Integrity, path: &Path) 
             }
             verify::rows(&transaction, integrity)?;
         }
-        verify::chain(&transaction, integrity, if small { 0 } else { (last - VERIFY_RECORDS).max(0) })
+        verify::chain(
+            &transaction,
+            integrity,
+            if small { 0 } else { last.unsigned_abs().saturating_sub(VERIFY_RECORDS) },
+        )
     })();
     match found.map_err(|stop| stop.fault(path))?.broken {
         None => Ok(()),

@@ -10,12 +10,12 @@ use handover_secret::Secret;
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::guard::{GroupColumns, candidate_key, cursor_mac};
+use super::guard::{GroupColumns, candidate_key, cursor_mac, plan_mac};
+use super::segment::{self, Kept, Records};
 use super::trouble::{Stop, corrupt, read_int};
-use super::verify;
 use super::writer::lost;
 use crate::seal::{Integrity, Place, Purpose, Sealer};
-use crate::state::{chain, rows};
+use crate::state::rows;
 
 /// The most that one call lists, whatever it asks for.
 const LIST_MAX: usize = 100_000;
@@ -23,16 +23,9 @@ const LIST_MAX: usize = 100_000;
 /// What a tick reads: the index alone, and of it no more than is due and one.
 pub(super) const DUE: &str = "SELECT name, due_at FROM groups WHERE due_at IS NOT NULL ORDER BY due_at, name LIMIT ?1";
 
-/// A group's history, the newest first: the index alone, and for each record found the record and the one before it.
-pub(super) const HISTORY_OF: &str =
-    "SELECT records.position, records.group_name, records.at, records.body, records.hash, before.hash
-     FROM records LEFT JOIN records AS before ON before.position = records.position - 1
-     WHERE records.group_name = ?3 AND records.position < ?1 ORDER BY records.position DESC LIMIT ?2";
-
-/// All history, the newest first.
-const HISTORY: &str = "SELECT records.position, records.group_name, records.at, records.body, records.hash, before.hash
-     FROM records LEFT JOIN records AS before ON before.position = records.position - 1
-     WHERE records.position < ?1 ORDER BY records.position DESC LIMIT ?2";
+/// Where a group's history begins, read backwards.
+const LAST_RECORD: &str = "SELECT last_record FROM groups WHERE name = ?1
+     UNION ALL SELECT last_record FROM rowless WHERE group_name = ?1 LIMIT 1";
 
 /// One piece of reading.
 pub(super) type Look = Box<dyn FnOnce(&Reader) + Send>;
@@ -91,20 +84,23 @@ impl Reader {
     }
 
     pub(super) fn load(&self, group: &GroupId) -> Result<Option<Loaded>, Stop> {
-        type Columns = (i64, Option<i64>, String, Option<String>, Vec<u8>);
-        let found: Option<Columns> = self
-            .connection
-            .prepare_cached("SELECT version, due_at, body, plan, mac FROM groups WHERE name = ?1")?
-            .query_row([group.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
-            .optional()?;
-        let Some((version, due_at, body, plan, mac)) = found else { return Ok(None) };
-        let columns = GroupColumns { name: group.as_str(), version, due_at, body: &body, plan: plan.as_deref() };
-        if !columns.mac(&self.integrity).matches(&mac) {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT version, due_at, groups.body, groups.mac, plans.body, plans.mac
+             FROM groups LEFT JOIN plans ON plans.group_name = name WHERE name = ?1",
+        )?;
+        let mut found = statement.query([group.as_str()])?;
+        let Some(row) = found.next()? else { return Ok(None) };
+        let (name, body) = (group.as_str(), row.get_ref(2)?.as_str().map_err(rusqlite::Error::from)?);
+        let columns = GroupColumns { name, version: row.get(0)?, due_at: row.get(1)?, body };
+        let plan = row.get_ref(4)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+        let (mac, mac_of_plan): (Vec<u8>, Option<Vec<u8>>) = (row.get(3)?, row.get(5)?);
+        let plan_holds =
+            plan.is_none_or(|plan| plan_mac(&self.integrity, name, plan).matches(&mac_of_plan.unwrap_or_default()));
+        if !columns.mac(&self.integrity).matches(&mac) || !plan_holds {
             return Err(corrupt(format!("the row of {group} was edited")).into());
         }
-        let row = rows::read_row(&body)?;
-        let plan = plan.as_deref().map(rows::read_plan).transpose()?;
-        Ok(Some(Loaded { row: Committed::vouch(row), plan }))
+        let plan = plan.map(rows::read_plan).transpose()?;
+        Ok(Some(Loaded { row: Committed::vouch(rows::read_row(body)?), plan }))
     }
 
     pub(super) fn groups(&self) -> Result<Vec<GroupId>, Stop> {
@@ -159,47 +155,60 @@ impl Reader {
     pub(super) fn records(&self, after: u64, limit: usize) -> Result<Vec<Record>, Stop> {
         // A position that no record can have: there is nothing after it.
         let Ok(start) = i64::try_from(after) else { return Ok(Vec::new()) };
+        let limit = limit.min(LIST_MAX);
         let transaction = self.connection.unchecked_transaction()?;
-        let mut statement = transaction.prepare_cached(
-            "SELECT position, group_name, at, body, hash FROM records WHERE position > ?1 ORDER BY position LIMIT ?2",
-        )?;
-        let mut rows = statement.query(params![start, limit.min(LIST_MAX)])?;
+        let mut statement =
+            transaction.prepare_cached("SELECT last, body FROM history WHERE last > ?1 ORDER BY last")?;
+        let mut segments = statement.query([start])?;
         let (mut records, mut previous) = (Vec::new(), None);
-        while let Some(row) = rows.next()? {
-            let record = record(row)?;
-            let before = match previous {
-                Some(hash) => hash,
-                None => verify::hash_at(&transaction, start)?.unwrap_or(chain::START),
-            };
-            let position = after + records.len() as u64 + 1;
-            let hash = chain::follows(&before, position, &record)
-                .ok_or_else(|| corrupt(format!("the history breaks at position {position}")))?;
-            previous = Some(hash);
-            records.push(record);
+        while records.len() < limit
+            && let Some(row) = segments.next()?
+        {
+            let last: i64 = row.get(0)?;
+            let segment = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            let before = records.len();
+            for kept in Records::of(segment).skip_while(|kept| kept.position <= after).take(limit - before) {
+                let hash = match previous {
+                    Some(hash) => hash,
+                    None => segment::hash_at(&transaction, after)?,
+                };
+                let position = after + records.len() as u64 + 1;
+                if kept.position != position || !kept.follows(&hash) {
+                    return Err(segment::breaks(position).into());
+                }
+                previous = Some(kept.hash()?);
+                records.push(kept.record()?);
+            }
+            let reached = after + records.len() as u64;
+            if records.len() < limit && reached != last.unsigned_abs() {
+                return Err(segment::breaks(reached + 1).into());
+            }
         }
         Ok(records)
     }
 
     /// Reads history backwards. Each record is held against the one before it, whosever that is.
     pub(super) fn history(&self, of: Option<&GroupId>, before: Option<u64>, limit: usize) -> Result<Vec<Record>, Stop> {
-        let before = before.map_or(i64::MAX, |before| i64::try_from(before).unwrap_or(i64::MAX));
         let limit = limit.min(LIST_MAX);
-        let mut statement = self.connection.prepare_cached(if of.is_some() { HISTORY_OF } else { HISTORY })?;
-        let mut rows = match of {
-            Some(group) => statement.query(params![before, limit, group.as_str()])?,
-            None => statement.query(params![before, limit])?,
+        let transaction = self.connection.unchecked_transaction()?;
+        let mut next = match of {
+            Some(group) => last_of_group_before(&transaction, group, before)?,
+            None => {
+                let last: i64 = transaction
+                    .prepare_cached("SELECT COALESCE(MAX(last), 0) FROM history")?
+                    .query_row([], |row| row.get(0))?;
+                before.map_or(u64::MAX, |before| before.saturating_sub(1)).min(read_int(last)?)
+            }
         };
+        let mut walk = Backwards { connection: &transaction, segment: Vec::new() };
         let mut records = Vec::new();
-        while let Some(row) = rows.next()? {
-            let record = record(row)?;
-            let breaks = || corrupt(format!("the history breaks at position {}", record.position));
-            let previous = match row.get::<_, Option<Vec<u8>>>(5)? {
-                Some(hash) => hash.try_into().map_err(|_| breaks())?,
-                None if record.position == 1 => chain::START,
-                None => return Err(breaks().into()),
+        while next > 0 && records.len() < limit {
+            let kept = walk.at(next)?;
+            next = match of {
+                Some(group) => kept.before_of(group)?,
+                None => next - 1,
             };
-            chain::follows(&previous, record.position, &record).ok_or_else(breaks)?;
-            records.push(record);
+            records.push(kept.record()?);
         }
         Ok(records)
     }
@@ -218,15 +227,46 @@ impl Reader {
     }
 }
 
-/// The columns `position, group_name, at, body, hash`, in this order.
-fn record(row: &rusqlite::Row<'_>) -> Result<Record, Stop> {
-    Ok(Record {
-        position: read_int(row.get(0)?)?,
-        group: group(&row.get::<_, String>(1)?)?,
-        at: Timestamp(row.get(2)?),
-        body: row.get(3)?,
-        hash: hex::encode(row.get::<_, Vec<u8>>(4)?),
-    })
+/// The last record of a group before a position; 0 if there is none.
+fn last_of_group_before(connection: &Connection, group: &GroupId, before: Option<u64>) -> Result<u64, Stop> {
+    let before = before.unwrap_or(u64::MAX);
+    // Whoever reads page by page names the last record of the page before: the one to go on with is written in it.
+    let segment = segment::holding(connection, before)?;
+    if let Ok(kept) = segment::find(&segment, before)
+        && kept.is_of(group)
+    {
+        return Ok(kept.before_of(group)?);
+    }
+    let last: Option<i64> =
+        connection.prepare_cached(LAST_RECORD)?.query_row([group.as_str()], |row| row.get(0)).optional()?;
+    let mut next = read_int(last.unwrap_or_default())?;
+    let mut walk = Backwards { connection, segment };
+    while next > 0 && next >= before {
+        next = walk.at(next)?.before_of(group)?;
+    }
+    Ok(next)
+}
+
+/// Records one by one, from the newest to older ones; a segment is read once for all that lie in it.
+struct Backwards<'a> {
+    connection: &'a Connection,
+    segment: Vec<u8>,
+}
+
+impl Backwards<'_> {
+    fn at(&mut self, position: u64) -> Result<Kept<'_>, Stop> {
+        if segment::find(&self.segment, position).is_err() {
+            self.segment = segment::holding(self.connection, position)?;
+        }
+        let kept = segment::find(&self.segment, position)?;
+        // What stands before a segment's first record is the end of the segment before.
+        let follows = if kept.is_first_of(&self.segment) {
+            kept.follows(&segment::hash_at(self.connection, position - 1)?)
+        } else {
+            kept.holds()
+        };
+        if follows { Ok(kept) } else { Err(segment::breaks(position).into()) }
+    }
 }
 
 fn group(name: &str) -> Result<GroupId, Fault> {

@@ -17,11 +17,12 @@ use crate::state::chain;
 
 /// Written into the file's header: `HOVR`.
 const APPLICATION_ID: i32 = 0x484F_5652;
-/// One for each schema, in order: the first makes schema 1. A released one is never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001.sql"), include_str!("migrations/0002.sql")];
+/// The oldest schema that is read. No released program wrote an older one.
+const OLDEST: i32 = 3;
+/// One for each schema, in order: the first makes the oldest. A released one is never changed.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0003.sql")];
 /// What this program writes.
-pub(super) const SCHEMA: i32 = 2;
-const _: () = assert!(MIGRATIONS.len() == SCHEMA as usize, "one migration for each schema");
+pub(super) const SCHEMA: i32 = OLDEST + MIGRATIONS.len() as i32 - 1;
 
 /// SQLite's header: magic at 0, user version at 60, application id at 68.
 const HEADER_BYTES: usize = 100;
@@ -72,7 +73,7 @@ pub(super) fn look(path: &Path) -> Result<Found, Fault> {
             ),
         ));
     }
-    refuse_newer(path, number(60))?;
+    refuse_unknown(path, number(60))?;
     Ok(Found::State)
 }
 
@@ -122,7 +123,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, Fault> {
         connection.busy_timeout(BUSY)?;
         // The header may be older than what stands in the write-ahead log.
         let schema: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        refuse_newer(path, schema)?;
+        refuse_unknown(path, schema)?;
         let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
         if mode != "wal" {
             return Err(Stop::Refused(Fault::untouched(
@@ -188,7 +189,7 @@ fn tune(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Each step is one transaction, so that the file always has a schema that some program knows.
 fn migrate(connection: &Connection, from: i32) -> Result<(), Stop> {
-    for (number, sql) in (1..).zip(MIGRATIONS).skip_while(|(number, _)| *number <= from) {
+    for (number, sql) in (OLDEST..).zip(MIGRATIONS).skip_while(|(number, _)| *number <= from) {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute_batch(sql)?;
         transaction.pragma_update(None, "user_version", number)?;
@@ -197,15 +198,15 @@ fn migrate(connection: &Connection, from: i32) -> Result<(), Stop> {
     Ok(())
 }
 
-fn refuse_newer(path: &Path, schema: i32) -> Result<(), Fault> {
-    if (1..=SCHEMA).contains(&schema) {
+fn refuse_unknown(path: &Path, schema: i32) -> Result<(), Fault> {
+    if (OLDEST..=SCHEMA).contains(&schema) {
         return Ok(());
     }
     Err(Fault::untouched(
         FaultKind::Misconfigured,
         format!(
-            "the state {} has schema {schema}, and this program knows schemas 1 to {SCHEMA}; it was left alone: run the \
-             program that wrote it, or a newer one",
+            "the state {} has schema {schema}, and this program knows schemas {OLDEST} to {SCHEMA}; it was left alone: run \
+             the program that wrote it, or a newer one",
             path.display()
         ),
     ))

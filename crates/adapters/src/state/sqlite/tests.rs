@@ -118,7 +118,8 @@ async fn a_tick_reads_the_index_and_no_more_than_is_due() {
         .write(|batch| {
             batch.connection.execute_batch(
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
-                 INSERT INTO groups (name, version, due_at, body, mac) SELECT 'g' || i, 1, i, '{}', x'00' FROM n",
+                 INSERT INTO groups (name, version, due_at, body, mac, last_record)
+                 SELECT 'g' || i, 1, i, '{}', x'00', 0 FROM n",
             )?;
             Ok(())
         })
@@ -145,24 +146,62 @@ async fn a_tick_reads_the_index_and_no_more_than_is_due() {
 }
 
 #[tokio::test]
-async fn history_of_a_group_reads_no_records_of_others() {
+async fn history_of_a_group_is_read_page_by_page_wherever_its_records_lie() {
     let (_folder, state) = open();
-    let plan = state
-        .read(|reader| {
-            let plan: Vec<String> = reader
-                .connection
-                .prepare(&format!("EXPLAIN QUERY PLAN {}", reader::HISTORY_OF))?
-                .query_map(rusqlite::params![10, 10, "a"], |row| row.get(3))?
-                .collect::<Result<_, _>>()?;
-            Ok(plan)
-        })
-        .await
-        .unwrap();
-    let expected = [
-        "SEARCH records USING INDEX records_by_group (group_name=? AND position<?)",
-        "SEARCH before USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
-    ];
-    assert_eq!(plan, expected, "no sort, no scan");
+    let epoch = state.lease().await.unwrap();
+    let names = ["a", "b", "c"].map(|name| GroupId::parse(name).unwrap());
+    let row = |version: u64, entries: Vec<Entry>| Commit {
+        row: Row { version: RowVersion(version), ..Row::new(names[0].clone()) },
+        expect: (version > 1).then(|| RowVersion(version - 1)),
+        candidate: None,
+        entries,
+        ..commit("a", epoch, 1)
+    };
+    let entry = |words: &str| Entry {
+        at: Timestamp(1),
+        event: "learnt",
+        actor: "engine".to_owned(),
+        fields: vec![("words", words.to_owned())],
+    };
+    // Before there is a row, with rows, without one again; segments that end for their size; groups that alternate.
+    state.append(&names[0], epoch, entry("before")).await.unwrap();
+    for version in 1..=6 {
+        let long = "x".repeat(10_000);
+        state.commit(row(version, vec![entry(&long), entry("short"), entry(&long)])).await.unwrap();
+        for other in &names[1..] {
+            state.append(other, epoch, entry("between")).await.unwrap();
+        }
+        state.append(&names[0], epoch, entry("alone")).await.unwrap();
+    }
+    state.forget(&names[0], RowVersion(6), epoch, entry("forgotten")).await.unwrap();
+    state.append(&names[0], epoch, entry("after")).await.unwrap();
+    state.commit(row(1, vec![entry("again")])).await.unwrap();
+    assert_eq!(state.verify_chain().await.unwrap().broken, None);
+
+    let all = state.records(0, 1000).await.unwrap();
+    assert_eq!(all.len(), 1 + 6 * 6 + 3);
+    for of in [None, Some(&names[0]), Some(&names[1]), Some(&names[2])] {
+        let expected: Vec<_> =
+            all.iter().rev().filter(|record| of.is_none_or(|group| record.group == *group)).cloned().collect();
+        for page in [1, 2, 7, 1000] {
+            let (mut seen, mut before) = (Vec::new(), None);
+            loop {
+                let more = state.history(of, before, page).await.unwrap();
+                let Some(last) = more.last() else { break };
+                before = Some(last.position);
+                seen.extend(more);
+            }
+            assert!(seen == expected, "{of:?} by {page}");
+        }
+        // From any position, not only from one that a page ended at.
+        for before in 0..=all.len() as u64 + 2 {
+            let found = state.history(of, Some(before), 1).await.unwrap();
+            assert_eq!(found.first(), expected.iter().find(|record| record.position < before), "{of:?} {before}");
+        }
+    }
+    for after in 0..all.len() {
+        assert_eq!(state.records(after as u64, 3).await.unwrap(), all[after..(after + 3).min(all.len())]);
+    }
 }
 
 #[tokio::test]

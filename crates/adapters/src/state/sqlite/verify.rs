@@ -1,14 +1,16 @@
 //! Does everything that is stored hold together?
 
-use handover_core::{Fault, Timestamp};
+use std::collections::HashMap;
+
+use handover_core::Fault;
 use rusqlite::Connection;
 
-use super::guard::{GroupColumns, Head, Mac, Sum, Table, candidate_mac, cursor_mac, key_mac, roll_mac};
+use super::guard::{GroupColumns, Head, Mac, Sum, Table, candidate_mac, cursor_mac, key_mac, plan_mac, roll_mac};
 use super::members::{delivery_columns, member_columns};
 use super::requests::request_columns;
-use super::trouble::{Stop, corrupt, read_int};
+use super::segment::{Records, hash_at};
+use super::trouble::{Stop, corrupt, read_int, stored_int};
 use crate::seal::Integrity;
-use crate::state::chain;
 
 /// What a walk over the chain found.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,59 +33,70 @@ pub struct Break {
 }
 
 /// Walks the chain after `from` up to the head. The caller holds a transaction, so that both belong together.
-pub(super) fn chain(connection: &Connection, integrity: &Integrity, from: i64) -> Result<Chain, Stop> {
+pub(super) fn chain(connection: &Connection, integrity: &Integrity, from: u64) -> Result<Chain, Stop> {
     let head = connection.query_row(Head::SELECT, [], |row| Head::read(row, integrity))??;
-    let found = |broken| -> Result<Chain, Stop> {
-        Ok(Chain { records: read_int(head.position)?, head: hex::encode(head.hash), broken })
-    };
-    let at = |position: i64, why| Some(Break { position: position.unsigned_abs(), why });
-    let mut hash = hash_at(connection, from)?.unwrap_or(chain::START);
-    let mut statement = connection
-        .prepare("SELECT position, group_name, at, body, hash FROM records WHERE position > ?1 ORDER BY position")?;
-    let mut rows = statement.query([from])?;
-    let mut expected = from + 1;
-    while let Some(row) = rows.next()? {
-        let position: i64 = row.get(0)?;
-        if position != expected {
-            return found(at(expected, "the record is missing"));
+    let end: u64 = read_int(head.position)?;
+    let found =
+        |position, why| Ok(Chain { records: end, head: hex::encode(head.hash), broken: Some(Break { position, why }) });
+    let mut hash = hash_at(connection, from)?;
+    let mut statement = connection.prepare("SELECT last, body FROM history WHERE last > ?1 ORDER BY last")?;
+    let mut segments = statement.query([stored_int(from)?])?;
+    let (mut expected, mut groups) = (from + 1, LastOfGroups::default());
+    while let Some(row) = segments.next()? {
+        let (last, segment) = (row.get::<_, i64>(0)?, row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+        for record in Records::of(segment).skip_while(|record| record.position <= from) {
+            let position = record.position;
+            if position != expected {
+                return found(expected, "the record is missing");
+            }
+            if position > end {
+                return found(position, "the record stands behind the head: it was put there by somebody else");
+            }
+            if !record.follows(&hash) {
+                let why = "the record does not follow the one before: one of them was edited or moved";
+                return found(position, why);
+            }
+            if from == 0 && groups.replace(record.group, position) != record.before {
+                return found(position, "the record does not name the one before it of the same group");
+            }
+            hash = record.hash()?;
+            expected += 1;
         }
-        if position > head.position {
-            return found(at(position, "the record stands behind the head: it was put there by somebody else"));
+        if last.unsigned_abs() + 1 != expected {
+            return found(expected, "the record is missing");
         }
-        let (group, time): (String, i64) = (row.get(1)?, row.get(2)?);
-        let (body, stored): (String, Vec<u8>) = (row.get(3)?, row.get(4)?);
-        hash = chain::link(&hash, position.unsigned_abs(), &group, Timestamp(time), &body);
-        if stored != hash {
-            return found(at(position, "the record does not follow the one before: one of them was edited or moved"));
-        }
-        expected += 1;
     }
-    if expected <= head.position {
-        return found(at(expected, "the record is missing: the end was cut off"));
+    if expected <= end {
+        return found(expected, "the record is missing: the end was cut off");
     }
     if hash != head.hash {
-        return found(at(head.position, "the record is not the one that the head names"));
+        return found(end, "the record is not the one that the head names");
     }
-    found(None)
+    Ok(Chain { records: end, head: hex::encode(head.hash), broken: None })
 }
 
-pub(super) fn hash_at(connection: &Connection, position: i64) -> Result<Option<chain::Hash>, Stop> {
-    if position == 0 {
-        return Ok(None);
+/// The last record of each group that was seen.
+#[derive(Default)]
+struct LastOfGroups(HashMap<Vec<u8>, u64>);
+
+impl LastOfGroups {
+    /// Puts another one in its place; 0 stands for none.
+    fn replace(&mut self, group: &[u8], position: u64) -> u64 {
+        match self.0.get_mut(group) {
+            Some(last) => std::mem::replace(last, position),
+            None => self.0.insert(group.to_vec(), position).unwrap_or_default(),
+        }
     }
-    let hash: Vec<u8> =
-        connection.query_row("SELECT hash FROM records WHERE position = ?1", [position], |row| row.get(0))?;
-    Ok(Some(hash.try_into().map_err(|_| corrupt("a hash in the chain is torn".to_owned()))?))
 }
 
 /// Checks every guarded row, and that none is missing, doubled or from an earlier time. Gives back how many there are.
 pub(super) fn rows(connection: &Connection, integrity: &Integrity) -> Result<u64, Stop> {
     let head = connection.query_row(Head::SELECT, [], |row| Head::read(row, integrity))??;
     let mut check = Check { connection, integrity, sum: Sum::EMPTY, rows: 0 };
-    let schema: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for table in Table::ALL.into_iter().filter(|table| table.since() <= schema) {
+    for table in Table::ALL {
         match table {
             Table::Groups => check.groups()?,
+            Table::Plans => check.plans()?,
             Table::Keys => check.keys()?,
             Table::Candidates => check.candidates()?,
             Table::Cursors => check.cursors()?,
@@ -117,18 +130,23 @@ impl Check<'_> {
     }
 
     fn groups(&mut self) -> Result<(), Stop> {
-        let mut statement = self.connection.prepare("SELECT name, version, due_at, body, plan, mac FROM groups")?;
+        let mut statement = self.connection.prepare("SELECT name, version, due_at, body, mac FROM groups")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (name, body, plan): (String, String, Option<String>) = (row.get(0)?, row.get(3)?, row.get(4)?);
-            let columns = GroupColumns {
-                name: &name,
-                version: row.get(1)?,
-                due_at: row.get(2)?,
-                body: &body,
-                plan: plan.as_deref(),
-            };
-            self.row(Table::Groups, &name, &row.get::<_, Vec<u8>>(5)?, &columns.mac(self.integrity))?;
+            let (name, body): (String, String) = (row.get(0)?, row.get(3)?);
+            let columns = GroupColumns { name: &name, version: row.get(1)?, due_at: row.get(2)?, body: &body };
+            self.row(Table::Groups, &name, &row.get::<_, Vec<u8>>(4)?, &columns.mac(self.integrity))?;
+        }
+        Ok(())
+    }
+
+    fn plans(&mut self) -> Result<(), Stop> {
+        let mut statement = self.connection.prepare("SELECT group_name, body, mac FROM plans")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (name, body): (String, String) = (row.get(0)?, row.get(1)?);
+            let mac = plan_mac(self.integrity, &name, &body);
+            self.row(Table::Plans, &name, &row.get::<_, Vec<u8>>(2)?, &mac)?;
         }
         Ok(())
     }
