@@ -4,14 +4,14 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use rustc_hash::FxHashMap;
 
 use crate::core::{Core, Write};
 use crate::sync::thread_local;
 
 #[derive(Default)]
 struct Context {
-    batches: Vec<(usize, Vec<Write>)>,
+    batches: Vec<(usize, Writes)>,
     /// Graphs whose queue this thread is emptying, each with how far.
     drains: Vec<(usize, u64)>,
     /// The run that is under way, to which what it sets is put down.
@@ -19,6 +19,9 @@ struct Context {
     graveyard: Vec<Box<dyn std::any::Any>>,
     burying: bool,
 }
+
+/// What a batch would set, by signal.
+type Writes = FxHashMap<u32, Write>;
 
 thread_local! {
     static CONTEXT: RefCell<Context> = RefCell::new(Context::default());
@@ -40,7 +43,7 @@ pub(crate) struct Batch {
 
 impl Batch {
     pub(crate) fn begin(core: &Arc<Core>) -> Self {
-        with(|context| context.batches.push((key(core), Vec::new())));
+        with(|context| context.batches.push((key(core), Writes::default())));
         Self { core: Arc::clone(core), open: true }
     }
 
@@ -52,16 +55,16 @@ impl Batch {
             let (_, writes) = context.batches.pop()?;
             match context.batches.iter_mut().rfind(|(other, _)| *other == core) {
                 Some((_, outer)) => {
-                    let writes = writes.into_iter().filter_map(|write| put(outer, write)).collect::<Vec<_>>();
-                    Some((SmallVec::new(), writes))
+                    let replaced = writes.into_values().filter_map(|write| outer.insert(write.index, write));
+                    Some((Vec::new(), replaced.collect::<Vec<_>>()))
                 }
-                None => Some((SmallVec::from_vec(writes), Vec::new())),
+                None => Some((writes.into_values().collect(), Vec::new())),
             }
         });
         if let Some((writes, replaced)) = writes {
             drop(replaced);
             if !writes.is_empty() {
-                self.core.commit(writes);
+                self.core.commit(&writes);
             }
         }
     }
@@ -85,7 +88,7 @@ pub(crate) fn in_batch(core: &Arc<Core>) -> bool {
 pub(crate) fn batch(core: &Arc<Core>, write: Write) {
     let replaced = with(|context| {
         let (_, writes) = context.batches.iter_mut().rfind(|(other, _)| *other == key(core))?;
-        put(writes, write)
+        writes.insert(write.index, write)
     });
     drop(replaced);
 }
@@ -93,19 +96,9 @@ pub(crate) fn batch(core: &Arc<Core>, write: Write) {
 /// What the open batches of this graph would set a signal to.
 pub(crate) fn batched(core: &Arc<Core>, index: u32) -> Option<crate::core::Value> {
     with(|context| {
-        let ours = context.batches.iter().rev().filter(|(other, _)| *other == key(core));
-        ours.flat_map(|(_, writes)| writes).find(|write| write.index == index).map(|write| Arc::clone(&write.value))
+        let mut ours = context.batches.iter().rev().filter(|(other, _)| *other == key(core));
+        ours.find_map(|(_, writes)| writes.get(&index)).map(|write| Arc::clone(&write.value))
     })
-}
-
-fn put(writes: &mut Vec<Write>, write: Write) -> Option<Write> {
-    match writes.iter_mut().find(|other| other.index == write.index) {
-        Some(other) => Some(std::mem::replace(other, write)),
-        None => {
-            writes.push(write);
-            None
-        }
-    }
 }
 
 /// Begins to empty a graph's queue. If this thread does so already, that one is told to go on until `ticket`.

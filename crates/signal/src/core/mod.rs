@@ -8,8 +8,6 @@ mod timers;
 
 use std::sync::{Arc, PoisonError};
 
-use smallvec::SmallVec;
-
 pub(crate) use drain::{contain, outcome, run_all};
 pub(crate) use state::{Body, Compute, Held, Id, NEVER, Name, Source, State, Status, Value, Work};
 pub(crate) use timers::{Timed, TimerKey};
@@ -72,32 +70,25 @@ impl Core {
 
     /// The present value of a signal, and since when it is.
     pub(crate) fn current(&self, index: u32) -> (Held, u64) {
-        let state = self.lock();
-        match &state.nodes[index].body {
-            Body::Source(source) => (source.held.clone(), source.changed_at),
-            Body::Vacant { .. } | Body::Effect { .. } => (Held::Nothing, 0),
-        }
+        self.lock().current(index)
     }
 
     /// Sets values, all at once. Those that equal what is there are left alone.
-    pub(crate) fn commit(self: &Arc<Self>, writes: SmallVec<[Write; 1]>) {
+    pub(crate) fn commit(self: &Arc<Self>, writes: &[Write]) {
         loop {
-            let before: SmallVec<[(Held, u64); 1]> = writes.iter().map(|write| self.current(write.index)).collect();
-            let differs: SmallVec<[bool; 8]> = writes
-                .iter()
-                .zip(&before)
-                .map(|(write, (held, _))| match held {
-                    Held::Value(value) => !(write.same)(value, &write.value),
-                    Held::Nothing | Held::Fault(_) => true,
-                })
-                .collect();
+            let before = self.lock().all_current(writes);
+            let differs = |(write, (held, _)): (&Write, &(Held, u64))| match held {
+                Held::Value(value) => !(write.same)(value, &write.value),
+                Held::Nothing | Held::Fault(_) => true,
+            };
+            let differs: Vec<bool> = writes.iter().zip(&before).map(differs).collect();
             if !differs.contains(&true) {
                 return;
             }
             let mut state = self.lock();
             let unmoved = writes.iter().zip(&before).all(|(write, (_, seen))| state.changed_at(write.index) == *seen);
             if unmoved {
-                let gone = state.apply(&writes, &differs);
+                let gone = state.apply(writes, &differs);
                 self.drain(state);
                 drop(gone);
                 return;
@@ -123,6 +114,17 @@ impl Core {
 }
 
 impl State {
+    fn current(&self, index: u32) -> (Held, u64) {
+        match &self.nodes[index].body {
+            Body::Source(source) => (source.held.clone(), source.changed_at),
+            Body::Vacant { .. } | Body::Effect { .. } => (Held::Nothing, 0),
+        }
+    }
+
+    fn all_current(&self, writes: &[Write]) -> Vec<(Held, u64)> {
+        writes.iter().map(|write| self.current(write.index)).collect()
+    }
+
     fn changed_at(&self, index: u32) -> u64 {
         match &self.nodes[index].body {
             Body::Source(source) => source.changed_at,
