@@ -61,6 +61,7 @@ const RULES: &[Rule] = &[
             "handover-engine",
             "handover-sdk",
             "handover-secret",
+            "handover-signal",
             "handover-testkit",
         ],
         never: &["axum"],
