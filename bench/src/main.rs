@@ -16,6 +16,7 @@ mod report;
 mod requests;
 mod restart;
 mod rotations;
+mod signals;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -105,6 +106,9 @@ enum Name {
     /// P6: reading one secret over TLS, against OpenBao.
     #[value(alias = "P6")]
     Read,
+    /// P7: from a change to its effects.
+    #[value(alias = "P7")]
+    Signals,
     /// P10: what an idle controller holds in memory, against OpenBao.
     #[value(alias = "P10")]
     Memory,
@@ -125,6 +129,7 @@ impl Name {
             Self::Rotations => "rotations",
             Self::Postgres => "postgres",
             Self::Read => "read",
+            Self::Signals => "signals",
             Self::Memory => "memory",
             Self::Audit => "audit",
             Self::Restart => "restart",
@@ -137,6 +142,7 @@ impl Name {
             Self::Rotations => rotations::run(setting),
             Self::Postgres => postgres::run(setting),
             Self::Read => read::run(setting),
+            Self::Signals => signals::run(setting),
             Self::Memory => memory::run(setting),
             Self::Audit => audit::run(setting),
             Self::Restart => restart::run(setting),
