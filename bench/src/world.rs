@@ -31,6 +31,7 @@ pub(crate) struct World {
 pub(crate) fn policy() -> Policy {
     Policy {
         strategy: None,
+        accept_outage: false,
         passes_min: 1,
         quiet_min: Duration::ZERO,
         overlap_min: Duration::ZERO,

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::id::{Generation, StoreId};
-use crate::model::{Occupant, Phase, Pointers, Row, Undo};
-use crate::plan::Plan;
+use crate::model::{Occupant, Phase, Pointers, Rotation, Row, Undo};
+use crate::plan::{Plan, Strategy};
 
 /// A broken invariant: the row cannot have come from this core. Nothing is done on it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Violation {
-    /// Two generations that must both stay valid share a slot (R6).
+    /// The new generation shares the slot of one that must stay valid beside it (R6).
     SlotShared(Generation, Generation),
     /// The new generation is not higher than the old one, or not the highest ever started.
     GenerationOrder,
@@ -34,9 +34,14 @@ pub fn check(row: &Row, plan: &Plan) -> Vec<Violation> {
     let Some(rotation) = &row.rotation else { return Vec::new() };
     let mut broken = Vec::new();
     let retiring = rotation.retiring();
-    let valid: Vec<Occupant> = rotation.from.iter().chain([&rotation.to]).chain(&rotation.owed).copied().collect();
-    for (index, one) in valid.iter().enumerate() {
-        for other in valid.iter().skip(index + 1).filter(|other| other.slot == one.slot) {
+    let in_place = plan.strategy == Strategy::Immediate;
+    for other in retiring.iter().filter(|other| other.slot == rotation.to.slot && !in_place) {
+        broken.push(Violation::SlotShared(other.generation, rotation.to.generation));
+    }
+    // Owed generations may have been written over by the old one, and by no other.
+    let kept = rotation.from.map(|from| from.slot);
+    for (index, one) in rotation.owed.iter().enumerate().filter(|(_, one)| Some(one.slot) != kept) {
+        for other in rotation.owed.iter().skip(index + 1).filter(|other| other.slot == one.slot) {
             broken.push(Violation::SlotShared(one.generation, other.generation));
         }
     }
@@ -68,6 +73,11 @@ fn check_phase(row: &Row, plan: &Plan, phase: &Phase, retiring: &[Occupant], rev
         Phase::Destroy { gone } => retiring_all(gone),
         Phase::Rollback(Undo::Unpublish { pointers }) => returning(check_pointers(row, plan, pointers)),
         Phase::Rollback(Undo::Release) => returning(Vec::new()),
+        Phase::Rollback(Undo::PutBack { pointers }) => {
+            let in_place = row.rotation.as_ref().is_some_and(Rotation::replaces_in_place);
+            let pointers = pointers.iter().flat_map(|pointers| check_pointers(row, plan, pointers));
+            pointers.chain((!in_place).then_some(Violation::NothingToReturnTo)).collect()
+        }
         Phase::Rollback(Undo::Revoke { gone }) => strangers(gone, revoking).collect(),
         Phase::Stage
         | Phase::Apply

@@ -67,6 +67,23 @@ pub enum Effect {
         /// The mark to compare and leave.
         mark: Mark,
     },
+    /// Prove that the target refuses a generation that was written over.
+    ProveRefused {
+        /// Which generation, and where.
+        who: Occupant,
+    },
+    /// Put a generation's value back where another one was written over it.
+    PutBack {
+        /// Which generation, and where.
+        who: Occupant,
+        /// The mark to compare and leave.
+        mark: Mark,
+    },
+    /// Make the stores forget a generation that was written over at the target.
+    Discard {
+        /// Which generation.
+        who: Occupant,
+    },
     /// Make the target accept a disabled generation again.
     Release {
         /// Which generation, and where.
@@ -135,6 +152,9 @@ impl Effect {
             Self::CountUse { .. } => "use",
             Self::EndSessions { .. } => "end_sessions",
             Self::EnsureRefused { .. } => "refuse",
+            Self::ProveRefused { .. } => "prove",
+            Self::PutBack { .. } => "put_back",
+            Self::Discard { .. } => "discard",
             Self::Release { .. } => "release",
             Self::Destroy { .. } => "destroy",
             Self::Revoke { .. } => "revoke",
@@ -154,6 +174,9 @@ impl Effect {
             Self::EnsureAccepted { who, .. }
             | Self::Login { who, .. }
             | Self::EnsureRefused { who, .. }
+            | Self::ProveRefused { who }
+            | Self::PutBack { who, .. }
+            | Self::Discard { who }
             | Self::Release { who, .. }
             | Self::Destroy { who, .. }
             | Self::Revoke { who, .. } => format!("{base}/{}", who.generation),
@@ -202,6 +225,10 @@ pub enum Fact {
     Use(Tally),
     /// The brake was released by a write of ours.
     Released(Generation),
+    /// The old generation's value was put back by a write of ours.
+    PutBack(Generation),
+    /// The stores were told to forget a generation that was written over at the target.
+    Discarded(Generation),
     /// The target has forgotten the generation.
     Destroyed(Generation),
     /// The generation was revoked by a write of ours.

@@ -40,6 +40,6 @@ pub use plan::{
     Census, Deadline, Obstacle, OnDeadline, Plan, Policy, SeesUse, Slots, StoreCapability, Strategy, Stretch,
     TargetCapability, plan,
 };
-pub use recover::{Course, Recovery, Survey, Unrecoverable, compare, recover};
+pub use recover::{Course, Recovery, Survey, Unrecoverable, compare, recover, sought};
 pub use time::{Timestamp, Waited};
 pub use wants::{Blocker, Wants, wants};

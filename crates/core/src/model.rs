@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::effect::{Role, Tally};
 use crate::fault::FaultKind;
 use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion};
+use crate::plan::Strategy;
 use crate::time::{Timestamp, Waited};
 
 /// A generation, the slot that it occupies and the value that it has. The slot is stored, never computed from the
@@ -122,6 +123,23 @@ impl Rotation {
     pub fn revoking(&self) -> Vec<Occupant> {
         std::iter::once(&self.to).chain(&self.owed).copied().collect()
     }
+
+    /// Of those that retire if it succeeds: the ones that keep a slot of their own until then. The others were written
+    /// over by the new generation: the target refuses them already, and cannot tell who uses them.
+    pub fn leaving(&self) -> Vec<Occupant> {
+        self.retiring().into_iter().filter(|who| who.slot != self.to.slot).collect()
+    }
+
+    /// Of those that retire if it is rolled back: the ones that the old generation does not write over.
+    pub fn withdrawing(&self) -> Vec<Occupant> {
+        let kept = self.from.map(|from| from.slot);
+        self.revoking().into_iter().filter(|who| Some(who.slot) != kept).collect()
+    }
+
+    /// Whether the new generation is written over the old one, so that the way back begins with putting that back.
+    pub fn replaces_in_place(&self) -> bool {
+        self.from.is_some_and(|from| from.slot == self.to.slot)
+    }
 }
 
 /// Where a rotation stands.
@@ -212,7 +230,7 @@ impl Phase {
             | Self::Apply
             | Self::Publish { .. }
             | Self::Destroy { .. }
-            | Self::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
+            | Self::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Unpublish { .. } | Undo::Revoke { .. })
             | Self::Done(_) => None,
         }
     }
@@ -223,6 +241,12 @@ impl Phase {
 pub enum Undo {
     /// The brake is released: the old generation is accepted again. Always written, never concluded from a probe (R5).
     Release,
+    /// The old generation's value is put back over the new one's. Always written, never concluded from a probe (R5).
+    PutBack {
+        /// What was known of each store's pointer, where the stores may point to the new generation: they point back
+        /// next.
+        pointers: Option<Pointers>,
+    },
     /// All stores point back, under a publication of their own.
     Unpublish {
         /// Each store's pointer.
@@ -336,8 +360,23 @@ pub enum Cause {
 }
 
 impl Rotation {
-    /// Whether a new rotation may start over this one: it waits for a consumer or for use on its way back (R9).
-    pub const fn can_be_superseded(&self) -> bool {
-        matches!(self.phase, Phase::Rollback(Undo::Return { .. } | Undo::Quiet { .. }))
+    /// Whether a new rotation by `strategy` may start over this one: on its way back it waits for a consumer or for use
+    /// (R9). A target that does not take the old value back accepts none that could stay valid beside a new one: only
+    /// another value in the same place leads out of that.
+    pub const fn can_be_superseded_by(&self, strategy: Strategy) -> bool {
+        match &self.phase {
+            Phase::Rollback(Undo::Return { .. } | Undo::Quiet { .. }) => true,
+            Phase::Rollback(Undo::PutBack { .. }) => matches!(strategy, Strategy::Immediate),
+            Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
+            | Phase::Stage
+            | Phase::Apply
+            | Phase::Verify { .. }
+            | Phase::Publish { .. }
+            | Phase::Propagate { .. }
+            | Phase::Drain { .. }
+            | Phase::Disable { .. }
+            | Phase::Destroy { .. }
+            | Phase::Done(_) => false,
+        }
     }
 }

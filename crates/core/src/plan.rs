@@ -117,7 +117,12 @@ impl Stretch {
             Phase::Drain { .. } => Some(Self::Drain),
             Phase::Disable { .. } | Phase::Destroy { .. } => Some(Self::Disable),
             Phase::Rollback(
-                Undo::Release | Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. },
+                Undo::Release
+                | Undo::PutBack { .. }
+                | Undo::Unpublish { .. }
+                | Undo::Return { .. }
+                | Undo::Quiet { .. }
+                | Undo::Revoke { .. },
             ) => Some(Self::Rollback),
             Phase::Done(_) => None,
         }
@@ -129,7 +134,10 @@ impl Stretch {
 pub struct Policy {
     /// The strategy; `None`: what the target's slots allow.
     pub strategy: Option<Strategy>,
-    /// Rounds of verification that must pass in a row. At least 1.
+    /// Whether a time may pass in which consumers hold a value that the target refuses.
+    pub accept_outage: bool,
+    /// Rounds of verification that must pass in a row. At least 1; 0, which is no verification, only where an outage is
+    /// accepted.
     pub passes_min: u32,
     /// How long the old generation must be seen unused.
     pub quiet_min: Duration,
@@ -214,6 +222,8 @@ pub enum Obstacle {
     Doubted(Doubt),
     /// This strategy cannot be executed yet.
     NotBuilt(Strategy),
+    /// The strategy makes consumers fail for a while, and the policy does not accept that.
+    Outage,
     /// The strategy needs more slots than the target has.
     Slots {
         /// How many are needed.
@@ -240,22 +250,23 @@ pub enum Obstacle {
 /// Makes a plan, or says everything that stands in its way.
 pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>> {
     let mut obstacles: Vec<_> = census.row.doubt.iter().cloned().map(Obstacle::Doubted).collect();
-    let there = match census.target.slots {
-        Slots::Fixed(slots) => slots,
-        Slots::Fresh => u32::MAX,
-    };
-    let strategy = policy.strategy.unwrap_or(if there >= 2 { Strategy::DualWrite } else { Strategy::Staged });
-    if strategy != Strategy::DualWrite {
-        obstacles.push(Obstacle::NotBuilt(strategy));
+    let there = census.target.slots.there();
+    let strategy = policy.strategy_on(census.target.slots);
+    match strategy {
+        Strategy::DualWrite => {}
+        Strategy::Immediate if policy.accept_outage => {}
+        Strategy::Immediate => obstacles.push(Obstacle::Outage),
+        Strategy::Staged | Strategy::BlueGreen => obstacles.push(Obstacle::NotBuilt(strategy)),
     }
     let superseded = match census.row.live() {
-        Some(live) if live.can_be_superseded() => live.owed.len() + 1,
+        Some(live) if live.can_be_superseded_by(strategy) => live.owed.len() + 1,
         Some(_) => {
             obstacles.push(Obstacle::Live);
             0
         }
         None => 0,
     };
+    let overlaps = strategy != Strategy::Immediate;
     let needed = 2 + u32::try_from(superseded).unwrap_or(u32::MAX - 2);
     if strategy == Strategy::DualWrite && there < needed {
         obstacles.push(Obstacle::Slots { needed, there });
@@ -271,13 +282,14 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
             obstacles.push(Obstacle::StoreDoesNotFence(store.clone()));
         }
     }
-    if census.target.sees_use == SeesUse::No {
+    // What is written over is refused at once: nothing has to be seen out of use before.
+    if overlaps && census.target.sees_use == SeesUse::No {
         obstacles.push(Obstacle::NoEvidence);
     }
-    if !policy.presenters && policy.quiet_min <= policy.fetch_to_load_max {
+    if overlaps && !policy.presenters && policy.quiet_min <= policy.fetch_to_load_max {
         obstacles.push(Obstacle::QuietTooShort);
     }
-    obstacles.extend(policy.out_of_bounds().map(Obstacle::Policy));
+    obstacles.extend(policy.out_of_bounds(strategy).map(Obstacle::Policy));
     obstacles.extend(census.findings.iter().cloned().map(Obstacle::Found));
     if !obstacles.is_empty() {
         return Err(obstacles);
@@ -301,10 +313,30 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
     })
 }
 
+impl Slots {
+    /// How many generations there is room for at once.
+    const fn there(self) -> u32 {
+        match self {
+            Self::Fixed(slots) => slots,
+            Self::Fresh => u32::MAX,
+        }
+    }
+}
+
 impl Policy {
-    fn out_of_bounds(&self) -> impl Iterator<Item = &'static str> {
+    /// The strategy on a target with these slots.
+    pub fn strategy_on(&self, slots: Slots) -> Strategy {
+        self.strategy.unwrap_or(if slots.there() >= 2 { Strategy::DualWrite } else { Strategy::Staged })
+    }
+
+    fn out_of_bounds(&self, strategy: Strategy) -> impl Iterator<Item = &'static str> {
+        let outage = strategy == Strategy::Immediate && self.accept_outage;
         [
-            (self.passes_min == 0, "passes_min must be at least 1: a rotation without verification is refused"),
+            (
+                self.passes_min == 0 && !outage,
+                "passes_min must be at least 1, save for the strategy immediate with accept_outage = true: a rotation without \
+                 verification is refused",
+            ),
             (self.passes_min > 100, "passes_min must be at most 100"),
             (self.candidates_max == 0, "candidates_max must be at least 1"),
             (self.candidates_max > 10, "candidates_max must be at most 10"),
@@ -317,6 +349,17 @@ impl Policy {
 }
 
 impl Plan {
+    /// The slot of the next candidate: that of the old generation where it is replaced in place, else a free one.
+    pub fn slot(&self, from: Option<Occupant>, owed: &[Occupant], fresh: u64) -> Option<Slot> {
+        match (self.strategy, from) {
+            (Strategy::Immediate, Some(from)) => Some(from.slot),
+            (Strategy::Immediate | Strategy::Staged | Strategy::DualWrite | Strategy::BlueGreen, _) => {
+                let taken: Vec<Occupant> = from.into_iter().chain(owed.iter().copied()).collect();
+                self.free_slot(&taken, fresh)
+            }
+        }
+    }
+
     /// The lowest slot that none of `taken` occupies; with fresh principals, one that was never used.
     pub fn free_slot(&self, taken: &[Occupant], fresh: u64) -> Option<Slot> {
         match self.slots {

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::id::{Candidate, Generation, Publication, RowVersion, StoreId};
+use crate::id::{Candidate, Generation, Publication, RowVersion, Slot, StoreId};
 use crate::model::{Doubt, Occupant, Phase, Pointer, Pointers, Rotation, Row, Undo};
-use crate::plan::Plan;
+use crate::plan::{Plan, Strategy};
 use crate::port::{Head, Standing, State};
 use crate::time::{Timestamp, Waited};
 
@@ -119,6 +119,28 @@ fn accepts(standings: &[Standing], who: Occupant) -> bool {
     })
 }
 
+/// Generations whose values a recovery needs, and where they stand or should: what the target accepts, what the record
+/// counts on, and, where one is written over another, what the stores publish.
+pub fn sought(
+    row: &Row,
+    plan: &Plan,
+    standings: &[Standing],
+    heads: &BTreeMap<StoreId, Option<Head>>,
+) -> BTreeSet<(Generation, Slot)> {
+    let accepted = || standings.iter().filter(|standing| standing.state == State::Accepting);
+    let published = heads.values().flatten().filter_map(|head| head.generation).filter(|_| in_place(row, plan));
+    let replaced = published.flat_map(|generation| accepted().map(move |standing| (generation, standing.slot)));
+    let live = row.live().into_iter().flat_map(|live| live.from.into_iter().chain([live.to]));
+    let counted_on = row.current.into_iter().chain(live).map(|who| (who.generation, who.slot));
+    let labelled = accepted().filter_map(|standing| Some((standing.generation?, standing.slot)));
+    labelled.chain(counted_on).chain(replaced).collect()
+}
+
+/// Whether values are written over each other: then the target tells of the last one only.
+fn in_place(row: &Row, plan: &Plan) -> bool {
+    plan.strategy == Strategy::Immediate || row.live().is_some_and(Rotation::replaces_in_place)
+}
+
 /// What to do so that record and world are of one time again. `plan` is what a rotation would go by now; `keep` names
 /// the generation to keep where the world does not tell.
 pub fn recover(
@@ -172,18 +194,28 @@ impl Found<'_> {
         let (later, earlier): (Vec<&Occupant>, Vec<&Occupant>) =
             others.iter().chain(&disabled).partition(|other| other.generation > one.generation);
         match (later.as_slice(), earlier.as_slice()) {
-            ([], []) if self.publish_everywhere(one, base.publication) => {
+            // Where one is written over another, nothing at the target tells whether presenters have moved since.
+            ([], []) if !self.in_place() && self.publish_everywhere(one, base.publication) => {
                 Ok(done(Course::Follows, Row { current: Some(one), ..base }))
             }
-            ([], []) => Ok(done(Course::Follows, self.publishing(leap(base), None, one, Vec::new()))),
+            ([], []) => {
+                // Written again, under a mark past any that a process of before may bear.
+                let accept = if self.in_place() { vec![one] } else { Vec::new() };
+                let row = self.publishing(self.leap(base), None, one, Vec::new());
+                Ok(Recovery { accept, ..done(Course::Follows, row) })
+            }
             ([], _) => {
                 // Owed, all of them: what is disabled, or may be yet by a process of before, is no way back.
                 let owed = earlier.into_iter().copied().collect();
-                Ok(done(Course::Resumes, self.publishing(leap(base), None, one, owed)))
+                Ok(done(Course::Resumes, self.publishing(self.leap(base), None, one, owed)))
             }
-            ([later], []) => Ok(done(Course::Resumes, self.returning(leap(base), one, **later, Vec::new()))),
+            ([later], []) => Ok(done(Course::Resumes, self.returning(self.leap(base), one, **later, Vec::new()))),
             _ => Err(which_one(&[&[one], others.as_slice()].concat())),
         }
+    }
+
+    fn in_place(&self) -> bool {
+        in_place(self.row, self.plan)
     }
 
     /// The target accepts nothing of ours. Only where it keeps nothing either is that an end: what is disabled may be so by
@@ -197,10 +229,17 @@ impl Found<'_> {
 
     /// What is in force is unknown to us: a rotation from nothing that owes it. It stays accepted until it is out of use.
     fn replace(&self, base: Row, one: Occupant) -> Result<Recovery, Unrecoverable> {
-        let base = leap(base);
+        let base = self.leap(base);
+        // Nobody has what is in force, so nobody uses it: what is published is put back in its place, if we have it.
+        let published = |who: &&Occupant| who.slot == one.slot && Some(who.generation) == self.published();
+        if self.in_place()
+            && let Some(from) = self.survey.known.iter().find(published)
+        {
+            return Ok(done(Course::Resumes, self.returning(base, *from, one, Vec::new())));
+        }
         let generation = base.last_generation.next();
-        let slot = self.plan.free_slot(&[one], generation.0).ok_or(Unrecoverable::NoFreeSlot)?;
-        let to = Occupant { generation, slot, candidate: Candidate(1) };
+        let free = if self.in_place() { Some(one.slot) } else { self.plan.free_slot(&[one], generation.0) };
+        let to = Occupant { generation, slot: free.ok_or(Unrecoverable::NoFreeSlot)?, candidate: Candidate(1) };
         let rotation = self.rotation(None, to, vec![one], Phase::Stage);
         Ok(done(Course::Replaces, Row { last_generation: generation, rotation: Some(rotation), ..base }))
     }
@@ -219,24 +258,22 @@ impl Found<'_> {
         }
         if let Some(other) = self.in_force_instead()? {
             // What is in force was changed by hand, and a person says so: it is published, not written over.
-            return Ok(done(Course::Follows, self.publishing(leap(self.base()), None, other, Vec::new())));
+            return Ok(done(Course::Follows, self.publishing(self.leap(self.base()), None, other, Vec::new())));
         }
         let expected = if adopting { Vec::new() } else { expected(self.row) };
-        let accept: Vec<Occupant> = expected
-            .iter()
-            .filter(|who| !accepts(self.standings, **who) || !self.survey.let_in.contains(who))
-            .copied()
-            .collect();
+        let restored = self.row.doubt == Some(Doubt::Restored);
+        let stands = |who: &Occupant| accepts(self.standings, *who) && self.survey.let_in.contains(who);
+        let accept: Vec<Occupant> =
+            expected.iter().filter(|who| (restored && self.in_place()) || !stands(who)).copied().collect();
         if let Some(missing) = accept.iter().find(|who| !self.survey.known.contains(who)) {
             return Err(Unrecoverable::ValueMissing(missing.generation));
         }
         let retire = if at_rest && !adopting { self.revived(&expected) } else { Vec::new() };
         let base = Row { doubt: None, version: self.version(), ..self.row.clone() };
-        let restored = self.row.doubt == Some(Doubt::Restored);
         let row = match self.row.current {
             _ if adopting => base,
             Some(current) if !retire.is_empty() => {
-                self.led_out(if restored { leap(base) } else { base }, current, &retire)?
+                self.led_out(if restored { self.leap(base) } else { base }, current, &retire)?
             }
             Some(_) | None => self.republished(base, restored),
         };
@@ -279,7 +316,7 @@ impl Found<'_> {
     fn republished(&self, row: Row, restored: bool) -> Row {
         let publication = row.publication;
         let stands = |who: Option<Occupant>| who.is_none_or(|who| self.publish_everywhere(who, publication));
-        let anew = |row: Row| if restored { leap(row) } else { row };
+        let anew = |row: Row| if restored { self.leap(row) } else { row };
         let Some(live) = row.live().cloned() else {
             return match row.current {
                 Some(current) if restored || !stands(Some(current)) => {
@@ -296,7 +333,8 @@ impl Found<'_> {
             {
                 row
             }
-            Phase::Rollback(Undo::Release | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. })
+            Phase::Rollback(Undo::PutBack { pointers: None })
+            | Phase::Rollback(Undo::Release | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. })
                 if stands(live.from) && !restored =>
             {
                 row
@@ -315,7 +353,8 @@ impl Found<'_> {
             | Phase::Drain { .. }
             | Phase::Disable { .. }
             | Phase::Destroy { .. } => self.publishing(anew(row), None, live.to, retiring),
-            // A release stands before the stores point back in any case.
+            // These stand before the stores point back in any case.
+            Phase::Rollback(Undo::PutBack { pointers: Some(_) }) if !restored => row,
             Phase::Rollback(Undo::Release) | Phase::Done(_) => row,
             Phase::Stage | Phase::Apply | Phase::Verify { .. } | Phase::Rollback(_) => match live.from {
                 Some(from) => self.returning(anew(row), from, live.to, live.owed),
@@ -406,18 +445,41 @@ impl Found<'_> {
         marks.map(|mark| mark.version).fold(self.row.version, RowVersion::max).next()
     }
 
+    /// Numbers past those that consumers may have seen, and, where one value is written over another, past the marks that
+    /// a process of before may still bear: its write would land on what is in force.
+    fn leap(&self, row: Row) -> Row {
+        let generations = if self.in_place() { LEAP } else { 0 };
+        Row {
+            publication: Publication(row.publication.0.saturating_add(LEAP)),
+            last_generation: Generation(row.last_generation.0.saturating_add(generations)),
+            ..row
+        }
+    }
+
     /// A rotation that publishes `to` anew, everywhere, whatever the stores hold. Without `from` it has no way back, so
     /// that nothing can revoke what is in force.
     fn publishing(&self, base: Row, from: Option<Occupant>, to: Occupant, owed: Vec<Occupant>) -> Row {
+        // What `to` was written over has nothing left at the target that could be owed.
+        let owed = owed.into_iter().filter(|one| one.slot != to.slot).collect();
         let rotation = self.rotation(from, to, owed, Phase::Publish { pointers: self.reassert() });
         Row { current: from, publication: base.publication.next(), rotation: Some(rotation), ..base }
     }
 
-    /// A rotation on its way back from `to`, which was never published, or is not any more.
-    fn returning(&self, base: Row, from: Occupant, to: Occupant, owed: Vec<Occupant>) -> Row {
-        let unpublish = Phase::Rollback(Undo::Unpublish { pointers: self.reassert() });
-        let rotation = self.rotation(Some(from), to, owed, unpublish);
-        Row { current: Some(from), publication: base.publication.next(), rotation: Some(rotation), ..base }
+    /// A rotation on its way back from `to`, which was never published, or is not any more. Where it may have been written
+    /// over `from`, that is put back first, by a generation of its own: its mark is past all that were written.
+    fn returning(&self, base: Row, from: Occupant, to: Occupant, mut owed: Vec<Occupant>) -> Row {
+        if from.slot != to.slot {
+            let unpublish = Phase::Rollback(Undo::Unpublish { pointers: self.reassert() });
+            let rotation = self.rotation(Some(from), to, owed, unpublish);
+            let publication = base.publication.next();
+            return Row { current: Some(from), publication, rotation: Some(rotation), ..base };
+        }
+        let generation = base.last_generation.next();
+        owed.push(to);
+        let over = Occupant { generation, slot: from.slot, candidate: Candidate(1) };
+        let put_back = Phase::Rollback(Undo::PutBack { pointers: Some(self.reassert()) });
+        let rotation = self.rotation(Some(from), over, owed, put_back);
+        Row { current: Some(from), last_generation: generation, rotation: Some(rotation), ..base }
     }
 
     fn reassert(&self) -> Pointers {
@@ -428,10 +490,6 @@ impl Found<'_> {
         let elapsed = Waited::default();
         Rotation { from, to, owed, phase, elapsed, entered_at: self.now, hold: None, trouble: None, cause: None }
     }
-}
-
-fn leap(row: Row) -> Row {
-    Row { publication: Publication(row.publication.0.saturating_add(LEAP)), ..row }
 }
 
 fn done(course: Course, row: Row) -> Recovery {
@@ -445,9 +503,17 @@ fn which_one(all: &[Occupant]) -> Unrecoverable {
 /// Whom the target must accept, by what the record says.
 fn expected(row: &Row) -> Vec<Occupant> {
     let Some(live) = row.live() else { return row.current.into_iter().collect() };
+    let in_place = live.replaces_in_place();
+    let old = || live.from.into_iter().collect();
     let both = || live.from.iter().chain([&live.to]).copied().collect();
     match &live.phase {
-        Phase::Stage | Phase::Apply | Phase::Rollback(Undo::Revoke { .. }) => live.from.into_iter().collect(),
+        // One of the two, and nobody knows which: the write that this phase is about comes next.
+        Phase::Apply if in_place => Vec::new(),
+        Phase::Stage | Phase::Apply | Phase::Rollback(Undo::Revoke { .. } | Undo::PutBack { .. }) => old(),
+        Phase::Verify { .. } | Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } if in_place => {
+            vec![live.to]
+        }
+        Phase::Rollback(Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Quiet { .. }) if in_place => old(),
         Phase::Verify { .. } | Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } => both(),
         Phase::Rollback(Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Quiet { .. }) => both(),
         Phase::Disable { .. } | Phase::Destroy { .. } | Phase::Rollback(Undo::Release) => vec![live.to],

@@ -128,7 +128,7 @@ impl Draft<'_> {
             Phase::Propagate { presenters } => self.call_presenters(presenters),
             Phase::Drain { quiet, tally, overlap, presenters } => {
                 self.call_presenters(presenters);
-                self.watch_use(self.rotation.retiring(), *tally, *quiet);
+                self.watch_use(self.rotation.leaving(), *tally, *quiet);
                 let remaining = self.plan.overlap_min.saturating_sub(overlap.total);
                 if !remaining.is_zero() {
                     self.wait(Blocker::Overlap { remaining });
@@ -136,21 +136,29 @@ impl Draft<'_> {
                 self.end_sessions();
             }
             Phase::Disable { refused, held, presenters } => {
+                let leaving = self.rotation.leaving();
                 self.each(self.rotation.retiring(), refused, "refuse the old generation", |who| {
-                    Effect::EnsureRefused { who, mark }
+                    if leaving.contains(&who) {
+                        Effect::EnsureRefused { who, mark }
+                    } else {
+                        Effect::ProveRefused { who }
+                    }
                 });
+                if leaving.is_empty() {
+                    return self.call_presenters(presenters);
+                }
                 let proved = self.wants.effects.is_empty();
                 // A brake that is held for no time is looked at in the round of its proof: no commit lies in between.
                 if proved || self.plan.brake_for.is_zero() {
                     self.call_presenters(presenters);
-                    self.act(Effect::CountUse { of: self.rotation.retiring() });
+                    self.act(Effect::CountUse { of: leaving });
                     self.wait(Blocker::Brake { remaining: self.plan.brake_for.saturating_sub(held.total) });
                 }
             }
             Phase::Destroy { gone } => {
-                self.each(self.rotation.retiring(), gone, "forget the old generation", |who| Effect::Destroy {
-                    who,
-                    mark,
+                let leaving = self.rotation.leaving();
+                self.each(self.rotation.retiring(), gone, "forget the old generation", |who| {
+                    if leaving.contains(&who) { Effect::Destroy { who, mark } } else { Effect::Discard { who } }
                 });
             }
             Phase::Rollback(undo) => self.undo(undo),
@@ -166,6 +174,11 @@ impl Draft<'_> {
                     self.ask_target("accept the old generation again", Effect::Release { who, mark });
                 }
             }
+            Undo::PutBack { .. } => {
+                if let Some(who) = self.rotation.from {
+                    self.ask_target("take the old generation back", Effect::PutBack { who, mark });
+                }
+            }
             Undo::Unpublish { pointers } => {
                 if let Some(from) = self.rotation.from {
                     self.point(pointers, from);
@@ -174,10 +187,13 @@ impl Draft<'_> {
             Undo::Return { presenters } => self.call_presenters(presenters),
             Undo::Quiet { quiet, tally, presenters } => {
                 self.call_presenters(presenters);
-                self.watch_use(self.rotation.revoking(), *tally, *quiet);
+                self.watch_use(self.rotation.withdrawing(), *tally, *quiet);
             }
             Undo::Revoke { gone } => {
-                self.each(self.rotation.revoking(), gone, "forget the candidate", |who| Effect::Revoke { who, mark });
+                let withdrawing = self.rotation.withdrawing();
+                self.each(self.rotation.revoking(), gone, "forget the candidate", |who| {
+                    if withdrawing.contains(&who) { Effect::Revoke { who, mark } } else { Effect::Discard { who } }
+                });
             }
         }
     }
@@ -261,7 +277,7 @@ impl Draft<'_> {
         if deadline.is_some_and(|deadline| {
             deadline.then == OnDeadline::TerminateSessions && self.rotation.elapsed.reached(deadline.after)
         }) {
-            self.act(Effect::EndSessions { of: self.rotation.retiring() });
+            self.act(Effect::EndSessions { of: self.rotation.leaving() });
         }
     }
 }

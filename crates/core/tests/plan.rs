@@ -14,6 +14,7 @@ use handover_core::{
 fn policy() -> Policy {
     Policy {
         strategy: None,
+        accept_outage: false,
         passes_min: 1,
         quiet_min: Duration::from_secs(10),
         overlap_min: Duration::ZERO,
@@ -83,10 +84,27 @@ fn every_obstacle_is_told_at_once() {
 #[test]
 fn strategies_that_are_not_built_are_refused_by_name() {
     let row = at_rest();
-    for strategy in [Strategy::Immediate, Strategy::Staged, Strategy::BlueGreen] {
+    for strategy in [Strategy::Staged, Strategy::BlueGreen] {
         let asked = Policy { strategy: Some(strategy), ..policy() };
         assert_eq!(plan(&asked, &census(&row)), Err(vec![Obstacle::NotBuilt(strategy)]));
     }
+}
+
+#[test]
+fn replacing_in_place_has_to_be_accepted_and_needs_one_slot_and_no_evidence() {
+    let row = at_rest();
+    let asked = Policy { strategy: Some(Strategy::Immediate), ..policy() };
+    assert_eq!(plan(&asked, &census(&row)), Err(vec![Obstacle::Outage]));
+    let accepted = Policy { accept_outage: true, passes_min: 0, ..asked };
+    let mut world = census(&row);
+    world.target.slots = Slots::Fixed(1);
+    world.target.sees_use = SeesUse::No;
+    let made = plan(&accepted, &world).unwrap();
+    assert_eq!((made.strategy, made.passes_min), (Strategy::Immediate, 0));
+    let beside = Policy { strategy: None, ..accepted };
+    world.target.slots = Slots::Fixed(2);
+    world.target.sees_use = SeesUse::Counted;
+    assert!(matches!(plan(&beside, &world).unwrap_err()[..], [Obstacle::Policy(words)] if words.contains("immediate")));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use handover_core::port::{Commit, Delivery, Loaded, Record};
 use handover_core::{
     Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Obstacle, Order, Plan, Publication, Reach,
-    Refusal, Role, RollCall, Rotation, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
+    Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
 };
 use tokio::sync::broadcast;
 
@@ -232,7 +232,8 @@ impl Handle {
             let row = before.as_ref().map_or_else(|| Row::new(group.clone()), |loaded| Row::clone(&loaded.row));
             let over = row.live();
             // Before the world is looked at: it does not matter here.
-            match (over.map(Rotation::can_be_superseded), supersede) {
+            let strategy = binding.policy.strategy_on(binding.target.capability().slots);
+            match (over.map(|over| over.can_be_superseded_by(strategy)), supersede) {
                 (None, None) | (Some(true), Some(_)) => {}
                 (Some(true), None) => return Err(StartRefused::Waits),
                 (Some(false), None) => return Err(StartRefused::Refused(Refusal::Live)),

@@ -75,6 +75,7 @@ pub const fn phase_word(phase: &Phase) -> &'static str {
         Phase::Disable { .. } => "disable",
         Phase::Destroy { .. } => "destroy",
         Phase::Rollback(Undo::Release) => "release",
+        Phase::Rollback(Undo::PutBack { .. }) => "put_back",
         Phase::Rollback(Undo::Unpublish { .. }) => "unpublish",
         Phase::Rollback(Undo::Return { .. }) => "return",
         Phase::Rollback(Undo::Quiet { .. }) => "quiet",
@@ -314,6 +315,8 @@ const fn is_evidence(fact: &Fact) -> bool {
         | Fact::Head { .. }
         | Fact::Pointed { .. }
         | Fact::Released(_)
+        | Fact::PutBack(_)
+        | Fact::Discarded(_)
         | Fact::Destroyed(_)
         | Fact::Revoked(_)
         | Fact::SessionsEnded => true,
@@ -337,6 +340,8 @@ fn evidence(fact: &Fact) -> (&'static str, String) {
         Fact::Use(Tally::Some(uses)) => format!("{uses} uses seen"),
         Fact::Use(Tally::Unknown) => "use unknown".to_owned(),
         Fact::Released(generation) => format!("generation {generation} released"),
+        Fact::PutBack(generation) => format!("generation {generation} put back"),
+        Fact::Discarded(generation) => format!("generation {generation} discarded: the target writes over it"),
         Fact::Destroyed(generation) => format!("generation {generation} destroyed"),
         Fact::Revoked(generation) => format!("generation {generation} revoked"),
         Fact::SessionsEnded => "sessions ended".to_owned(),

@@ -395,7 +395,9 @@ const fn uses(phase: &Phase) -> Option<u32> {
         | Phase::Propagate { .. }
         | Phase::Disable { .. }
         | Phase::Destroy { .. }
-        | Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Revoke { .. })
+        | Phase::Rollback(
+            Undo::Release | Undo::PutBack { .. } | Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Revoke { .. },
+        )
         | Phase::Done(_) => None,
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use handover_core::port::{Commit, Entry, Head, Intent, Probe, Standing, State};
 use handover_core::{
     Candidate, Course, Doubt, Effect, Fault, FaultKind, Generation, GroupId, Mark, Obstacle, Occupant, Plan, Recovery,
-    Row, StoreId, Survey, Unrecoverable, check, compare, recover, wants,
+    Row, Slot, StoreId, Survey, Unrecoverable, check, compare, recover, sought, wants,
 };
 use handover_secret::Secret;
 
@@ -106,7 +106,8 @@ impl Handle {
         let at_rest = Row { doubt: None, rotation: None, ..row.clone() };
         let plan = self.planned_without_doubt(&binding, &at_rest).await?.map_err(RecoverRefused::Obstacles)?;
         let (standings, heads) = self.shared.look(&binding).await?;
-        let held = self.held(&binding, &row, standings.as_deref().unwrap_or_default(), value).await?;
+        let sought = sought(&row, &plan, standings.as_deref().unwrap_or_default(), &heads);
+        let held = self.held(&binding, sought, value).await?;
         let let_in = self.log_in(&binding, &held, standings.as_deref().unwrap_or_default()).await?;
         let known = held.iter().map(|held| held.who).collect();
         let survey = Survey { standings, heads, known, let_in };
@@ -168,8 +169,7 @@ impl Handle {
     async fn held(
         &self,
         binding: &Binding,
-        row: &Row,
-        standings: &[Standing],
+        sought: BTreeSet<(Generation, Slot)>,
         given: Option<Secret>,
     ) -> Result<Vec<Held>, Fault> {
         let group = &binding.group;
@@ -177,7 +177,7 @@ impl Handle {
         let call = Call::look(Whom::State, "candidates");
         let sealed = self.shared.calls.make(call, || state.candidates(group)).await?;
         let mut held: Vec<Held> = Vec::new();
-        for (generation, slot) in places(row, standings) {
+        for (generation, slot) in sought {
             let last = sealed.iter().filter(|(of, _)| *of == generation).map(|(_, candidate)| candidate.0).max();
             let mut unsealed = Candidate(last.unwrap_or(0) + 1);
             let whose = |candidate| Occupant { generation, slot, candidate };
@@ -255,7 +255,9 @@ impl Handle {
         // Intent before act, and one sealed value to a commit. Doubted all the while: cut off, nothing goes on.
         for (number, seal) in to_seal.into_iter().map(Some).chain(acts.then_some(None)).enumerate() {
             let version = if number == 0 { recovery.row.version } else { row.version.next() };
-            let next = Row { version, doubt: Some(told.doubt.clone()), ..row.clone() };
+            // The marks of what is written now bear it.
+            let last_generation = row.last_generation.max(recovery.row.last_generation);
+            let next = Row { version, last_generation, doubt: Some(told.doubt.clone()), ..row.clone() };
             let entries = vec![history::recovering(recovery, told.actor, told.reason, self.shared.now())];
             let mut commit = self.shared.change(&row, next, entries);
             commit.candidate = seal.map(|held| (held.who.generation, held.who.candidate, held.value));
@@ -319,14 +321,6 @@ impl Held {
     fn duplicate(&self) -> Self {
         Self { who: self.who, value: self.value.duplicate(), sealed: self.sealed }
     }
-}
-
-/// Generations, and where they stand or should: what the target accepts, and what the record counts on.
-fn places(row: &Row, standings: &[Standing]) -> BTreeSet<(Generation, handover_core::Slot)> {
-    let accepted = standings.iter().filter(|standing| standing.state == State::Accepting);
-    let accepted = accepted.filter_map(|standing| Some((standing.generation?, standing.slot)));
-    let live = row.live().into_iter().flat_map(|live| live.from.into_iter().chain([live.to]));
-    accepted.chain(row.current.into_iter().chain(live).map(|who| (who.generation, who.slot))).collect()
 }
 
 /// Those whose values a row counts on.

@@ -25,7 +25,12 @@ pub(crate) const fn status(phase: &Phase) -> Status {
         | Phase::Disable { .. }
         | Phase::Destroy { .. }
         | Phase::Rollback(
-            Undo::Release | Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. },
+            Undo::Release
+            | Undo::PutBack { .. }
+            | Undo::Unpublish { .. }
+            | Undo::Return { .. }
+            | Undo::Quiet { .. }
+            | Undo::Revoke { .. },
         ) => Status::InProgress,
         Phase::Done(Outcome::Success) => Status::Success,
         Phase::Done(Outcome::RolledBack) => Status::RolledBack,
@@ -263,6 +268,7 @@ pub(crate) const fn obstacle_kind(obstacle: &Obstacle) -> &'static str {
         Obstacle::Live => "live",
         Obstacle::Doubted(_) => "doubted",
         Obstacle::NotBuilt(_) => "not_built",
+        Obstacle::Outage => "outage",
         Obstacle::Slots { .. } => "slots",
         Obstacle::TargetDoesNotFence => "target_does_not_fence",
         Obstacle::StoreDoesNotFence(_) => "store_does_not_fence",
@@ -279,6 +285,11 @@ pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::Live => "a rotation of this group is live".to_owned(),
         Obstacle::Doubted(why) => format!("{}; `handover recover` compares them", doubt(why)),
+        Obstacle::Outage => {
+            "the strategy immediate makes consumers fail until they have loaded the new value, and the policy does not \
+             accept that"
+                .to_owned()
+        }
         Obstacle::NotBuilt(kind) => format!("the strategy {} cannot be executed yet", strategy(*kind)),
         Obstacle::Slots { needed, there } => format!("{needed} slots are needed and the target has {there}"),
         Obstacle::TargetDoesNotFence => "the target cannot fence: a late write could kill a live credential".to_owned(),
@@ -340,6 +351,8 @@ pub(crate) fn fact(fact: &Fact) -> String {
         Fact::Use(Tally::Some(uses)) => format!("in use: {uses} seen"),
         Fact::Use(Tally::Unknown) => "use unknown".to_owned(),
         Fact::Released(generation) => format!("generation {generation} is released"),
+        Fact::PutBack(generation) => format!("generation {generation} is put back"),
+        Fact::Discarded(generation) => format!("the stores forgot generation {generation}"),
         Fact::Destroyed(generation) => format!("the target forgot generation {generation}"),
         Fact::Revoked(generation) => format!("generation {generation} is revoked"),
         Fact::SessionsEnded => "old sessions were ended".to_owned(),
@@ -388,6 +401,7 @@ mod tests {
             Phase::Disable { refused: BTreeSet::new(), held: Waited::default(), presenters: Roll::All },
             Phase::Destroy { gone: BTreeSet::new() },
             Phase::Rollback(Undo::Release),
+            Phase::Rollback(Undo::PutBack { pointers: None }),
             Phase::Rollback(Undo::Unpublish { pointers: Pointers(BTreeMap::new()) }),
             Phase::Rollback(Undo::Return { presenters: Roll::All }),
             Phase::Rollback(Undo::Quiet { quiet: Waited::default(), tally: Tally::Unknown, presenters: Roll::All }),

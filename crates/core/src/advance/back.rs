@@ -14,21 +14,35 @@ impl Draft<'_> {
         let published = || {
             if self.rotation.from.is_none() { Err(Refusal::NothingToReturnTo) } else { Ok(()) }
         };
-        // An unpublished candidate needs no walking back, save where a debt is still out with consumers.
-        let unpublished = if self.rotation.owed.is_empty() {
-            Phase::Rollback(Undo::Revoke { gone: BTreeSet::new() })
-        } else {
-            Phase::Rollback(Undo::Return { presenters: self.presenters() })
-        };
+        // What accepts comes first, on the way back too: the stores point to what is accepted again.
+        let in_place = self.rotation.replaces_in_place();
+        let put_back = |pointers| Ok(Phase::Rollback(Undo::PutBack { pointers }));
         match &self.rotation.phase {
             Phase::Stage if self.untouched() && self.rotation.owed.is_empty() => Ok(Phase::Done(Outcome::Abandoned)),
-            Phase::Stage | Phase::Apply | Phase::Verify { .. } => Ok(unpublished),
+            // A superseded rotation may have left its value at the target, and its pointers in the stores.
+            Phase::Stage | Phase::Apply | Phase::Verify { .. } if in_place => {
+                put_back((!self.rotation.owed.is_empty()).then(|| self.pointing_back(None)))
+            }
+            Phase::Publish { pointers } if in_place => put_back(Some(self.pointing_back(Some(pointers)))),
+            Phase::Propagate { .. } | Phase::Drain { .. } | Phase::Disable { .. } if in_place => {
+                put_back(Some(self.pointing_back(None)))
+            }
+            Phase::Stage | Phase::Apply | Phase::Verify { .. } => Ok(self.unpublished()),
             Phase::Publish { pointers } => published().map(|()| self.unpublish(Some(pointers))),
             Phase::Propagate { .. } | Phase::Drain { .. } => published().map(|()| self.unpublish(None)),
             Phase::Disable { .. } => published().map(|()| Phase::Rollback(Undo::Release)),
             Phase::Destroy { .. } => Err(Refusal::PastReturn),
             Phase::Rollback(_) => Err(Refusal::AlreadyBack),
             Phase::Done(_) => Err(Refusal::NotLive),
+        }
+    }
+
+    /// An unpublished candidate needs no walking back, save where a debt is still out with consumers.
+    fn unpublished(&self) -> Phase {
+        if self.rotation.owed.is_empty() {
+            Phase::Rollback(Undo::Revoke { gone: BTreeSet::new() })
+        } else {
+            Phase::Rollback(Undo::Return { presenters: self.presenters() })
         }
     }
 
@@ -63,6 +77,10 @@ impl Draft<'_> {
     /// All stores point back, whatever is known of each: a write whose reply was lost may have landed (R3), and a
     /// pointer that seems to be back already is written all the same, so that a late write is refused (R5).
     fn unpublish(&self, left: Option<&Pointers>) -> Phase {
+        Phase::Rollback(Undo::Unpublish { pointers: self.pointing_back(left) })
+    }
+
+    fn pointing_back(&self, left: Option<&Pointers>) -> Pointers {
         let pointers = self
             .plan
             .stores
@@ -77,7 +95,7 @@ impl Draft<'_> {
                 (store.clone(), pointer)
             })
             .collect();
-        Phase::Rollback(Undo::Unpublish { pointers: Pointers(pointers) })
+        Pointers(pointers)
     }
 
     pub(super) fn back(&mut self, fact: &Fact, undo: Undo) -> Result<(), Refusal> {
@@ -85,6 +103,14 @@ impl Draft<'_> {
             Undo::Release => match fact {
                 Fact::Released(generation) if self.rotation.from.is_some_and(|from| from.generation == *generation) => {
                     self.go_back(self.unpublish(None));
+                    Ok(())
+                }
+                _ => Err(Refusal::Stale),
+            },
+            Undo::PutBack { pointers } => match fact {
+                Fact::PutBack(generation) if self.rotation.from.is_some_and(|from| from.generation == *generation) => {
+                    let unpublish = |pointers| Phase::Rollback(Undo::Unpublish { pointers });
+                    self.go_back(pointers.map_or_else(|| self.unpublished(), unpublish));
                     Ok(())
                 }
                 _ => Err(Refusal::Stale),
@@ -108,7 +134,9 @@ impl Draft<'_> {
             }
             Undo::Quiet { quiet, tally, presenters } => self.quiet_phase(fact, quiet, tally, presenters),
             Undo::Revoke { mut gone } => {
-                let Fact::Revoked(generation) = fact else { return Err(Refusal::Stale) };
+                let (Fact::Revoked(generation) | Fact::Discarded(generation)) = fact else {
+                    return Err(Refusal::Stale);
+                };
                 if tick_off(&mut gone, *generation, &self.rotation.revoking())? {
                     self.end(Outcome::RolledBack);
                 } else {
@@ -126,6 +154,9 @@ impl Draft<'_> {
     }
 
     pub(super) fn enter_quiet(&mut self, presenters: Roll) {
+        if self.rotation.withdrawing().is_empty() {
+            return self.enter_revoke();
+        }
         self.enter(Phase::Rollback(Undo::Quiet { quiet: Waited::default(), tally: Tally::Unknown, presenters }));
     }
 

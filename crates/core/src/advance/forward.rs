@@ -26,8 +26,13 @@ impl Draft<'_> {
     pub(super) fn apply(&mut self, fact: &Fact) -> Result<(), Refusal> {
         match fact {
             Fact::Accepted(generation) if *generation == self.rotation.to.generation => {
-                let verifiers = if self.plan.verifiers { Roll::Uncalled } else { Roll::All };
-                self.enter(Phase::Verify { passes: 0, reapply: false, verifiers });
+                if self.plan.verifiers {
+                    self.enter(Phase::Verify { passes: 0, reapply: false, verifiers: Roll::Uncalled });
+                } else if self.plan.passes_min > 0 {
+                    self.enter(Phase::Verify { passes: 0, reapply: false, verifiers: Roll::All });
+                } else {
+                    self.enter_publish();
+                }
                 Ok(())
             }
             _ => Err(Refusal::Stale),
@@ -103,6 +108,8 @@ impl Draft<'_> {
     pub(super) fn enter_drain(&mut self, presenters: Roll) {
         if self.rotation.retiring().is_empty() {
             self.end(Outcome::Success);
+        } else if self.rotation.leaving().is_empty() {
+            self.enter_disable(presenters);
         } else {
             let (quiet, overlap) = (Waited::default(), Waited::default());
             self.enter(Phase::Drain { quiet, tally: Tally::Unknown, overlap, presenters });
@@ -138,8 +145,17 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// Where nothing is verified, nothing is proved either of what was written over: the write is all there is.
     pub(super) fn enter_disable(&mut self, presenters: Roll) {
-        self.enter(Phase::Disable { refused: BTreeSet::new(), held: Waited::default(), presenters });
+        if self.plan.passes_min == 0 && self.rotation.leaving().is_empty() {
+            self.enter_destroy();
+        } else {
+            self.enter(Phase::Disable { refused: BTreeSet::new(), held: Waited::default(), presenters });
+        }
+    }
+
+    pub(super) fn enter_destroy(&mut self) {
+        self.enter(Phase::Destroy { gone: BTreeSet::new() });
     }
 
     pub(super) fn disable(
@@ -166,10 +182,12 @@ impl Draft<'_> {
             Fact::Use(_) => held = held.interrupted(),
             _ => return Err(Refusal::Stale),
         }
-        // Only on a look of now, after the proof: also where the brake is held for no time at all.
-        let unused = matches!(fact, Fact::Use(Tally::None));
-        if unused && self.braked(&refused) && held.reached(self.plan.brake_for) && presenters == Roll::All {
-            self.enter(Phase::Destroy { gone: BTreeSet::new() });
+        // Only on a look of now, after the proof: also where the brake is held for no time at all. What was written over
+        // has no brake that could be released, and nobody can tell its use from that of the new one.
+        let unused = matches!(fact, Fact::Use(Tally::None)) && held.reached(self.plan.brake_for);
+        let over = self.rotation.leaving().is_empty() || unused;
+        if over && self.braked(&refused) && presenters == Roll::All {
+            self.enter_destroy();
         } else {
             self.rotation.phase = Phase::Disable { refused, held, presenters };
         }
@@ -182,7 +200,7 @@ impl Draft<'_> {
     }
 
     pub(super) fn destroy(&mut self, fact: &Fact, mut gone: BTreeSet<Generation>) -> Result<(), Refusal> {
-        let Fact::Destroyed(generation) = fact else { return Err(Refusal::Stale) };
+        let (Fact::Destroyed(generation) | Fact::Discarded(generation)) = fact else { return Err(Refusal::Stale) };
         if tick_off(&mut gone, *generation, &self.rotation.retiring())? {
             self.end(Outcome::Success);
         } else {

@@ -61,20 +61,19 @@ pub enum Refusal {
 
 /// First row of a rotation, or of one that supersedes a rollback which waits (R9).
 ///
-/// The candidate's slot is the lowest that neither the old generation nor an owed one occupies; it is stored, never
-/// computed from the number (R6). A superseded generation becomes a debt of the new rotation.
+/// The candidate's slot is the lowest that neither the old generation nor an owed one occupies, or that of the old one
+/// where it is replaced in place; it is stored, never computed from the number (R6). A superseded generation becomes a debt of the new rotation.
 pub fn start(row: &Row, plan: &Plan, now: Timestamp) -> Result<Row, Refusal> {
     if row.doubt.is_some() {
         return Err(Refusal::Doubted);
     }
     let owed = match row.live() {
         None => Vec::new(),
-        Some(live) if live.can_be_superseded() => live.owed.iter().chain([&live.to]).copied().collect(),
+        Some(live) if live.can_be_superseded_by(plan.strategy) => live.owed.iter().chain([&live.to]).copied().collect(),
         Some(_) => return Err(Refusal::Live),
     };
     let generation = row.last_generation.next();
-    let taken: Vec<Occupant> = row.current.iter().chain(&owed).copied().collect();
-    let slot = plan.free_slot(&taken, generation.0).ok_or(Refusal::NoFreeSlot)?;
+    let slot = plan.slot(row.current, &owed, generation.0).ok_or(Refusal::NoFreeSlot)?;
     Ok(Row {
         version: row.version.next(),
         last_generation: generation,
@@ -143,6 +142,8 @@ impl Draft<'_> {
             | Fact::Head { .. }
             | Fact::Pointed { .. }
             | Fact::Released(_)
+            | Fact::PutBack(_)
+            | Fact::Discarded(_)
             | Fact::Destroyed(_)
             | Fact::Revoked(_)
             | Fact::SessionsEnded => {

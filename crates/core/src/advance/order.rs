@@ -61,7 +61,7 @@ impl Draft<'_> {
             Phase::Propagate { presenters } => self.enter_drain(presenters.clone()),
             Phase::Drain { presenters, .. } => self.enter_disable(presenters.clone()),
             Phase::Disable { refused, .. } if self.braked(refused) => {
-                self.enter(Phase::Destroy { gone: std::collections::BTreeSet::new() });
+                self.enter_destroy();
             }
             Phase::Rollback(Undo::Return { .. }) => self.enter_quiet(self.presenters()),
             Phase::Rollback(Undo::Quiet { .. }) => self.enter_revoke(),
@@ -71,7 +71,7 @@ impl Draft<'_> {
             | Phase::Publish { .. }
             | Phase::Disable { .. }
             | Phase::Destroy { .. }
-            | Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
+            | Phase::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Unpublish { .. } | Undo::Revoke { .. })
             | Phase::Done(_) => return Err(Refusal::NotForceable),
         }
         self.rotation.hold = None;

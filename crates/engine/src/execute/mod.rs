@@ -72,6 +72,9 @@ impl Executor<'_> {
             Effect::CountAdoption { role, .. } => self.count_adoption(*role).await,
             Effect::EndSessions { of } => self.end_sessions(of).await,
             Effect::EnsureRefused { who, mark } => return self.refuse(effect, id, *who, *mark, probe_first).await,
+            Effect::ProveRefused { who } => return self.prove(effect, *who).await,
+            Effect::PutBack { who, mark } => self.put_back(id, *who, *mark).await,
+            Effect::Discard { who } => return self.forgotten(Fact::Discarded(who.generation), *who).await,
             Effect::Release { who, mark } => self.release(id, *who, *mark).await,
             Effect::Destroy { who, mark } => return self.destroy(effect, id, *who, *mark, probe_first).await,
             // Never concluded from a probe (R5): the mark that it leaves is what refuses a late write.

@@ -62,7 +62,7 @@ impl Executor<'_> {
         }
     }
 
-    /// Disables, and then proves it: one login that must be refused while the new generation's is accepted.
+    /// Disables, and then proves it.
     pub(super) async fn refuse(
         &self,
         effect: &Effect,
@@ -74,9 +74,14 @@ impl Executor<'_> {
         if let Err(fault) = self.disable(id, who, mark, probe_first).await {
             return Learnt::fault(effect, fault);
         }
+        self.prove(effect, who).await
+    }
+
+    /// One login that must be refused while the new generation's is accepted.
+    pub(super) async fn prove(&self, effect: &Effect, who: Occupant) -> Learnt {
         match self.proof(who).await {
             Ok(()) => Learnt::fact(Fact::Refused(who.generation)),
-            // The disable is done; the next round asks the label and goes on with the proof.
+            // What was to be done before is done; the next round asks the label and goes on with the proof.
             Err(fault) => Learnt { doubtful: true, ..Learnt::fault(effect, fault) },
         }
     }
@@ -109,7 +114,7 @@ impl Executor<'_> {
             Probe::Accepted => Err(Fault::untouched(
                 FaultKind::Conflict,
                 format!(
-                    "generation {} is still let in after it was disabled: look for another way in, such as a pooler \
+                    "generation {} is still let in, and should not be any more: look for another way in, such as a pooler \
                      or a replica that lags",
                     who.generation
                 ),
@@ -123,6 +128,15 @@ impl Executor<'_> {
                 ),
             )),
         }
+    }
+
+    /// Always writes: what a probe finds may be the old value before a late write of the new one (R5).
+    pub(super) async fn put_back(&self, id: &EffectId, who: Occupant, mark: Mark) -> Result<Fact, Fault> {
+        let value = self.value(who).await?;
+        let target = &self.current.binding.target;
+        let intent = self.intent(id, who, mark);
+        self.shared.calls.make(self.target_act("put_back"), || target.create(&intent, &value)).await?;
+        Ok(Fact::PutBack(who.generation))
     }
 
     /// Always writes: a probe never concludes that a brake was released (R5).
@@ -171,7 +185,7 @@ impl Executor<'_> {
 
     /// The target has forgotten it; the stores forget it too. What stays behind there is refused by the target, so it
     /// is litter to report, not a failed rotation.
-    async fn forgotten(&self, fact: Fact, who: Occupant) -> Learnt {
+    pub(super) async fn forgotten(&self, fact: Fact, who: Occupant) -> Learnt {
         let mut learnt = Learnt::fact(fact);
         let row = &self.current.row;
         for (store, port) in self.current.binding.stores.iter() {

@@ -78,6 +78,7 @@ pub fn store_id(name: &str) -> StoreId {
 pub fn policy() -> Policy {
     Policy {
         strategy: None,
+        accept_outage: false,
         passes_min: 2,
         quiet_min: Duration::from_secs(20),
         overlap_min: Duration::from_secs(10),

@@ -12,10 +12,12 @@ use super::duration::Span;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PolicyConfig {
-    /// `dual_write`, or absent for what the target's slots allow.
+    /// `dual_write`, `immediate`, or absent for what the target's slots allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) strategy: Option<StrategyName>,
-    /// Rounds of verification that must pass in a row.
+    /// Whether consumers may fail until they have loaded the new value. `immediate` needs it.
+    pub(crate) accept_outage: bool,
+    /// Rounds of verification that must pass in a row. 0, only with `immediate`: none is made.
     pub(crate) passes_min: u32,
     /// How long the old generation must be seen unused.
     pub(crate) quiet_min: Span,
@@ -43,6 +45,7 @@ impl Default for PolicyConfig {
     fn default() -> Self {
         Self {
             strategy: None,
+            accept_outage: false,
             passes_min: 3,
             quiet_min: Span::seconds(60),
             overlap_min: Span::seconds(0),
@@ -148,6 +151,7 @@ impl PolicyConfig {
         };
         Policy {
             strategy: self.strategy.map(StrategyName::strategy),
+            accept_outage: self.accept_outage,
             passes_min: self.passes_min,
             quiet_min: self.quiet_min.0,
             overlap_min: self.overlap_min.0,

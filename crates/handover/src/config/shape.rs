@@ -118,7 +118,16 @@ const POLICY: &[Key] = &[
         Shape::Choice(&["immediate", "staged", "dual_write", "blue_green"]),
         "How a credential is handed over. Absent: what the target's slots allow.",
     ),
-    may("passes_min", Shape::Number(U32_MAX, 3), "Rounds of verification that must pass in a row."),
+    may(
+        "accept_outage",
+        Shape::Flag,
+        "Whether consumers may fail until they have loaded the new value. immediate needs it.",
+    ),
+    may(
+        "passes_min",
+        Shape::Number(U32_MAX, 3),
+        "Rounds of verification that must pass in a row. 0, only with immediate: none is made.",
+    ),
     may("quiet_min", Shape::Duration("1m"), "How long the old generation must be seen unused."),
     may("overlap_min", Shape::Duration("1h"), "How long both generations stay valid after all presenters moved."),
     may(

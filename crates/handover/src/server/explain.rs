@@ -265,8 +265,8 @@ fn hold(row: &Row) -> Option<api::HoldView> {
 
 /// Whether a new rotation may start over this one, as far as its own plan tells: the target's slots are in it.
 fn can_be_superseded(row: &Row, rotation: &Rotation, plan: &Plan) -> bool {
-    let taken: Vec<_> = row.current.iter().chain(&rotation.owed).chain([&rotation.to]).copied().collect();
-    rotation.can_be_superseded() && plan.free_slot(&taken, row.last_generation.0.saturating_add(1)).is_some()
+    let fresh = row.last_generation.0.saturating_add(1);
+    rotation.can_be_superseded_by(plan.strategy) && plan.slot(row.current, &rotation.revoking(), fresh).is_some()
 }
 
 /// The publication that is called: verifiers are asked before it is published.

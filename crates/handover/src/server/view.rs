@@ -2,7 +2,8 @@
 
 use handover_api as api;
 use handover_core::{
-    Blocker, Member, Obstacle, Occupant, Plan, Reach, Role, RollCall, Rotation, Row, Stretch, Timestamp, Wants,
+    Blocker, Member, Obstacle, Occupant, Plan, Reach, Role, RollCall, Rotation, Row, Strategy, Stretch, Timestamp,
+    Wants,
 };
 use handover_engine::history::phase_word;
 
@@ -154,12 +155,44 @@ pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
     } else {
         "nobody is called: no presenter is declared".to_owned()
     };
-    let steps = [
+    let in_place = plan.strategy == Strategy::Immediate;
+    let apply = if in_place {
+        "write it over the old one at the target: consumers fail from here until they have loaded it"
+    } else {
+        "make the target accept it, in the slot that the old one does not occupy"
+    };
+    let verify = match plan.passes_min {
+        0 => format!("nothing is verified{verifiers}"),
+        passes => format!("log in at every endpoint, {passes} times in a row{verifiers}"),
+    };
+    let mut steps = vec![
         ("stage", Stretch::Apply, "mint a value and seal it; nothing outside is touched".to_owned()),
-        ("apply", Stretch::Apply, "make the target accept it, in the slot that the old one does not occupy".to_owned()),
-        ("verify", Stretch::Verify, format!("log in at every endpoint, {} times in a row{verifiers}", plan.passes_min)),
+        ("apply", Stretch::Apply, apply.to_owned()),
+        ("verify", Stretch::Verify, verify),
         ("publish", Stretch::Publish, format!("point {} to it", stores.join(", "))),
         ("propagate", Stretch::Propagate, propagate),
+    ];
+    steps.extend(if in_place { replaced(plan) } else { retired(plan) });
+    api::PlanView {
+        group: group.to_owned(),
+        strategy: words::strategy(plan.strategy).to_owned(),
+        steps: steps.into_iter().map(|(phase, stretch, text)| step(plan, phase, stretch, text)).collect(),
+        policy_digest: plan.policy_digest.clone(),
+        obstacles: Vec::new(),
+    }
+}
+
+/// How an old one goes that was written over.
+fn replaced(plan: &Plan) -> Vec<(&'static str, Stretch, String)> {
+    let prove = ("disable", Stretch::Disable, "prove that the target refuses the old one".to_owned());
+    let forget =
+        ("destroy", Stretch::Disable, "have the stores forget the old one: from here there is no way back".to_owned());
+    (plan.passes_min > 0).then_some(prove).into_iter().chain([forget]).collect()
+}
+
+/// How an old one goes that was valid beside the new one.
+fn retired(plan: &Plan) -> Vec<(&'static str, Stretch, String)> {
+    vec![
         (
             "drain",
             Stretch::Drain,
@@ -175,14 +208,7 @@ pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
             format!("make the target refuse the old one, reversibly, and watch for {}", Span(plan.brake_for)),
         ),
         ("destroy", Stretch::Disable, "make the target forget the old one: from here there is no way back".to_owned()),
-    ];
-    api::PlanView {
-        group: group.to_owned(),
-        strategy: words::strategy(plan.strategy).to_owned(),
-        steps: steps.into_iter().map(|(phase, stretch, text)| step(plan, phase, stretch, text)).collect(),
-        policy_digest: plan.policy_digest.clone(),
-        obstacles: Vec::new(),
-    }
+    ]
 }
 
 /// What stands in the way of a rotation.

@@ -439,6 +439,8 @@ impl Group {
             | Fact::Adoption { .. }
             | Fact::Use(_)
             | Fact::Released(_)
+            | Fact::PutBack(_)
+            | Fact::Discarded(_)
             | Fact::Destroyed(_)
             | Fact::Revoked(_)
             | Fact::SessionsEnded
@@ -622,6 +624,7 @@ fn told(row: &Row) -> Row {
             | Phase::Destroy { .. }
             | Phase::Rollback(
                 Undo::Release
+                | Undo::PutBack { .. }
                 | Undo::Unpublish { .. }
                 | Undo::Return { presenters: Roll::Uncalled | Roll::Behind { .. } | Roll::All }
                 | Undo::Revoke { .. },

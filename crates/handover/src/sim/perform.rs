@@ -37,6 +37,16 @@ impl World {
             Effect::EnsureRefused { who, mark } => {
                 self.set_enabled(effect, *who, *mark, false, Fact::Refused(who.generation))
             }
+            Effect::ProveRefused { .. } if !self.target.up => unreachable(effect, "the target"),
+            Effect::ProveRefused { who } if self.accepts(*who) => {
+                fault(effect, Fault::untouched(FaultKind::Conflict, "it is still let in"))
+            }
+            Effect::ProveRefused { who } => Fact::Refused(who.generation),
+            Effect::PutBack { who, mark } => match self.accept(effect, *who, *mark) {
+                Fact::Accepted(generation) => Fact::PutBack(generation),
+                other => other,
+            },
+            Effect::Discard { who } => Fact::Discarded(who.generation),
             Effect::Release { who, mark } => {
                 self.set_enabled(effect, *who, *mark, true, Fact::Released(who.generation))
             }
@@ -73,6 +83,9 @@ impl World {
             | Effect::CountAdoption { .. }
             | Effect::CountUse { .. }
             | Effect::EndSessions { .. }
+            | Effect::ProveRefused { .. }
+            | Effect::PutBack { .. }
+            | Effect::Discard { .. }
             | Effect::Release { .. }
             | Effect::Revoke { .. } => None,
         }
@@ -226,6 +239,9 @@ pub(super) fn subject(effect: &Effect) -> String {
         Effect::EnsureAccepted { who, .. }
         | Effect::Login { who }
         | Effect::EnsureRefused { who, .. }
+        | Effect::ProveRefused { who }
+        | Effect::PutBack { who, .. }
+        | Effect::Discard { who }
         | Effect::Release { who, .. }
         | Effect::Destroy { who, .. }
         | Effect::Revoke { who, .. } => generation(who.generation),

@@ -83,6 +83,7 @@ pub(super) enum PolicyChange {
     Presenters(bool),
     FetchToLoad(Duration),
     Strategy(Strategy),
+    AcceptOutage(bool),
     Deadline(Stretch, Deadline),
 }
 
@@ -100,6 +101,7 @@ impl PolicyChange {
             Self::Presenters(presenters) => policy.presenters = *presenters,
             Self::FetchToLoad(longest) => policy.fetch_to_load_max = *longest,
             Self::Strategy(strategy) => policy.strategy = Some(*strategy),
+            Self::AcceptOutage(accept_outage) => policy.accept_outage = *accept_outage,
             Self::Deadline(stretch, deadline) => {
                 policy.deadlines.insert(*stretch, *deadline);
             }
@@ -111,6 +113,7 @@ impl PolicyChange {
 pub(super) fn policy(verifiers: bool) -> Policy {
     Policy {
         strategy: None,
+        accept_outage: false,
         passes_min: 1,
         quiet_min: Duration::from_secs(10),
         overlap_min: Duration::ZERO,
@@ -203,7 +206,7 @@ pub(super) const FORMS: &[&str] = &[
     "group NAME [slots=N|fresh] [stores=A,B] [consumers=C,D@B] [verifiers=V] [autoload=on|off] [empty=on|off] \
      [fences=on|off] [sees_use=sampled|counted|no]",
     "policy [passes=N] [quiet=TIME] [overlap=TIME] [brake=TIME] [poll=TIME] [candidates=N] [auto_rollback=true|false] \
-     [presenters=true|false] [fetch_to_load=TIME] [strategy=NAME] [deadline.STRETCH=TIME:ACTION]",
+     [presenters=true|false] [fetch_to_load=TIME] [strategy=NAME] [accept_outage=true|false] [deadline.STRETCH=TIME:ACTION]",
     "rotate",
     "rollback",
     "hold",
@@ -435,6 +438,7 @@ fn policy_change(setting: &str) -> Result<PolicyChange, Wrong> {
         "auto_rollback" => PolicyChange::AutoRollback(true_false(value)?),
         "presenters" => PolicyChange::Presenters(true_false(value)?),
         "fetch_to_load" => PolicyChange::FetchToLoad(duration(value)?),
+        "accept_outage" => PolicyChange::AcceptOutage(true_false(value)?),
         "strategy" => PolicyChange::Strategy(match value {
             "immediate" => Strategy::Immediate,
             "staged" => Strategy::Staged,

@@ -31,18 +31,29 @@ fn phase(rotation: &Rotation) -> String {
     let back = rotation.from.map_or_else(String::new, |from| format!(" to generation {}", from.generation));
     match &rotation.phase {
         Phase::Stage => format!("mints and seals generation {to}; nothing outside was touched by it"),
+        Phase::Apply if rotation.replaces_in_place() => {
+            format!("replaces {old} by generation {to} at the target")
+        }
         Phase::Apply => format!("makes the target accept generation {to}"),
         Phase::Verify { .. } => format!("verifies generation {to} before anybody gets it"),
         Phase::Publish { .. } => format!("points the stores to generation {to}"),
         Phase::Propagate { .. } => format!("waits until every presenter has loaded generation {to}"),
         Phase::Drain { .. } => format!("waits until {old} is out of use"),
+        Phase::Disable { .. } if rotation.leaving().is_empty() => format!("proves that the target refuses {old}"),
         Phase::Disable { .. } => format!("holds the brake: the target refuses {old}, and can accept it again"),
+        Phase::Destroy { .. } if rotation.leaving().is_empty() => {
+            format!("has the stores forget {old}: there is no way back")
+        }
         Phase::Destroy { .. } => format!("has the target forget {old}: there is no way back"),
         Phase::Rollback(Undo::Release) => format!("goes back{back}: the brake is released"),
+        Phase::Rollback(Undo::PutBack { .. }) => format!("goes back{back}: its value is put back at the target"),
         Phase::Rollback(Undo::Unpublish { .. }) => format!("goes back{back}: the stores are pointed back"),
         Phase::Rollback(Undo::Return { .. }) => format!("goes back{back}: presenters load it again"),
         Phase::Rollback(Undo::Quiet { .. }) => {
             format!("goes back{back}: {} goes out of use", numbers(&rotation.revoking()))
+        }
+        Phase::Rollback(Undo::Revoke { .. }) if rotation.withdrawing().is_empty() => {
+            format!("goes back{back}: the stores forget {}", numbers(&rotation.revoking()))
         }
         Phase::Rollback(Undo::Revoke { .. }) => {
             format!("goes back{back}: the target forgets {}", numbers(&rotation.revoking()))
@@ -100,7 +111,7 @@ pub(crate) fn evidence(row: &Row, plan: &Plan) -> Vec<(&'static str, String)> {
         Phase::Stage
         | Phase::Apply
         | Phase::Propagate { .. }
-        | Phase::Rollback(Undo::Release | Undo::Return { .. })
+        | Phase::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Return { .. })
         | Phase::Done(_) => Vec::new(),
     }
 }
@@ -151,12 +162,22 @@ pub(crate) fn next(rotation: &Rotation) -> String {
         Phase::Propagate { .. } | Phase::Drain { .. } if rotation.retiring().is_empty() => {
             "the rotation ends".to_owned()
         }
+        Phase::Propagate { .. } if rotation.leaving().is_empty() => {
+            format!("it is proved that the target refuses {old}")
+        }
         Phase::Propagate { .. } => format!("{old} is watched until it is out of use"),
         Phase::Drain { .. } => format!("the target is made to refuse {old}, reversibly"),
+        Phase::Disable { .. } if rotation.leaving().is_empty() => format!("the stores forget {old}, for good"),
         Phase::Disable { .. } => format!("the target forgets {old}, for good"),
         Phase::Destroy { .. } => "the rotation ends".to_owned(),
-        Phase::Rollback(Undo::Release) => "the stores are pointed back".to_owned(),
+        Phase::Rollback(Undo::PutBack { pointers: None }) => "the candidate is forgotten".to_owned(),
+        Phase::Rollback(Undo::Release | Undo::PutBack { pointers: Some(_) }) => {
+            "the stores are pointed back".to_owned()
+        }
         Phase::Rollback(Undo::Unpublish { .. }) => "presenters load it again".to_owned(),
+        Phase::Rollback(Undo::Return { .. }) if rotation.withdrawing().is_empty() => {
+            format!("the stores forget {}", numbers(&rotation.revoking()))
+        }
         Phase::Rollback(Undo::Return { .. }) => {
             format!("{} is watched until it is out of use", numbers(&rotation.revoking()))
         }
@@ -183,6 +204,7 @@ pub(crate) fn obstacle_hint(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::Live => "wait for it; `handover explain` says for whom it waits, and what can be done".to_owned(),
         Obstacle::Doubted(_) => "`handover recover` compares state and world, and says which is right".to_owned(),
+        Obstacle::Outage => "set accept_outage = true in the group's policy, or another strategy".to_owned(),
         Obstacle::NotBuilt(_) => "set strategy = \"dual_write\" in the group's policy, or leave it out".to_owned(),
         Obstacle::Slots { .. } => {
             "a superseding rotation needs one place more than the target has: let the rollback end first".to_owned()
@@ -234,7 +256,7 @@ const fn force(rotation: &Rotation) -> &'static str {
         | Phase::Apply
         | Phase::Publish { .. }
         | Phase::Destroy { .. }
-        | Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
+        | Phase::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Unpublish { .. } | Undo::Revoke { .. })
         | Phase::Done(_) => "stops waiting",
     }
 }

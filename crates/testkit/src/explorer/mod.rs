@@ -102,7 +102,7 @@ pub fn explore(size: &Size, mutation: Option<Mutation>, states_max: usize) -> Re
 
 /// With a rule left out, only what hurts those outside counts: that the row looks odd would prove nothing.
 fn judge(world: &World, rules: &Rules<'_>) -> Option<Harm> {
-    world.harm().or_else(|| {
+    world.harm(rules.size).or_else(|| {
         (rules.mutation.is_none() && !handover_core::check(&world.row, rules.plan).is_empty())
             .then_some(Harm::Violation)
     })

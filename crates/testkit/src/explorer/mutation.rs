@@ -22,6 +22,8 @@ pub enum Mutation {
     FenceByGenerationOnly,
     /// R5: a probe that finds the old generation accepted concludes its release.
     ProbeConcludesRelease,
+    /// R5: a probe that finds the old generation accepted concludes that it was put back.
+    ProbeConcludesPutBack,
     /// R5: a probe that finds the candidate refused concludes its revocation.
     ProbeConcludesRevoke,
     /// R5: a probe concludes *disabled* or *destroyed* from a slot that bears no mark of this rotation.
@@ -46,7 +48,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ActBeforeIntent,
         Self::StoreDoesNotFence,
         Self::NoReconcile,
@@ -55,6 +57,7 @@ impl Mutation {
         Self::SlotDoesNotFence,
         Self::FenceByGenerationOnly,
         Self::ProbeConcludesRelease,
+        Self::ProbeConcludesPutBack,
         Self::ProbeConcludesRevoke,
         Self::ProbeIgnoresMark,
         Self::NoDrain,

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use handover_core::port::{Head, Standing, State};
-use handover_core::{Candidate, Doubt, Mark, Occupant, Row, Slot, StoreId, Survey, compare, recover};
+use handover_core::{
+    Candidate, Doubt, Generation, Mark, Occupant, Row, Slot, StoreId, Survey, compare, recover, sought,
+};
 
 use super::mutation::Mutation;
 use super::step::Rules;
@@ -70,13 +72,13 @@ impl Rules<'_> {
     /// The whole of a recovery, in one step: a copy that is put back in its middle is doubted again.
     fn recovered(&self, world: &World) -> Option<World> {
         let (standings, heads) = look(world);
-        let held = held(world, &standings);
+        let held = held(world, sought(&world.row, self.plan, &standings, &heads));
         let let_in = held.iter().filter(|value| world.lets_in(**value)).map(|value| value.who).collect();
         let known = held.iter().map(|value| value.who).collect();
         let survey = Survey { standings: Some(standings), heads, known, let_in };
         let recovery = recover(&world.row, self.plan, &survey, None, world.now).ok()?;
         let mut next = world.clone();
-        let mark = Mark { generation: world.row.last_generation, version: recovery.row.version };
+        let mark = Mark { generation: recovery.row.last_generation, version: recovery.row.version };
         for who in &recovery.accept {
             let value = held.iter().find(|value| value.who == *who)?;
             let place = &mut next.places[who.slot.0 as usize];
@@ -136,15 +138,10 @@ fn look(world: &World) -> (Vec<Standing>, BTreeMap<StoreId, Option<Head>>) {
     (marked.map(standing).collect(), world.shelves.iter().enumerate().map(head).collect())
 }
 
-/// Values that recovery has of what is accepted, or must be: those sealed, and those that stores give back.
-fn held(world: &World, standings: &[Standing]) -> Vec<Value> {
-    let accepted = standings.iter().filter(|standing| standing.state == State::Accepting);
-    let accepted = accepted.filter_map(|standing| Some((standing.generation?, standing.slot)));
-    let live = world.row.live().into_iter().flat_map(|live| live.from.into_iter().chain([live.to]));
-    let places: BTreeSet<_> =
-        accepted.chain(world.row.current.into_iter().chain(live).map(|who| (who.generation, who.slot))).collect();
+/// Values that recovery has of what it needs: those sealed, and those that stores give back.
+fn held(world: &World, sought: BTreeSet<(Generation, Slot)>) -> Vec<Value> {
     let mut held = Vec::new();
-    for (generation, slot) in places {
+    for (generation, slot) in sought {
         let sealed = world.sealed.iter().filter(|((of, _), _)| *of == generation);
         let mut last = 0;
         let mut ours: Vec<Value> = Vec::new();

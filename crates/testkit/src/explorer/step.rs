@@ -79,7 +79,7 @@ impl Rules<'_> {
                 let mut dead = world.clone();
                 dead.executors[index] = Executor::Idle;
                 emit(dead, &|| format!("executor {index} dies before {}", effect.kind()));
-                if let Effect::EnsureAccepted { who, .. } = effect
+                if let Effect::EnsureAccepted { who, .. } | Effect::PutBack { who, .. } = effect
                     && world.left.rejections > 0
                 {
                     let mut next = world.clone();
@@ -128,7 +128,7 @@ impl Rules<'_> {
     /// The value that an executor has in hand for an effect: what is sealed, or what it mints.
     fn value(&self, world: &World, effect: &Effect, minted: Nonce) -> Nonce {
         match effect {
-            Effect::EnsureAccepted { who, .. } => {
+            Effect::EnsureAccepted { who, .. } | Effect::PutBack { who, .. } => {
                 world.sealed.get(&(who.generation, who.candidate)).copied().unwrap_or(minted)
             }
             Effect::Seal { .. } => minted,
@@ -141,6 +141,8 @@ impl Rules<'_> {
             | Effect::CountUse { .. }
             | Effect::EndSessions { .. }
             | Effect::EnsureRefused { .. }
+            | Effect::ProveRefused { .. }
+            | Effect::Discard { .. }
             | Effect::Release { .. }
             | Effect::Destroy { .. }
             | Effect::Revoke { .. } => 0,
@@ -171,8 +173,14 @@ impl Rules<'_> {
             Effect::Revoke { who, .. } if self.without(Mutation::ProbeConcludesRevoke) => {
                 (!world.accepts(*who)).then_some(Learnt::Revoked(who.generation))
             }
+            Effect::PutBack { who, .. } if self.without(Mutation::ProbeConcludesPutBack) => {
+                world.accepts(*who).then_some(Learnt::PutBack(who.generation))
+            }
             Effect::Release { .. }
             | Effect::Revoke { .. }
+            | Effect::PutBack { .. }
+            | Effect::ProveRefused { .. }
+            | Effect::Discard { .. }
             | Effect::Seal { .. }
             | Effect::Login { .. }
             | Effect::Head { .. }
@@ -210,12 +218,14 @@ impl Rules<'_> {
                 }
                 Some(Learnt::Sealed)
             }
-            Effect::EnsureAccepted { who, mark } => self.fence(world, who.slot, *mark).then(|| {
-                let place = &mut world.places[who.slot.0 as usize];
-                place.value = Some((who.generation, who.candidate, nonce));
-                place.enabled = true;
-                Learnt::Accepted(who.generation)
-            }),
+            Effect::EnsureAccepted { who, mark } => {
+                self.place(world, *who, *mark, nonce).then_some(Learnt::Accepted(who.generation))
+            }
+            Effect::PutBack { who, mark } => {
+                self.place(world, *who, *mark, nonce).then_some(Learnt::PutBack(who.generation))
+            }
+            Effect::ProveRefused { who } => (!world.accepts(*who)).then_some(Learnt::Refused(who.generation)),
+            Effect::Discard { who } => Some(Learnt::Discarded(who.generation)),
             Effect::Login { who } => Some(if world.accepts(*who) {
                 Learnt::LoggedIn(who.generation)
             } else {
@@ -262,6 +272,17 @@ impl Rules<'_> {
             Effect::Revoke { who, mark } => self.forget(world, *who, *mark).then_some(Learnt::Revoked(who.generation)),
             Effect::EndSessions { .. } => None,
         }
+    }
+
+    /// Writes a value into its slot.
+    fn place(&self, world: &mut World, who: Occupant, mark: Mark, nonce: Nonce) -> bool {
+        let passes = self.fence(world, who.slot, mark);
+        if passes {
+            let place = &mut world.places[who.slot.0 as usize];
+            place.value = Some((who.generation, who.candidate, nonce));
+            place.enabled = true;
+        }
+        passes
     }
 
     fn forget(&self, world: &mut World, who: Occupant, mark: Mark) -> bool {
@@ -444,7 +465,8 @@ impl Rules<'_> {
             return;
         }
         let live = world.row.live();
-        let supersedes = live.is_some_and(handover_core::Rotation::can_be_superseded) && world.left.supersedes > 0;
+        let supersedes =
+            live.is_some_and(|live| live.can_be_superseded_by(self.plan.strategy)) && world.left.supersedes > 0;
         if world.left.rotations > 0
             && (!world.set_back || self.without(Mutation::NoCompare) || world.doubt().is_none())
             && (live.is_none() || supersedes)

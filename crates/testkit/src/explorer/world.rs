@@ -32,6 +32,8 @@ pub struct Size {
     pub consumers: usize,
     /// Executors that all believe they are in charge.
     pub executors: usize,
+    /// How credentials are handed over.
+    pub strategy: Strategy,
     /// The target's slots.
     pub slots: Slots,
     /// Rotations that may be started, one after the other.
@@ -72,6 +74,7 @@ impl Size {
             stores: 1,
             consumers: 1,
             executors: 2,
+            strategy: Strategy::DualWrite,
             slots: Slots::Fixed(2),
             rotations: 1,
             supersedes: 0,
@@ -97,7 +100,7 @@ impl Size {
     pub fn plan(&self) -> Plan {
         let wait = if self.clock { Self::POLL } else { Duration::ZERO };
         Plan {
-            strategy: Strategy::DualWrite,
+            strategy: self.strategy,
             slots: self.slots,
             stores: (0..self.stores).map(store_id).collect(),
             passes_min: 1,
@@ -196,6 +199,8 @@ pub(super) enum Learnt {
     Unused,
     Used,
     Released(Generation),
+    PutBack(Generation),
+    Discarded(Generation),
     Destroyed(Generation),
     Revoked(Generation),
     Rejected,
@@ -334,7 +339,14 @@ impl World {
 
     /// What those outside would be hurt by, and what must never be seen. This looks at the target, the stores and the
     /// consumers alone; of the row it uses only what is current at rest.
-    pub(super) fn harm(&self) -> Option<Harm> {
+    pub(super) fn harm(&self, size: &Size) -> Option<Harm> {
+        // What is replaced in place is refused before it is published, and what is put back before it is loaded.
+        let outage = size.strategy == Strategy::Immediate && !self.is_at_rest();
+        let refused = if outage { None } else { self.refused() };
+        refused.or_else(|| self.lost()).or_else(|| self.harm_at_rest())
+    }
+
+    fn refused(&self) -> Option<Harm> {
         for (index, shelf) in self.shelves.iter().enumerate() {
             if !self.lets_in(shelf.value) {
                 return Some(Harm::StorePublishesRefused { store: index });
@@ -353,6 +365,10 @@ impl World {
                 return Some(Harm::RefusedWhileInUse { consumer: index });
             }
         }
+        None
+    }
+
+    fn lost(&self) -> Option<Harm> {
         for place in &self.places {
             if let Some((generation, candidate, nonce)) = place.value
                 && !self.set_back
@@ -361,7 +377,7 @@ impl World {
                 return Some(Harm::AcceptedButLost);
             }
         }
-        self.harm_at_rest()
+        None
     }
 
     fn harm_at_rest(&self) -> Option<Harm> {
@@ -407,6 +423,7 @@ impl World {
                             }
                             Effect::EnsureAccepted { who, mark, .. }
                             | Effect::EnsureRefused { who, mark }
+                            | Effect::PutBack { who, mark }
                             | Effect::Release { who, mark }
                             | Effect::Destroy { who, mark }
                             | Effect::Revoke { who, mark } => {
@@ -417,6 +434,8 @@ impl World {
                             | Effect::Head { .. }
                             | Effect::CountAdoption { .. }
                             | Effect::CountUse { .. }
+                            | Effect::ProveRefused { .. }
+                            | Effect::Discard { .. }
                             | Effect::EndSessions { .. } => false,
                         };
                     looks || fenced
@@ -536,7 +555,9 @@ impl World {
         self.each_row(&mut |row| {
             row.heads.iter_mut().filter(|(store, _)| *store == of).for_each(|(_, version)| visit(version));
             if let Some(rotation) = &mut row.rotation
-                && let Phase::Publish { pointers } | Phase::Rollback(Undo::Unpublish { pointers }) = &mut rotation.phase
+                && let Phase::Publish { pointers }
+                | Phase::Rollback(Undo::Unpublish { pointers } | Undo::PutBack { pointers: Some(pointers) }) =
+                    &mut rotation.phase
                 && let Some(Pointer::Expect(Some(version)) | Pointer::Landed(version)) = pointers.0.get_mut(of)
             {
                 visit(version);
@@ -583,7 +604,13 @@ impl World {
             | Phase::Publish { .. }
             | Phase::Propagate { .. }
             | Phase::Destroy { .. }
-            | Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Return { .. } | Undo::Revoke { .. })
+            | Phase::Rollback(
+                Undo::Release
+                | Undo::PutBack { .. }
+                | Undo::Unpublish { .. }
+                | Undo::Return { .. }
+                | Undo::Revoke { .. },
+            )
             | Phase::Done(_) => {}
         }
     }
@@ -600,6 +627,7 @@ pub(super) fn mark_of(effect: &mut Effect) -> Option<&mut Mark> {
     match effect {
         Effect::EnsureAccepted { mark, .. }
         | Effect::EnsureRefused { mark, .. }
+        | Effect::PutBack { mark, .. }
         | Effect::Release { mark, .. }
         | Effect::Destroy { mark, .. }
         | Effect::Revoke { mark, .. } => Some(mark),
@@ -609,6 +637,8 @@ pub(super) fn mark_of(effect: &mut Effect) -> Option<&mut Mark> {
         | Effect::Point { .. }
         | Effect::CountAdoption { .. }
         | Effect::CountUse { .. }
+        | Effect::ProveRefused { .. }
+        | Effect::Discard { .. }
         | Effect::EndSessions { .. } => None,
     }
 }
@@ -674,6 +704,8 @@ impl Learnt {
             Self::Unused => Fact::Use(Tally::None),
             Self::Used => Fact::Use(Tally::Some(1)),
             Self::Released(generation) => Fact::Released(generation),
+            Self::PutBack(generation) => Fact::PutBack(generation),
+            Self::Discarded(generation) => Fact::Discarded(generation),
             Self::Destroyed(generation) => Fact::Destroyed(generation),
             Self::Revoked(generation) => Fact::Revoked(generation),
             Self::Fenced => Fact::Fault {

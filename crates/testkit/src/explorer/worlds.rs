@@ -1,13 +1,13 @@
 //! The worlds that are explored on every run. Each is small in most ways and rich in one.
 
-use handover_core::Slots;
+use handover_core::{Slots, Strategy};
 
 use super::world::Size;
 
 /// Worlds that together meet every rule, from the quickest to the slowest.
 pub fn worlds() -> Vec<Size> {
     let small = Size::small;
-    vec![
+    let beside = vec![
         Size { rotations: 4, rollbacks: 3, late_loads: true, ..small("four in a row over two slots") },
         Size { rotations: 2, restores: 1, by_hand: true, ..small("a state set back by hand") },
         Size { rotations: 2, restores: 1, ..small("a state restored") },
@@ -52,6 +52,27 @@ pub fn worlds() -> Vec<Size> {
             deaths: true,
             ..small("supersede with fresh principals")
         },
+    ];
+    beside.into_iter().chain(in_place()).collect()
+}
+
+/// Worlds in which one value is written over another.
+fn in_place() -> [Size; 4] {
+    let small = Size { strategy: Strategy::Immediate, slots: Slots::Fixed(1), ..Size::small("replaced in place") };
+    [
+        Size { rotations: 3, rollbacks: 3, rejections: 1, ..small.clone() },
+        Size {
+            stores: 2,
+            consumers: 2,
+            rotations: 2,
+            supersedes: 1,
+            rollbacks: 2,
+            deaths: true,
+            name: "superseded in place",
+            ..small.clone()
+        },
+        Size { rotations: 2, restores: 1, by_hand: true, name: "replaced in place, and set back", ..small.clone() },
+        Size { rotations: 2, restores: 1, name: "replaced in place, and restored", ..small.clone() },
     ]
 }
 

@@ -71,6 +71,7 @@ enum StoredPhase {
     Disable { refused: BTreeSet<u64>, held: StoredWaited, presenters: StoredRoll },
     Destroy { gone: BTreeSet<u64> },
     Release,
+    PutBack { pointers: Option<BTreeMap<String, StoredPointer>> },
     Unpublish { pointers: BTreeMap<String, StoredPointer> },
     Return { presenters: StoredRoll },
     Quiet { quiet: StoredWaited, tally: StoredTally, presenters: StoredRoll },
@@ -255,6 +256,7 @@ impl From<&Undo> for StoredPhase {
     fn from(undo: &Undo) -> Self {
         match undo {
             Undo::Release => Self::Release,
+            Undo::PutBack { pointers } => Self::PutBack { pointers: pointers.as_ref().map(stored_pointers) },
             Undo::Unpublish { pointers } => Self::Unpublish { pointers: stored_pointers(pointers) },
             Undo::Return { presenters } => Self::Return { presenters: presenters.into() },
             Undo::Quiet { quiet, tally, presenters } => {
@@ -288,6 +290,9 @@ impl StoredPhase {
             },
             Self::Destroy { gone } => Phase::Destroy { gone: core_generations(&gone) },
             Self::Release => Phase::Rollback(Undo::Release),
+            Self::PutBack { pointers } => {
+                Phase::Rollback(Undo::PutBack { pointers: pointers.map(core_pointers).transpose()? })
+            }
             Self::Unpublish { pointers } => Phase::Rollback(Undo::Unpublish { pointers: core_pointers(pointers)? }),
             Self::Return { presenters } => Phase::Rollback(Undo::Return { presenters: presenters.into_core()? }),
             Self::Quiet { quiet, tally, presenters } => Phase::Rollback(Undo::Quiet {

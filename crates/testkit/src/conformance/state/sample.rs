@@ -113,6 +113,8 @@ fn phases() -> Vec<Phase> {
         Phase::Disable { refused: gone(), held: waited(4), presenters: presenters() },
         Phase::Destroy { gone: BTreeSet::new() },
         Phase::Rollback(Undo::Release),
+        Phase::Rollback(Undo::PutBack { pointers: None }),
+        Phase::Rollback(Undo::PutBack { pointers: Some(pointers()) }),
         Phase::Rollback(Undo::Unpublish { pointers: pointers() }),
         Phase::Rollback(Undo::Return { presenters: presenters() }),
         Phase::Rollback(Undo::Quiet { quiet: waited(1), tally: Tally::Some(7), presenters: Roll::All }),
