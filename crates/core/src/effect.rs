@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::fault::Fault;
 use crate::id::{ConsumerId, Generation, GroupId, Publication, StoreId, StoreVersion};
+use crate::mint::Label;
 use crate::model::{Mark, Occupant};
 
 /// A wish, derived from a committed row. It carries all that is needed to act, so that what is done late is refused
@@ -14,6 +15,21 @@ pub enum Effect {
     Seal {
         /// Whom.
         to: Occupant,
+    },
+    /// Delete what a provider that mints holds under our labels: before a label is fixed what serves nobody, at the end
+    /// what retires or is revoked as well.
+    Sweep {
+        /// Only lower labels are deleted; a higher one says that the record is behind.
+        to: Label,
+        /// Never these.
+        keep: Vec<Label>,
+    },
+    /// Have the provider mint the candidate, under its label. Only the process that committed the label may do it, once.
+    Mint {
+        /// Whom.
+        who: Occupant,
+        /// The mark of the row that fixed the label.
+        mark: Mark,
     },
     /// Make the target accept the candidate.
     EnsureAccepted {
@@ -144,6 +160,8 @@ impl Effect {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Seal { .. } => "seal",
+            Self::Sweep { .. } => "sweep",
+            Self::Mint { .. } => "mint",
             Self::EnsureAccepted { .. } => "accept",
             Self::Login { .. } => "login",
             Self::Head { .. } => "head",
@@ -170,8 +188,9 @@ impl Effect {
     pub fn id(&self, group: &GroupId, to: Occupant) -> EffectId {
         let base = format!("{group}/{}.{}/{}", to.generation, to.candidate, self.kind());
         EffectId(match self {
-            Self::Seal { .. } | Self::CountUse { .. } | Self::EndSessions { .. } => base,
-            Self::EnsureAccepted { who, .. }
+            Self::Seal { .. } | Self::Sweep { .. } | Self::CountUse { .. } | Self::EndSessions { .. } => base,
+            Self::Mint { who, .. }
+            | Self::EnsureAccepted { who, .. }
             | Self::Login { who, .. }
             | Self::EnsureRefused { who, .. }
             | Self::ProveRefused { who }
@@ -192,6 +211,12 @@ impl Effect {
 pub enum Fact {
     /// The candidate's value is minted; the commit that records this holds it sealed.
     Sealed,
+    /// What was swept is gone. In Stage, a place is free: the commit that records this fixes the label.
+    Swept,
+    /// The provider minted the candidate; the commit that records this holds its value sealed.
+    Minted(Generation),
+    /// The provider may have minted the candidate, and nobody holds its value: it is void.
+    Lost,
     /// The target accepts the generation with the candidate's value.
     Accepted(Generation),
     /// One whole round of verification passed, on every required endpoint.

@@ -19,6 +19,7 @@ mod check;
 mod effect;
 mod fault;
 mod id;
+mod mint;
 mod model;
 mod plan;
 pub mod port;
@@ -35,6 +36,7 @@ pub use id::{
     BadName, Candidate, ConsumerId, Epoch, Generation, GroupId, NAME_BYTES_MAX, Publication, RowVersion, Slot, StoreId,
     StoreVersion,
 };
+pub use mint::{Label, Minted, Minter, Swept, sweep};
 pub use model::{Cause, Doubt, Hold, Mark, Occupant, Outcome, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
 pub use plan::{
     Census, Deadline, Obstacle, OnDeadline, Plan, Policy, SeesUse, Slots, StoreCapability, Strategy, Stretch,

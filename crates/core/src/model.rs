@@ -145,7 +145,8 @@ impl Rotation {
 /// Where a rotation stands.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Phase {
-    /// A candidate is minted and sealed. Nothing outside has been touched by it.
+    /// A candidate is minted and sealed; where the provider mints, its label is fixed. Nothing outside has been touched
+    /// by it.
     Stage,
     /// The target may accept the candidate.
     Apply,
@@ -336,7 +337,7 @@ pub enum Hold {
     Ordered,
     /// Somebody else changed this store.
     Drift(StoreId),
-    /// The target rejected as many candidates as the plan allows.
+    /// As many candidates as the plan allows were rejected, or lost at a provider that mints.
     CandidatesSpent,
     /// The candidate will not do and the plan does not roll back by itself.
     Unfit,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::effect::Reach;
 use crate::fault::Fault;
 use crate::id::{Slot, StoreId};
+use crate::mint::Minter;
 use crate::model::{Doubt, Occupant, Phase, Row, Undo};
 
 /// How a credential is handed over. A strategy is a plan over the same phases, not another engine.
@@ -41,6 +42,8 @@ pub struct TargetCapability {
     pub fences: bool,
     /// Whether it compares the rights of the candidate with those of the current generation.
     pub verifies_rights: bool,
+    /// Who makes the value.
+    pub minter: Minter,
 }
 
 /// How a target shows use.
@@ -170,6 +173,8 @@ pub struct Plan {
     pub strategy: Strategy,
     /// The target's slots.
     pub slots: Slots,
+    /// Who makes the value.
+    pub minter: Minter,
     /// The stores that publish the group.
     pub stores: BTreeSet<StoreId>,
     /// See [`Policy::passes_min`].
@@ -205,6 +210,8 @@ pub struct Census<'a> {
     pub row: &'a Row,
     /// What the target can do.
     pub target: TargetCapability,
+    /// How many of the target's places are taken by credentials that bear no label of this group; 0 where we mint.
+    pub foreign: u32,
     /// What preflight found wrong at the target and the stores.
     pub findings: Vec<Fault>,
     /// The group's stores and what they can do.
@@ -231,8 +238,18 @@ pub enum Obstacle {
         /// How many there are.
         there: u32,
     },
-    /// The target cannot fence: a late write could kill a live credential (R6).
+    /// Credentials of others take up places that the strategy needs; they are never deleted.
+    Taken {
+        /// How many places of others.
+        foreign: u32,
+        /// How many places there are.
+        there: u32,
+    },
+    /// The target cannot fence: a late write could kill a live credential (R6). Where the provider mints, labels that
+    /// never recur do instead.
     TargetDoesNotFence,
+    /// The provider mints, and the policy asks for a brake: without a mark, a late refusal would undo its release.
+    NoBrake,
     /// This store cannot fence: a late write could bring a revoked credential back (R4).
     StoreDoesNotFence(StoreId),
     /// The group has no store: nobody could fetch the new value.
@@ -254,6 +271,8 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
     let strategy = policy.strategy_on(census.target.slots);
     match strategy {
         Strategy::DualWrite => {}
+        // What a provider mints has a place of its own there.
+        Strategy::Immediate if census.target.minter == Minter::Provider => obstacles.push(Obstacle::NotBuilt(strategy)),
         Strategy::Immediate if policy.accept_outage => {}
         Strategy::Immediate => obstacles.push(Obstacle::Outage),
         Strategy::Staged | Strategy::BlueGreen => obstacles.push(Obstacle::NotBuilt(strategy)),
@@ -271,9 +290,7 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
     if strategy == Strategy::DualWrite && there < needed {
         obstacles.push(Obstacle::Slots { needed, there });
     }
-    if !census.target.fences {
-        obstacles.push(Obstacle::TargetDoesNotFence);
-    }
+    obstacles.extend(by_minter(policy, census.target, census.foreign, needed));
     if census.stores.is_empty() {
         obstacles.push(Obstacle::NoStore);
     }
@@ -297,6 +314,7 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
     Ok(Plan {
         strategy,
         slots: census.target.slots,
+        minter: census.target.minter,
         stores: census.stores.keys().cloned().collect(),
         passes_min: policy.passes_min,
         quiet_min: policy.quiet_min,
@@ -319,6 +337,24 @@ impl Slots {
         match self {
             Self::Fixed(slots) => slots,
             Self::Fresh => u32::MAX,
+        }
+    }
+}
+
+/// What stands in the way of whoever makes the value.
+fn by_minter(policy: &Policy, target: TargetCapability, foreign: u32, needed: u32) -> Vec<Obstacle> {
+    match (target.minter, target.slots) {
+        (Minter::Us, _) if target.fences => Vec::new(),
+        (Minter::Us, _) => vec![Obstacle::TargetDoesNotFence],
+        (Minter::Provider, slots) => {
+            let brake = (!policy.brake_for.is_zero()).then_some(Obstacle::NoBrake);
+            let taken = match slots {
+                Slots::Fixed(there) if there >= needed && there.saturating_sub(foreign) < needed => {
+                    Some(Obstacle::Taken { foreign, there })
+                }
+                Slots::Fixed(_) | Slots::Fresh => None,
+            };
+            brake.into_iter().chain(taken).collect()
         }
     }
 }

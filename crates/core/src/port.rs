@@ -12,6 +12,7 @@ use crate::effect::Reach;
 use crate::effect::{EffectId, Role, RollCall, Tally};
 use crate::fault::{Fault, FaultKind};
 use crate::id::{Candidate, ConsumerId, Epoch, Generation, GroupId, Publication, RowVersion, Slot, StoreVersion};
+use crate::mint::{Label, Minted};
 use crate::model::{Mark, Occupant, Row};
 use crate::plan::{Plan, StoreCapability, TargetCapability};
 use crate::time::Timestamp;
@@ -145,6 +146,33 @@ pub trait Target: Send + Sync {
     /// **If called twice** with one intent and value, the second changes nothing that can be seen. **If cut off** the
     /// outcome is unknown. **Errors** `Rejected` if the target's policy refuses the value (untouched).
     fn create<'a>(&'a self, intent: &'a Intent, value: &'a Secret) -> Answer<'a, ()>;
+
+    /// **Does** have the provider mint a credential under the label of `intent.who`, and gives its value, which is shown
+    /// this once. **Promises** that the label is there as soon as the credential is; that no other credential is
+    /// touched. **May assume** that the label is durable, and that nobody tries it twice. **If called twice** with one
+    /// label there may be two. **If cut off** it may be there, or come later, and its value is lost. **Errors**
+    /// `Foreign` (untouched) if no place is free; `Unsupported` where we mint.
+    fn mint<'a>(&'a self, intent: &'a Intent) -> Answer<'a, Secret> {
+        let detail = format!("this target mints nothing for generation {}", intent.who.generation);
+        Box::pin(std::future::ready(Err(Fault::untouched(FaultKind::Unsupported, detail))))
+    }
+
+    /// **Does** list all credentials that take up places at a provider that mints, with our labels where they bear one.
+    /// **Promises** to change nothing, and to leave none out that it was shown: those of others too. **If called twice**
+    /// looks twice. **If cut off** nothing happened. **Errors** as for any connection; `Unsupported` where we mint.
+    fn minted(&self) -> Answer<'_, Vec<Minted>> {
+        let detail = "this target mints nothing";
+        Box::pin(std::future::ready(Err(Fault::untouched(FaultKind::Unsupported, detail))))
+    }
+
+    /// **Does** delete what bears exactly this label at a provider that mints. **Promises** to ask for the label, and to
+    /// touch nothing else; absent is done. **May assume** that nothing in force bears it, nor ever will. **If called
+    /// twice** the second finds nothing. **If cut off** it may be gone. **Errors** as any write; `Unsupported` where we
+    /// mint.
+    fn unmint(&self, label: Label) -> Answer<'_, ()> {
+        let detail = format!("this target mints nothing under {label}");
+        Box::pin(std::future::ready(Err(Fault::untouched(FaultKind::Unsupported, detail))))
+    }
 
     /// **Does** leave our label and the mark at a slot that accepts a value already, which a person says is this group's.
     /// **Promises** to leave the value as it is; that a slot with another group's label, or a higher mark, is left alone.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::effect::{Effect, Role, Tally};
 use crate::fault::FaultKind;
 use crate::id::{ConsumerId, StoreId};
+use crate::mint::{Label, Minter};
 use crate::model::{Doubt, Hold, Mark, Occupant, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
 use crate::plan::{OnDeadline, Plan, Stretch};
 use crate::time::{Timestamp, Waited};
@@ -108,8 +109,14 @@ impl Draft<'_> {
     fn phase(&mut self) {
         let (to, mark) = (self.rotation.to, self.mark);
         match &self.rotation.phase {
-            Phase::Stage => self.act(Effect::Seal { to }),
-            Phase::Apply => self.ask_target("accept the candidate", Effect::EnsureAccepted { who: to, mark }),
+            Phase::Stage => match self.plan.minter {
+                Minter::Us => self.act(Effect::Seal { to }),
+                Minter::Provider => self.sweep("delete what serves nobody", Label::of(to), self.rotation.retiring()),
+            },
+            Phase::Apply => match self.plan.minter {
+                Minter::Us => self.ask_target("accept the candidate", Effect::EnsureAccepted { who: to, mark }),
+                Minter::Provider => self.ask_target("mint the candidate", Effect::Mint { who: to, mark }),
+            },
             Phase::Verify { passes, reapply, verifiers } => {
                 if *reapply {
                     self.ask_target("accept the candidate", Effect::EnsureAccepted { who: to, mark });
@@ -156,10 +163,13 @@ impl Draft<'_> {
                 }
             }
             Phase::Destroy { gone } => {
-                let leaving = self.rotation.leaving();
-                self.each(self.rotation.retiring(), gone, "forget the old generation", |who| {
-                    if leaving.contains(&who) { Effect::Destroy { who, mark } } else { Effect::Discard { who } }
-                });
+                let (what, leaving) = ("forget the old generation", self.rotation.leaving());
+                match self.plan.minter {
+                    Minter::Us => self.each(self.rotation.retiring(), gone, what, |who| {
+                        if leaving.contains(&who) { Effect::Destroy { who, mark } } else { Effect::Discard { who } }
+                    }),
+                    Minter::Provider => self.sweep(what, Label::of(to), [to]),
+                }
             }
             Phase::Rollback(undo) => self.undo(undo),
             Phase::Done(_) => {}
@@ -190,12 +200,21 @@ impl Draft<'_> {
                 self.watch_use(self.rotation.withdrawing(), *tally, *quiet);
             }
             Undo::Revoke { gone } => {
-                let withdrawing = self.rotation.withdrawing();
-                self.each(self.rotation.revoking(), gone, "forget the candidate", |who| {
-                    if withdrawing.contains(&who) { Effect::Revoke { who, mark } } else { Effect::Discard { who } }
-                });
+                let (what, withdrawing) = ("forget the candidate", self.rotation.withdrawing());
+                match self.plan.minter {
+                    Minter::Us => self.each(self.rotation.revoking(), gone, what, |who| {
+                        if withdrawing.contains(&who) { Effect::Revoke { who, mark } } else { Effect::Discard { who } }
+                    }),
+                    Minter::Provider => self.sweep(what, Label::of(self.rotation.to).next(), self.rotation.from),
+                }
             }
         }
+    }
+
+    /// All that a provider minted for us below `to` goes, but for what is kept.
+    fn sweep(&mut self, what: &'static str, to: Label, keep: impl IntoIterator<Item = Occupant>) {
+        let keep = keep.into_iter().map(Label::of).collect();
+        self.ask_target(what, Effect::Sweep { to, keep });
     }
 
     fn act(&mut self, effect: Effect) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{at_rest, learn, plan as fixed, rows, started, store};
 use handover_core::{
-    Census, Fact, Fault, FaultKind, Obstacle, Order, Policy, Reach, Row, SeesUse, Slots, StoreCapability, Strategy,
-    TargetCapability, Violation, check, plan,
+    Census, Fact, Fault, FaultKind, Minter, Obstacle, Order, Policy, Reach, Row, SeesUse, Slots, StoreCapability,
+    Strategy, TargetCapability, Violation, check, plan,
 };
 
 fn policy() -> Policy {
@@ -31,12 +31,18 @@ fn policy() -> Policy {
 }
 
 fn census(row: &Row) -> Census<'_> {
-    let target =
-        TargetCapability { slots: Slots::Fixed(2), sees_use: SeesUse::Sampled, fences: true, verifies_rights: true };
+    let target = TargetCapability {
+        slots: Slots::Fixed(2),
+        sees_use: SeesUse::Sampled,
+        fences: true,
+        verifies_rights: true,
+        minter: Minter::Us,
+    };
     let shelf = StoreCapability { stages: true, fences: true, versions_max: None };
     Census {
         row,
         target,
+        foreign: 0,
         findings: Vec::new(),
         stores: BTreeMap::from([(store(), shelf)]),
         policy_digest: "digest".to_owned(),
@@ -55,8 +61,13 @@ fn two_slots_give_dual_write() {
 fn every_obstacle_is_told_at_once() {
     let row = at_rest();
     let mut world = census(&row);
-    world.target =
-        TargetCapability { slots: Slots::Fixed(1), sees_use: SeesUse::No, fences: false, verifies_rights: false };
+    world.target = TargetCapability {
+        slots: Slots::Fixed(1),
+        sees_use: SeesUse::No,
+        fences: false,
+        verifies_rights: false,
+        minter: Minter::Us,
+    };
     let finding = Fault::untouched(FaultKind::ReadOnly, "the endpoint is a replica");
     world.findings.push(finding.clone());
     world.stores.insert(store(), StoreCapability { stages: false, fences: false, versions_max: None });
@@ -140,4 +151,19 @@ fn check_names_what_a_row_breaks() {
     let mut other = started(&fixed);
     other.current = None;
     assert_eq!(check(&other, &fixed), [Violation::Current]);
+}
+
+#[test]
+fn a_provider_that_mints_needs_room_and_has_no_brake() {
+    let row = at_rest();
+    let mut world = census(&row);
+    world.target.minter = Minter::Provider;
+    world.target.fences = false;
+    assert_eq!(plan(&policy(), &world).unwrap().minter, Minter::Provider, "labels fence it");
+    let braked = Policy { brake_for: Duration::from_secs(1), ..policy() };
+    assert_eq!(plan(&braked, &world), Err(vec![Obstacle::NoBrake]));
+    world.foreign = 1;
+    assert_eq!(plan(&policy(), &world), Err(vec![Obstacle::Taken { foreign: 1, there: 2 }]));
+    world.target.slots = Slots::Fixed(3);
+    assert!(plan(&policy(), &world).is_ok());
 }

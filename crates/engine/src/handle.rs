@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use handover_core::port::{Commit, Delivery, Loaded, Record};
 use handover_core::{
-    Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Obstacle, Order, Plan, Publication, Reach,
+    Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan, Publication, Reach,
     Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
 };
 use tokio::sync::broadcast;
@@ -563,14 +563,29 @@ impl Handle {
             stores.insert(store.clone(), port.capability());
             findings.extend(self.store_finding(binding, row, store).await);
         }
+        let target = binding.target.capability();
         let census = Census {
             row,
-            target: binding.target.capability(),
+            target,
+            foreign: self.foreign(binding, target.minter).await?,
             findings,
             stores,
             policy_digest: binding.policy_digest.clone(),
         };
         Ok(plan(&binding.policy, &census))
+    }
+
+    /// How many places of a provider that mints are taken by what is not ours.
+    async fn foreign(&self, binding: &Binding, minter: Minter) -> Result<u32, Fault> {
+        match minter {
+            Minter::Us => Ok(0),
+            Minter::Provider => {
+                let call = Call::look(Whom::Target(&binding.target_name), "minted");
+                let minted = self.shared.calls.make(call, || binding.target.minted()).await?;
+                let foreign = minted.iter().filter(|minted| minted.label.is_none()).count();
+                Ok(u32::try_from(foreign).unwrap_or(u32::MAX))
+            }
+        }
     }
 
     /// What is wrong with a store. A store that we wrote to before is compared when its pointer moves: drift is held

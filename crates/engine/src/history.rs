@@ -2,8 +2,8 @@
 
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
-    Cause, Course, Doubt, Fact, Fault, Hold, Occupant, Order, Outcome, Phase, Recovery, Refusal, Rotation, Row, Tally,
-    Timestamp, Undo, Violation,
+    Cause, Course, Doubt, Fact, Fault, Hold, Label, Occupant, Order, Outcome, Phase, Recovery, Refusal, Rotation, Row,
+    Tally, Timestamp, Undo, Violation,
 };
 
 use crate::memory::same_phase;
@@ -34,6 +34,8 @@ pub const REMOVED: &str = "removed";
 pub const LITTER: &str = "litter";
 /// Event: what retires is in use from somewhere that was not told yet in this rotation.
 pub const IN_USE: &str = "in_use";
+/// A credential that a provider minted for us, and that serves nobody, was deleted there.
+pub const UNMINTED: &str = "unminted";
 /// Event: the row breaks an invariant; nothing is done on it.
 pub const VIOLATED: &str = "violated";
 
@@ -277,6 +279,11 @@ pub(crate) fn in_use(rotation: &Rotation, uses: u32, from: String, now: Timestam
     entry(rotation, IN_USE, now, vec![("uses", uses.to_string()), ("from", from)])
 }
 
+/// What a provider minted for us and serves nobody is deleted there.
+pub(crate) fn unminted(rotation: &Rotation, label: Label, now: Timestamp) -> Entry {
+    entry(rotation, UNMINTED, now, vec![("label", label.to_string())])
+}
+
 /// Broken invariants.
 pub(crate) fn violated(broken: &[Violation], now: Timestamp) -> Entry {
     let fields = vec![("violations", format!("{broken:?}"))];
@@ -309,6 +316,9 @@ const fn cause_word(cause: Cause) -> &'static str {
 const fn is_evidence(fact: &Fact) -> bool {
     match fact {
         Fact::Sealed
+        | Fact::Swept
+        | Fact::Minted(_)
+        | Fact::Lost
         | Fact::Accepted(_)
         | Fact::LoggedIn(_)
         | Fact::Refused(_)
@@ -327,6 +337,9 @@ const fn is_evidence(fact: &Fact) -> bool {
 fn evidence(fact: &Fact) -> (&'static str, String) {
     let text = match fact {
         Fact::Sealed => "candidate sealed".to_owned(),
+        Fact::Swept => "what served nobody is deleted at the provider".to_owned(),
+        Fact::Minted(generation) => format!("provider minted generation {generation}, candidate sealed"),
+        Fact::Lost => "candidate void: the provider may have minted it, and nobody holds its value".to_owned(),
         Fact::Accepted(generation) => format!("target accepts generation {generation}"),
         Fact::LoggedIn(generation) => format!("a round of logins passed with generation {generation}"),
         Fact::Refused(generation) => format!("target refuses generation {generation}"),

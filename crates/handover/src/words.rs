@@ -270,7 +270,9 @@ pub(crate) const fn obstacle_kind(obstacle: &Obstacle) -> &'static str {
         Obstacle::NotBuilt(_) => "not_built",
         Obstacle::Outage => "outage",
         Obstacle::Slots { .. } => "slots",
+        Obstacle::Taken { .. } => "taken",
         Obstacle::TargetDoesNotFence => "target_does_not_fence",
+        Obstacle::NoBrake => "no_brake",
         Obstacle::StoreDoesNotFence(_) => "store_does_not_fence",
         Obstacle::NoStore => "no_store",
         Obstacle::NoEvidence => "no_evidence",
@@ -292,6 +294,14 @@ pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
         }
         Obstacle::NotBuilt(kind) => format!("the strategy {} cannot be executed yet", strategy(*kind)),
         Obstacle::Slots { needed, there } => format!("{needed} slots are needed and the target has {there}"),
+        Obstacle::Taken { foreign, there } => {
+            format!(
+                "of the provider's {there} places {foreign} are taken by credentials of others, which are never deleted"
+            )
+        }
+        Obstacle::NoBrake => {
+            "the provider mints the credential and compares no marks: a late brake would outlast its release".to_owned()
+        }
         Obstacle::TargetDoesNotFence => "the target cannot fence: a late write could kill a live credential".to_owned(),
         Obstacle::StoreDoesNotFence(store) => {
             format!("store {store} cannot fence: a late write could bring a revoked credential back")
@@ -320,6 +330,9 @@ pub(crate) const fn strategy(strategy: Strategy) -> &'static str {
 pub(crate) fn fact(fact: &Fact) -> String {
     match fact {
         Fact::Sealed => "a candidate is minted and sealed".to_owned(),
+        Fact::Swept => "what served nobody is deleted at the provider".to_owned(),
+        Fact::Minted(generation) => format!("the provider minted generation {generation}, and its value is sealed"),
+        Fact::Lost => "the provider may have minted it, and nobody holds its value: the candidate is void".to_owned(),
         Fact::Accepted(generation) => format!("the target accepts generation {generation}"),
         Fact::LoggedIn(generation) => format!("a round of verification passed with generation {generation}"),
         Fact::Refused(generation) => format!("the target refuses generation {generation}"),

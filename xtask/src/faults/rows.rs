@@ -127,6 +127,11 @@ pub(super) const ROWS: &[Row] = &[
         "Killed after the old generation was forgotten, before that was recorded: forgetting it again does no harm.",
     ),
     row(
+        "F49",
+        "Destroy",
+        "A provider goes on to show what it deleted: that is not done; it is looked at again until it is gone.",
+    ),
+    row(
         "F50",
         "Rollback",
         "Asked for after Publish, with consumers on both generations: the pointer goes back, the candidate stays valid until nobody uses it, then it is revoked.",
@@ -157,6 +162,16 @@ pub(super) const ROWS: &[Row] = &[
         "F62",
         "Clock",
         "The clock jumps or stands still: nothing is retired early, nothing stops for good, and history tells it.",
+    ),
+    row(
+        "F84",
+        "Stage",
+        "Somebody else's credential takes a place at a provider that mints: the start is refused, or the rotation waits; it is never deleted.",
+    ),
+    row(
+        "F85",
+        "Apply",
+        "A provider minted the value and the reply is lost: it is found by its label and deleted, and another one is minted under another label.",
     ),
     row("F91", "Audit", "A receiver of the audit hangs or is away: nothing stalls, and no record is missed."),
 ];

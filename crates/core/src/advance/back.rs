@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Draft, Refusal, tick_off};
 use crate::effect::{Fact, Role, Tally};
 use crate::id::Candidate;
+use crate::mint::Minter;
 use crate::model::{Cause, Outcome, Phase, Pointer, Pointers, Roll, Undo};
 use crate::time::Waited;
 
@@ -134,8 +135,13 @@ impl Draft<'_> {
             }
             Undo::Quiet { quiet, tally, presenters } => self.quiet_phase(fact, quiet, tally, presenters),
             Undo::Revoke { mut gone } => {
-                let (Fact::Revoked(generation) | Fact::Discarded(generation)) = fact else {
-                    return Err(Refusal::Stale);
+                let generation = match (fact, self.plan.minter) {
+                    (Fact::Revoked(generation) | Fact::Discarded(generation), Minter::Us) => generation,
+                    (Fact::Swept, Minter::Provider) => {
+                        self.end(Outcome::RolledBack);
+                        return Ok(());
+                    }
+                    _ => return Err(Refusal::Stale),
                 };
                 if tick_off(&mut gone, *generation, &self.rotation.revoking())? {
                     self.end(Outcome::RolledBack);

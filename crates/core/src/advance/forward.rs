@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Draft, Refusal, tick_off};
 use crate::effect::{Fact, Role, Tally};
 use crate::id::Generation;
+use crate::mint::Minter;
 use crate::model::{Outcome, Phase, Pointer, Pointers, Roll};
 use crate::time::Waited;
 
@@ -18,14 +19,22 @@ pub(super) struct Draining {
 
 impl Draft<'_> {
     pub(super) fn stage(&mut self, fact: &Fact) -> Result<(), Refusal> {
-        let Fact::Sealed = fact else { return Err(Refusal::Stale) };
-        self.enter(Phase::Apply);
-        Ok(())
+        match (fact, self.plan.minter) {
+            (Fact::Sealed, Minter::Us) | (Fact::Swept, Minter::Provider) => {
+                self.enter(Phase::Apply);
+                Ok(())
+            }
+            _ => Err(Refusal::Stale),
+        }
     }
 
     pub(super) fn apply(&mut self, fact: &Fact) -> Result<(), Refusal> {
-        match fact {
-            Fact::Accepted(generation) if *generation == self.rotation.to.generation => {
+        let to = self.rotation.to.generation;
+        match (fact, self.plan.minter) {
+            // A probe that finds it accepted concludes nothing where the provider mints: the value may be lost.
+            (Fact::Accepted(generation), Minter::Us) | (Fact::Minted(generation), Minter::Provider)
+                if *generation == to =>
+            {
                 if self.plan.verifiers {
                     self.enter(Phase::Verify { passes: 0, reapply: false, verifiers: Roll::Uncalled });
                 } else if self.plan.passes_min > 0 {
@@ -33,6 +42,10 @@ impl Draft<'_> {
                 } else {
                     self.enter_publish();
                 }
+                Ok(())
+            }
+            (Fact::Lost, Minter::Provider) => {
+                self.void_candidate();
                 Ok(())
             }
             _ => Err(Refusal::Stale),
@@ -46,7 +59,8 @@ impl Draft<'_> {
                 ((passes + 1).min(self.plan.passes_min), false, verifiers)
             }
             // The target lost the change, by a failover say: the same candidate again, while the deadline runs on.
-            Fact::Refused(generation) if *generation == to => (0, true, verifiers),
+            // What a provider minted cannot be applied again; it may be slow to let in what it has just minted.
+            Fact::Refused(generation) if *generation == to => (0, self.plan.minter == Minter::Us, verifiers),
             Fact::Accepted(generation) if *generation == to => (passes, false, verifiers),
             // Verifiers acknowledge ahead: the publication under which this rotation is going to publish.
             // The last round may have been long ago by then: one more has to pass after the verifiers were done.
@@ -145,12 +159,15 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Where nothing is verified, nothing is proved either of what was written over: the write is all there is.
+    /// Where the provider mints there is no brake: nothing would fence its late return. Where nothing is verified, nothing
+    /// is proved either of what was written over: the write is all there is.
     pub(super) fn enter_disable(&mut self, presenters: Roll) {
-        if self.plan.passes_min == 0 && self.rotation.leaving().is_empty() {
-            self.enter_destroy();
-        } else {
-            self.enter(Phase::Disable { refused: BTreeSet::new(), held: Waited::default(), presenters });
+        let unproved = self.plan.passes_min == 0 && self.rotation.leaving().is_empty();
+        match self.plan.minter {
+            Minter::Us if !unproved => {
+                self.enter(Phase::Disable { refused: BTreeSet::new(), held: Waited::default(), presenters });
+            }
+            Minter::Us | Minter::Provider => self.enter_destroy(),
         }
     }
 
@@ -200,7 +217,14 @@ impl Draft<'_> {
     }
 
     pub(super) fn destroy(&mut self, fact: &Fact, mut gone: BTreeSet<Generation>) -> Result<(), Refusal> {
-        let (Fact::Destroyed(generation) | Fact::Discarded(generation)) = fact else { return Err(Refusal::Stale) };
+        let generation = match (fact, self.plan.minter) {
+            (Fact::Destroyed(generation) | Fact::Discarded(generation), Minter::Us) => generation,
+            (Fact::Swept, Minter::Provider) => {
+                self.end(Outcome::Success);
+                return Ok(());
+            }
+            _ => return Err(Refusal::Stale),
+        };
         if tick_off(&mut gone, *generation, &self.rotation.retiring())? {
             self.end(Outcome::Success);
         } else {

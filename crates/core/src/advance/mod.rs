@@ -15,8 +15,9 @@ mod pointers;
 use std::collections::BTreeSet;
 
 use crate::effect::{Fact, RollCall, Tally};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Touched};
 use crate::id::{Candidate, Generation, Publication};
+use crate::mint::Minter;
 use crate::model::{Cause, Doubt, Hold, Occupant, Outcome, Phase, Roll, Rotation, Row};
 use crate::plan::{OnDeadline, Plan, Stretch};
 use crate::time::{Timestamp, Waited};
@@ -136,6 +137,9 @@ impl Draft<'_> {
             Fact::Tick => {}
             Fact::Fault { fault, .. } => self.fault(fault),
             Fact::Sealed
+            | Fact::Swept
+            | Fact::Minted(_)
+            | Fact::Lost
             | Fact::Accepted(_)
             | Fact::LoggedIn(_)
             | Fact::Refused(_)
@@ -202,6 +206,10 @@ impl Draft<'_> {
         }
         match (&mut self.rotation.phase, fault.kind) {
             (Phase::Apply, FaultKind::Rejected) => self.void_candidate(),
+            // It may have been minted, and its value is lost: the label is not tried again (R7).
+            (Phase::Apply, _) if self.plan.minter == Minter::Provider && fault.touched == Touched::Unknown => {
+                self.void_candidate();
+            }
             (Phase::Verify { .. }, FaultKind::Unfit) if self.plan.auto_rollback => self.roll_back(Cause::Unfit),
             (Phase::Verify { passes, .. }, FaultKind::Unfit) => {
                 *passes = 0;
@@ -213,7 +221,7 @@ impl Draft<'_> {
         }
     }
 
-    /// The target rejected the candidate's value: another one, a bounded number of times (R8).
+    /// The target rejected the candidate's value (R8), or it was lost (R7): another one, a bounded number of times.
     fn void_candidate(&mut self) {
         if self.rotation.to.candidate.0 >= self.plan.candidates_max {
             self.rotation.hold = Some(Hold::CandidatesSpent);

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, ConsumerId, Fact, Generation, GroupId, Member, Occupant, Plan, Publication, Reach, Refusal, Role,
-    RollCall, Row, RowVersion, Seen, Slot, Slots, StoreId, StoreVersion, Strategy, Tally, Timestamp, advance, start,
+    Candidate, ConsumerId, Fact, Generation, GroupId, Member, Minter, Occupant, Plan, Publication, Reach, Refusal,
+    Role, RollCall, Row, RowVersion, Seen, Slot, Slots, StoreId, StoreVersion, Strategy, Tally, Timestamp, advance,
+    start,
 };
 
 pub const POLL: Duration = Duration::from_secs(5);
@@ -24,6 +25,7 @@ pub fn plan() -> Plan {
     Plan {
         strategy: Strategy::DualWrite,
         slots: Slots::Fixed(2),
+        minter: Minter::Us,
         stores: BTreeSet::from([store()]),
         passes_min: 1,
         quiet_min: Duration::from_secs(10),

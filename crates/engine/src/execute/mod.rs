@@ -1,5 +1,6 @@
 //! The executor: one for all connectors. The first try of an effect acts without probing; in doubt it looks first.
 
+mod mint;
 mod store;
 mod target;
 
@@ -61,6 +62,8 @@ impl Executor<'_> {
     pub(crate) async fn perform(&self, effect: &Effect, id: &EffectId, probe_first: bool) -> Learnt {
         let answer = match effect {
             Effect::Seal { to } => return self.seal(effect, *to),
+            Effect::Sweep { to, keep } => return self.sweep(effect, *to, keep).await,
+            Effect::Mint { who, mark } => return self.mint(effect, &self.intent(id, *who, *mark), probe_first).await,
             Effect::CountUse { of } => return self.count_use(of).await,
             Effect::EnsureAccepted { who, mark } => self.accept(id, *who, *mark, probe_first).await,
             Effect::Login { who } => return self.login(effect, *who).await,

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use handover_core::{
-    Census, Effect, Fact, Fault, FaultKind, Generation, Order, Phase, Plan, Policy, Publication, Refusal, Roll, Row,
-    RowVersion, Seen, StoreCapability, StoreVersion, TargetCapability, Timestamp, Touched, Undo, Waited, Wants,
+    Census, Effect, Fact, Fault, FaultKind, Generation, Minter, Order, Phase, Plan, Policy, Publication, Refusal, Roll,
+    Row, RowVersion, Seen, StoreCapability, StoreVersion, TargetCapability, Timestamp, Touched, Undo, Waited, Wants,
     advance, check, plan, start, wants,
 };
 use handover_engine::history::{order_word, outcome_word, phase_word};
@@ -210,7 +210,9 @@ impl Group {
                 sees_use: self.setting.sees_use,
                 fences: self.setting.fences,
                 verifies_rights: true,
+                minter: Minter::Us,
             },
+            foreign: 0,
             findings: self.findings(),
             stores: stores.map(|store| (store, capability)).collect(),
             policy_digest: String::new(),
@@ -431,6 +433,9 @@ impl Group {
             }
             Fact::Fault { .. }
             | Fact::Sealed
+            | Fact::Swept
+            | Fact::Minted(_)
+            | Fact::Lost
             | Fact::Accepted(_)
             | Fact::LoggedIn(_)
             | Fact::Refused(_)

@@ -16,6 +16,9 @@ impl World {
                 *minted = Some(self.minted);
                 Fact::Sealed
             }
+            Effect::Sweep { .. } | Effect::Mint { .. } => {
+                fault(effect, Fault::untouched(FaultKind::Unsupported, "the simulated target mints nothing"))
+            }
             Effect::EnsureAccepted { who, mark } => self.accept(effect, *who, *mark),
             Effect::Login { who } => self.login(effect, *who),
             Effect::Head { store } => self.head(effect, store),
@@ -77,6 +80,8 @@ impl World {
             | Effect::EnsureRefused { .. }
             | Effect::Destroy { .. }
             | Effect::Seal { .. }
+            | Effect::Sweep { .. }
+            | Effect::Mint { .. }
             | Effect::Login { .. }
             | Effect::Head { .. }
             | Effect::Point { .. }
@@ -236,7 +241,9 @@ pub(super) fn subject(effect: &Effect) -> String {
     let generation = |generation: Generation| format!("generation {generation}");
     match effect {
         Effect::Seal { to } => generation(to.generation),
-        Effect::EnsureAccepted { who, .. }
+        Effect::Sweep { to, .. } => format!("below {to}"),
+        Effect::Mint { who, .. }
+        | Effect::EnsureAccepted { who, .. }
         | Effect::Login { who }
         | Effect::EnsureRefused { who, .. }
         | Effect::ProveRefused { who }

@@ -209,6 +209,8 @@ pub(crate) fn obstacle_hint(obstacle: &Obstacle) -> String {
         Obstacle::Slots { .. } => {
             "a superseding rotation needs one place more than the target has: let the rollback end first".to_owned()
         }
+        Obstacle::Taken { .. } => "delete at the provider what nobody needs".to_owned(),
+        Obstacle::NoBrake => "set brake_for = \"0s\" in the group's policy".to_owned(),
         Obstacle::TargetDoesNotFence | Obstacle::NoEvidence => "use a target that can; see docs/connectors/".to_owned(),
         Obstacle::StoreDoesNotFence(_) | Obstacle::NoStore => {
             "name a store that can with `stores` in the group; see docs/connectors/".to_owned()

@@ -1,5 +1,6 @@
 //! Conformance suites: one per port, run against real servers.
 
+pub mod provider;
 pub mod sink;
 pub mod state;
 pub mod store;

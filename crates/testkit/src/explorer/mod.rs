@@ -8,6 +8,7 @@
 //! States are told apart by a 64-bit hash of their canonical form. With 10⁷ states the chance that two different ones
 //! share a hash, and one is missed, is about 3 in 10⁶.
 
+mod minting;
 mod mutation;
 mod set_back;
 mod step;
@@ -39,6 +40,8 @@ pub struct Report {
     pub states: usize,
     /// Steps between them.
     pub steps: usize,
+    /// The most steps that any of them is away from rest, by the shortest way.
+    pub depth: usize,
     /// How long it took.
     pub took: Duration,
     /// The first harm found, and how it came about, step by step.
@@ -55,8 +58,12 @@ impl std::fmt::Display for Report {
             None if self.cut_short => "cut short: nothing proved".to_owned(),
             None => "no harm, rest is reachable from every state".to_owned(),
         };
-        let (states, steps, took) = (self.states, self.steps, self.took.as_secs_f64());
-        write!(f, "{:<38} {rule:<30} {states:>9} states {steps:>10} steps {took:>7.2} s  {found}", self.world)
+        let (states, steps, depth, took) = (self.states, self.steps, self.depth, self.took.as_secs_f64());
+        write!(
+            f,
+            "{:<38} {rule:<30} {states:>9} states {steps:>10} steps {depth:>4} deep {took:>7.2} s  {found}",
+            self.world
+        )
     }
 }
 
@@ -68,7 +75,13 @@ pub fn explore(size: &Size, mutation: Option<Mutation>, states_max: usize) -> Re
     let mut graph = Graph::new(World::at_rest(size).canonical(size, mutation));
     let mut successors = Vec::new();
     let mut found = None;
+    // Breadth first: what is numbered when a layer's last state is opened ends the next layer.
+    let (mut depth, mut layer_ends) = (0, 1);
     while let Some((index, world)) = graph.frontier.pop_front() {
+        if index as usize == layer_ends {
+            depth += 1;
+            layer_ends = graph.parents.len();
+        }
         successors.clear();
         rules.successors(&world, &mut successors, None);
         graph.open(index);
@@ -94,6 +107,7 @@ pub fn explore(size: &Size, mutation: Option<Mutation>, states_max: usize) -> Re
         mutation,
         states: graph.parents.len(),
         steps: graph.edges.len(),
+        depth,
         took: began.elapsed(),
         found: found.map(|(harm, at)| (harm, graph.trace(&rules, at))),
         cut_short,

@@ -3,6 +3,8 @@
 //! The shipped `start`, `advance`, `wants` and `check` are run as they are: a rule is left out in the world around
 //! them, or by changing what goes into or comes out of them.
 
+use handover_core::Minter;
+
 /// A rule that is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Mutation {
@@ -44,11 +46,49 @@ pub enum Mutation {
     NoDebt,
     /// A state that was set back by hand is not compared with the world before it is acted on.
     NoCompare,
+    /// R7: what the provider mints bears no label.
+    MintWithoutLabel,
+    /// R7: a label is tried again, by whoever comes upon it.
+    MintAgain,
+    /// R7: after an unknown outcome the next candidate has the label of the last.
+    SameLabel,
+    /// R7: nobody looks for what was minted and lost.
+    NoCensus,
+    /// R7: what serves nobody is deleted without asking for its label.
+    DeleteForeign,
 }
 
 impl Mutation {
+    /// Whose worlds it is about: where we mint, or where the provider does.
+    pub const fn minter(self) -> Minter {
+        match self {
+            Self::MintWithoutLabel | Self::MintAgain | Self::SameLabel | Self::NoCensus | Self::DeleteForeign => {
+                Minter::Provider
+            }
+            Self::ActBeforeIntent
+            | Self::StoreDoesNotFence
+            | Self::NoReconcile
+            | Self::ConfirmWithoutWrite
+            | Self::UndoKnownOnly
+            | Self::SlotDoesNotFence
+            | Self::FenceByGenerationOnly
+            | Self::ProbeConcludesRelease
+            | Self::ProbeConcludesPutBack
+            | Self::ProbeConcludesRevoke
+            | Self::ProbeIgnoresMark
+            | Self::NoDrain
+            | Self::NoRelease
+            | Self::RefuseLowerGeneration
+            | Self::AdoptionByGeneration
+            | Self::MarkDiesWithPrincipal
+            | Self::SlotFromParity
+            | Self::NoDebt
+            | Self::NoCompare => Minter::Us,
+        }
+    }
+
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::ActBeforeIntent,
         Self::StoreDoesNotFence,
         Self::NoReconcile,
@@ -68,5 +108,10 @@ impl Mutation {
         Self::SlotFromParity,
         Self::NoDebt,
         Self::NoCompare,
+        Self::MintWithoutLabel,
+        Self::MintAgain,
+        Self::SameLabel,
+        Self::NoCensus,
+        Self::DeleteForeign,
     ];
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use handover_core::{
-    Effect, Fact, Mark, Occupant, Order, Phase, Plan, Pointer, Pointers, Roll, Row, Seen, Slot, Slots, Timestamp, Undo,
-    Waited, advance, start, wants,
+    Effect, Fact, Mark, Minter, Occupant, Order, Phase, Plan, Pointer, Pointers, Roll, Row, Seen, Slot, Slots,
+    Timestamp, Undo, Waited, advance, start, wants,
 };
 
 use super::mutation::Mutation;
@@ -45,6 +45,9 @@ impl Rules<'_> {
         }
         self.orders(world, &mut emit);
         self.set_back(world, &mut emit);
+        if self.size.minter == Minter::Provider {
+            self.provider(world, &mut emit);
+        }
         if self.size.clock {
             for (name, jump) in
                 [("a poll", Size::POLL.as_millis() as i64), ("a day", 86_400_000), ("back", -86_400_000)]
@@ -60,21 +63,7 @@ impl Rules<'_> {
         match &world.executors[index] {
             // What a process finds, it compares with the world before it acts on it.
             Executor::Idle if world.uncompared => {}
-            Executor::Idle => {
-                let wants = wants(&world.row, self.plan, world.now);
-                // What is minted after the state was set back is another value than what was minted before.
-                let before = usize::from(self.size.restores - world.left.restores) * world.executors.len();
-                let nonce = Nonce::try_from(before + index + 1).unwrap_or(Nonce::MAX);
-                for effect in wants.effects {
-                    let mut next = world.clone();
-                    next.executors[index] = Executor::Acting {
-                        version: world.row.version,
-                        nonce: self.value(world, &effect, nonce),
-                        effect: effect.clone(),
-                    };
-                    emit(next, &|| format!("executor {index} takes up {}", effect.kind()));
-                }
-            }
+            Executor::Idle => self.take_up(world, index, emit),
             Executor::Acting { version, effect, nonce } => {
                 let mut dead = world.clone();
                 dead.executors[index] = Executor::Idle;
@@ -94,6 +83,8 @@ impl Rules<'_> {
                     emit(next, &|| format!("executor {index} probes: {fact:?}"));
                 }
                 let mut next = world.clone();
+                let minted = if let Effect::Mint { who, .. } = effect { world.minted_next(*who) } else { *nonce };
+                let nonce = &minted;
                 let fact = self.perform(&mut next, effect, *nonce);
                 // A higher mark under a row that nobody moved is of a future that the row does not know.
                 let fenced = || (is_marked(effect) && *version == world.row.version).then_some(Learnt::Fenced);
@@ -118,10 +109,39 @@ impl Rules<'_> {
                     let mut next = world.clone();
                     next.executors[index] = Executor::Idle;
                     if self.commit(&mut next, fact, *nonce) {
+                        if *fact == Learnt::Swept
+                            && let Some(goes_on) = self.goes_on(&next)
+                        {
+                            let mut on = next.clone();
+                            on.executors[index] = goes_on;
+                            emit(on, &|| format!("executor {index} commits {fact:?} and goes on"));
+                        }
                         emit(next, &|| format!("executor {index} commits {fact:?}"));
                     }
                 }
             }
+        }
+    }
+
+    /// An executor that has nothing in hand takes up what the row wants.
+    fn take_up(&self, world: &World, index: usize, emit: &mut dyn FnMut(World, &dyn Fn() -> String)) {
+        let wants = wants(&world.row, self.plan, world.now);
+        // What is minted after the state was set back is another value than what was minted before.
+        let before = usize::from(self.size.restores - world.left.restores) * world.executors.len();
+        let nonce = Nonce::try_from(before + index + 1).unwrap_or(Nonce::MAX);
+        for effect in wants.effects {
+            let mut next = world.clone();
+            if let Some(fact) = self.comes_upon(&effect) {
+                next.executors[index] = Executor::Answered { version: world.row.version, fact, nonce: 0 };
+                emit(next, &|| format!("executor {index} comes upon {}", effect.kind()));
+                continue;
+            }
+            next.executors[index] = Executor::Acting {
+                version: world.row.version,
+                nonce: self.value(world, &effect, nonce),
+                effect: effect.clone(),
+            };
+            emit(next, &|| format!("executor {index} takes up {}", effect.kind()));
         }
     }
 
@@ -135,7 +155,9 @@ impl Rules<'_> {
             Effect::Point { value, .. } => {
                 world.sealed.get(&(value.generation, value.candidate)).copied().unwrap_or(Nonce::MAX)
             }
-            Effect::Login { .. }
+            Effect::Sweep { .. }
+            | Effect::Mint { .. }
+            | Effect::Login { .. }
             | Effect::Head { .. }
             | Effect::CountAdoption { .. }
             | Effect::CountUse { .. }
@@ -153,6 +175,9 @@ impl Rules<'_> {
     /// *destroyed* only where the slot bears a mark of this rotation. Without that mark a create that is still on its
     /// way, to a generation that was abandoned, would pass the fence afterwards.
     fn probe(&self, world: &World, effect: &Effect) -> Option<Learnt> {
+        if self.size.minter == Minter::Provider {
+            return None; // it has no marks to read, and the act is idempotent
+        }
         let ours = |who: Occupant, mark: Mark| {
             let stands = world.places[who.slot.0 as usize].mark;
             self.without(Mutation::ProbeIgnoresMark)
@@ -182,6 +207,8 @@ impl Rules<'_> {
             | Effect::ProveRefused { .. }
             | Effect::Discard { .. }
             | Effect::Seal { .. }
+            | Effect::Sweep { .. }
+            | Effect::Mint { .. }
             | Effect::Login { .. }
             | Effect::Head { .. }
             | Effect::Point { .. }
@@ -207,6 +234,7 @@ impl Rules<'_> {
 
     fn perform(&self, world: &mut World, effect: &Effect, nonce: Nonce) -> Option<Learnt> {
         match effect {
+            Effect::Sweep { .. } | Effect::Mint { .. } => self.at_provider(world, effect, nonce),
             Effect::Seal { to } => {
                 if self.without(Mutation::ActBeforeIntent) {
                     let mark = Mark { generation: to.generation, version: world.row.version };
@@ -343,7 +371,7 @@ impl Rules<'_> {
         if row.version == before.version {
             return false;
         }
-        if *fact == Learnt::Sealed
+        if matches!(fact, Learnt::Sealed | Learnt::Minted(_))
             && let Some(live) = before.live()
         {
             world.sealed.insert((live.to.generation, live.to.candidate), nonce);
@@ -355,6 +383,9 @@ impl Rules<'_> {
     /// Stores the next row, with a rule left out of it if so asked.
     fn store(&self, world: &mut World, before: &Row, mut row: Row) {
         if let (Some(was), Some(rotation)) = (&before.rotation, &mut row.rotation) {
+            if self.without(Mutation::SameLabel) {
+                rotation.to.candidate = was.to.candidate;
+            }
             let heads = &row.heads;
             match (&was.phase, &rotation.phase, self.mutation) {
                 (Phase::Propagate { .. }, Phase::Drain { .. }, Some(Mutation::NoDrain)) => {
@@ -470,6 +501,7 @@ impl Rules<'_> {
         if world.left.rotations > 0
             && (!world.set_back || self.without(Mutation::NoCompare) || world.doubt().is_none())
             && (live.is_none() || supersedes)
+            && self.has_room(world)
             && let Ok(mut row) = start(&world.row, self.plan, world.now)
         {
             if let Some(rotation) = &mut row.rotation {
@@ -517,7 +549,7 @@ impl Rules<'_> {
 
 /// Whether it is a change at the target.
 fn is_marked(effect: &Effect) -> bool {
-    super::world::mark_of(&mut effect.clone()).is_some()
+    !matches!(effect, Effect::Mint { .. }) && super::world::mark_of(&mut effect.clone()).is_some()
 }
 
 /// Where a row stands; used in traces.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Occupant, Plan, Publication, Reach, Row,
+    Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Minter, Occupant, Plan, Publication, Reach, Row,
     RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
 };
 
+use super::minting::Key;
 use super::mutation::Mutation;
 
 /// Who minted a value: enough to tell two values of one candidate apart.
@@ -64,6 +65,10 @@ pub struct Size {
     pub restores: u8,
     /// Whether it is put back by hand: then nothing says so but the world itself.
     pub by_hand: bool,
+    /// Who makes the value.
+    pub minter: Minter,
+    /// Whether somebody else makes a credential at the provider, and deletes it again, at any time.
+    pub foreign: bool,
 }
 
 impl Size {
@@ -90,6 +95,8 @@ impl Size {
             forces: false,
             restores: 0,
             by_hand: false,
+            minter: Minter::Us,
+            foreign: false,
         }
     }
 
@@ -102,6 +109,7 @@ impl Size {
         Plan {
             strategy: self.strategy,
             slots: self.slots,
+            minter: self.minter,
             stores: (0..self.stores).map(store_id).collect(),
             passes_min: 1,
             quiet_min: wait,
@@ -110,7 +118,8 @@ impl Size {
             poll: Self::POLL,
             reach_min: Reach::Loaded,
             auto_rollback: true,
-            candidates_max: 2,
+            // Where the provider mints, each death may cost one.
+            candidates_max: if self.minter == Minter::Us { 2 } else { u32::MAX },
             deadlines: BTreeMap::new(),
             verifiers: false,
             presenters: true,
@@ -182,6 +191,9 @@ pub(super) enum Executor {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum Learnt {
     Sealed,
+    Swept,
+    Minted(Generation),
+    Lost,
     Accepted(Generation),
     LoggedIn(Generation),
     Refused(Generation),
@@ -215,6 +227,10 @@ pub(super) struct World {
     /// Values that a committed row sealed.
     pub(super) sealed: Sealed,
     pub(super) places: Vec<Place>,
+    /// What stands at a provider that mints; there are no places then.
+    pub(super) keys: Vec<Key>,
+    /// Somebody else made a credential there, and did not delete it.
+    pub(super) foreign: bool,
     pub(super) shelves: Vec<Shelf>,
     pub(super) consumers: Vec<Consumer>,
     pub(super) executors: Vec<Executor>,
@@ -278,6 +294,7 @@ impl World {
         row.publication = publication;
         row.heads = (0..size.stores).map(|index| (store_id(index), store_version(1))).collect();
         let places = match size.slots {
+            _ if size.minter == Minter::Provider => 0,
             Slots::Fixed(slots) => slots as usize,
             Slots::Fresh => 2 + usize::from(size.rotations),
         };
@@ -285,6 +302,8 @@ impl World {
             row,
             sealed: BTreeMap::from([((first.generation, first.candidate), 0)]),
             places: vec![Place::default(); places],
+            keys: if size.minter == Minter::Us { Vec::new() } else { vec![Key::first(first)] },
+            foreign: false,
             shelves: vec![Shelf { version: 1, publication, value }; size.stores],
             consumers: vec![
                 Consumer {
@@ -311,11 +330,13 @@ impl World {
             set_back: false,
             uncompared: false,
         };
-        world.places[first.slot.0 as usize] = Place {
-            value: Some((first.generation, first.candidate, 0)),
-            enabled: true,
-            mark: Some(Mark { generation: first.generation, version: RowVersion(0) }),
-        };
+        if let Some(place) = world.places.get_mut(first.slot.0 as usize) {
+            *place = Place {
+                value: Some((first.generation, first.candidate, 0)),
+                enabled: true,
+                mark: Some(Mark { generation: first.generation, version: RowVersion(0) }),
+            };
+        }
         world
     }
 
@@ -327,14 +348,19 @@ impl World {
 
     /// Whether nothing is left to be done: no rotation, no doubt, and a record that was compared.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.row.live().is_none() && self.row.doubt.is_none() && !self.uncompared
+        self.row.live().is_none()
+            && self.row.doubt.is_none()
+            && !self.uncompared
+            && (self.keys.is_empty() || self.orphans().next().is_none())
     }
 
     /// Whether the target lets a value in.
     pub(super) fn lets_in(&self, value: Value) -> bool {
         let Value { who, nonce } = value;
-        let place = &self.places[who.slot.0 as usize];
-        place.enabled && place.value == Some((who.generation, who.candidate, nonce))
+        let value = (who.generation, who.candidate, nonce);
+        let place = self.places.get(who.slot.0 as usize);
+        place.is_some_and(|place| place.enabled && place.value == Some(value))
+            || self.keys.iter().any(|key| key.value == value)
     }
 
     /// What those outside would be hurt by, and what must never be seen. This looks at the target, the stores and the
@@ -343,7 +369,7 @@ impl World {
         // What is replaced in place is refused before it is published, and what is put back before it is loaded.
         let outage = size.strategy == Strategy::Immediate && !self.is_at_rest();
         let refused = if outage { None } else { self.refused() };
-        refused.or_else(|| self.lost()).or_else(|| self.harm_at_rest())
+        refused.or_else(|| self.lost()).or_else(|| self.harm_at_provider()).or_else(|| self.harm_at_rest())
     }
 
     fn refused(&self) -> Option<Harm> {
@@ -382,14 +408,16 @@ impl World {
 
     fn harm_at_rest(&self) -> Option<Harm> {
         let current = self.row.current?;
-        if !self.is_at_rest() || (self.set_back && self.doubt().is_some()) {
+        let ended = self.row.live().is_none() && self.row.doubt.is_none() && !self.uncompared;
+        if !ended || (self.set_back && self.doubt().is_some()) {
             return None;
         }
         if self.shelves.iter().any(|shelf| shelf.value.who != current) {
             return Some(Harm::StorePublishesOther);
         }
         let left = |(slot, place): (usize, &Place)| slot != current.slot.0 as usize && place.value.is_some();
-        self.places.iter().enumerate().any(left).then_some(Harm::RetiredStillAccepted)
+        let retired = self.places.iter().enumerate().any(left).then_some(Harm::RetiredStillAccepted);
+        retired.or_else(|| self.left_at_provider())
     }
 
     /// The same world with its counters pulled together: only their order is ever looked at.
@@ -401,6 +429,10 @@ impl World {
         self.pull_store_versions();
         if size.clock {
             self.pull_time();
+        }
+        if size.minter == Minter::Provider {
+            self.pull_candidates();
+            self.keys.sort_unstable();
         }
         self.executors.sort_unstable();
         self
@@ -427,9 +459,12 @@ impl World {
                             | Effect::Release { who, mark }
                             | Effect::Destroy { who, mark }
                             | Effect::Revoke { who, mark } => {
-                                self.places[who.slot.0 as usize].mark.is_some_and(|stands| stands > *mark)
+                                let place = self.places.get(who.slot.0 as usize);
+                                place.is_some_and(|place| place.mark.is_some_and(|stands| stands > *mark))
                             }
                             Effect::Seal { .. }
+                            | Effect::Sweep { .. }
+                            | Effect::Mint { .. }
                             | Effect::Login { .. }
                             | Effect::Head { .. }
                             | Effect::CountAdoption { .. }
@@ -625,13 +660,15 @@ fn first_slot(slots: Slots) -> Slot {
 
 pub(super) fn mark_of(effect: &mut Effect) -> Option<&mut Mark> {
     match effect {
-        Effect::EnsureAccepted { mark, .. }
+        Effect::Mint { mark, .. }
+        | Effect::EnsureAccepted { mark, .. }
         | Effect::EnsureRefused { mark, .. }
         | Effect::PutBack { mark, .. }
         | Effect::Release { mark, .. }
         | Effect::Destroy { mark, .. }
         | Effect::Revoke { mark, .. } => Some(mark),
         Effect::Seal { .. }
+        | Effect::Sweep { .. }
         | Effect::Login { .. }
         | Effect::Head { .. }
         | Effect::Point { .. }
@@ -673,6 +710,10 @@ pub enum Harm {
     StorePublishesOther,
     /// At rest, the target still accepts or keeps a generation that is not current.
     RetiredStillAccepted,
+    /// What somebody else made at the provider was deleted.
+    ForeignDeleted,
+    /// At rest, the provider still accepts what it minted for us and nobody holds, and which was there in time to be found.
+    OrphanAtRest,
     /// No end can be reached from here.
     DeadEnd,
     /// The core's own check found a broken invariant.
@@ -685,6 +726,9 @@ impl Learnt {
         use handover_core::{Fault, FaultKind, Member, Role, RollCall, Tally};
         match self.clone() {
             Self::Sealed => Fact::Sealed,
+            Self::Swept => Fact::Swept,
+            Self::Minted(generation) => Fact::Minted(generation),
+            Self::Lost => Fact::Lost,
             Self::Accepted(generation) => Fact::Accepted(generation),
             Self::LoggedIn(generation) => Fact::LoggedIn(generation),
             Self::Refused(generation) => Fact::Refused(generation),

@@ -1,6 +1,6 @@
 //! The worlds that are explored on every run. Each is small in most ways and rich in one.
 
-use handover_core::{Slots, Strategy};
+use handover_core::{Minter, Slots, Strategy};
 
 use super::world::Size;
 
@@ -11,6 +11,13 @@ pub fn worlds() -> Vec<Size> {
         Size { rotations: 4, rollbacks: 3, late_loads: true, ..small("four in a row over two slots") },
         Size { rotations: 2, restores: 1, by_hand: true, ..small("a state set back by hand") },
         Size { rotations: 2, restores: 1, ..small("a state restored") },
+        Size { minter: Minter::Provider, rotations: 2, ..small("a provider that mints") },
+        Size {
+            minter: Minter::Provider,
+            slots: Slots::Fixed(3),
+            foreign: true,
+            ..small("minted beside a foreign one")
+        },
         Size { executors: 3, rotations: 2, rollbacks: 2, ..small("three executors") },
         Size { slots: Slots::Fresh, rotations: 3, rollbacks: 2, ..small("fresh principals") },
         Size { rotations: 2, old_sessions: true, clock: true, ..small("a clock that jumps") },

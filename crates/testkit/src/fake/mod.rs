@@ -1,6 +1,7 @@
 //! In-memory ports with named points at which they fail, hang, lose replies, act late, or end with their process.
 
 mod consumers;
+mod provider;
 mod script;
 mod sink;
 mod state;
@@ -8,6 +9,7 @@ mod store;
 mod target;
 
 pub use consumers::FakeConsumers;
+pub use provider::{FakeProvider, Mistake};
 pub use script::{Injection, Script};
 pub use sink::FakeSink;
 pub use state::FakeState;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use handover_core::port::{Answer, Intent, Probe, Standing, State, Target, Verdict};
 use handover_core::{
-    Fault, FaultKind, Generation, Mark, Occupant, RowVersion, SeesUse, Slot, Slots, Tally, TargetCapability,
+    Fault, FaultKind, Generation, Mark, Minter, Occupant, RowVersion, SeesUse, Slot, Slots, Tally, TargetCapability,
 };
 use handover_secret::Secret;
 
@@ -167,7 +167,13 @@ impl Place {
 
 impl Target for FakeTarget {
     fn capability(&self) -> TargetCapability {
-        TargetCapability { slots: self.slots, sees_use: SeesUse::Sampled, fences: true, verifies_rights: true }
+        TargetCapability {
+            slots: self.slots,
+            sees_use: SeesUse::Sampled,
+            fences: true,
+            verifies_rights: true,
+            minter: Minter::Us,
+        }
     }
 
     fn preflight(&self) -> Answer<'_, Vec<Fault>> {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use handover_core::{Deadline, OnDeadline, Plan, Reach, Slots, StoreId, Strategy, Stretch};
+use handover_core::{Deadline, Minter, OnDeadline, Plan, Reach, Slots, StoreId, Strategy, Stretch};
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, VERSION};
@@ -12,6 +12,9 @@ pub(super) struct StoredPlan {
     v: u32,
     strategy: StoredStrategy,
     slots: StoredSlots,
+    /// Plans from before providers could mint have none.
+    #[serde(default)]
+    minter: StoredMinter,
     stores: BTreeSet<String>,
     passes_min: u32,
     quiet_min: Duration,
@@ -41,6 +44,14 @@ enum StoredStrategy {
 enum StoredSlots {
     Fixed(u32),
     Fresh,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+enum StoredMinter {
+    #[default]
+    Us,
+    Provider,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +96,7 @@ impl From<&Plan> for StoredPlan {
         let Plan {
             strategy,
             slots,
+            minter,
             stores,
             passes_min,
             quiet_min,
@@ -103,6 +115,7 @@ impl From<&Plan> for StoredPlan {
             v: VERSION,
             strategy: (*strategy).into(),
             slots: (*slots).into(),
+            minter: (*minter).into(),
             stores: stores.iter().map(ToString::to_string).collect(),
             passes_min: *passes_min,
             quiet_min: *quiet_min,
@@ -125,6 +138,7 @@ impl StoredPlan {
         Ok(Plan {
             strategy: self.strategy.into(),
             slots: self.slots.into(),
+            minter: self.minter.into(),
             stores: self.stores.iter().map(|store| StoreId::parse(store)).collect::<Result<_, _>>()?,
             passes_min: self.passes_min,
             quiet_min: self.quiet_min,
@@ -169,6 +183,7 @@ macro_rules! same_variants {
 
 same_variants!(StoredStrategy, Strategy: Immediate, Staged, DualWrite, BlueGreen);
 same_variants!(StoredSlots, Slots: Fixed(slots), Fresh);
+same_variants!(StoredMinter, Minter: Us, Provider);
 same_variants!(StoredReach, Reach: Expected, Delivered, Loaded, Used);
 same_variants!(StoredStretch, Stretch: Apply, Verify, Publish, Propagate, Drain, Disable, Rollback);
 same_variants!(StoredOnDeadline, OnDeadline: Hold, Rollback, TerminateSessions, RequestForce);

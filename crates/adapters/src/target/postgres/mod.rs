@@ -21,7 +21,7 @@ pub use adopt::{Adoption, Outlook, Step, script};
 pub use config::{Admin, ChannelBinding, Config, Endpoint, EndpointKind};
 
 use handover_core::port::{Answer, Intent, Probe, Remains, Source, Standing, State, Target, Verdict};
-use handover_core::{Fault, FaultKind, GroupId, Occupant, SeesUse, Slot, Tally, TargetCapability};
+use handover_core::{Fault, FaultKind, GroupId, Minter, Occupant, SeesUse, Slot, Tally, TargetCapability};
 use handover_secret::Secret;
 
 use connect::{Connector, Denied, Session};
@@ -153,7 +153,13 @@ impl Postgres {
 
 impl Target for Postgres {
     fn capability(&self) -> TargetCapability {
-        TargetCapability { slots: self.users.slots(), sees_use: SeesUse::Sampled, fences: true, verifies_rights: true }
+        TargetCapability {
+            slots: self.users.slots(),
+            sees_use: SeesUse::Sampled,
+            fences: true,
+            verifies_rights: true,
+            minter: Minter::Us,
+        }
     }
 
     fn preflight(&self) -> Answer<'_, Vec<Fault>> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Generation, Hold, Occupant, OnDeadline, Outcome, Phase,
-    Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId, StoreVersion,
-    Strategy, Stretch, Tally, Timestamp, Undo, Waited,
+    Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Generation, Hold, Minter, Occupant, OnDeadline, Outcome,
+    Phase, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId,
+    StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited,
 };
 
 use super::group;
@@ -80,6 +80,7 @@ pub fn plans() -> Vec<Plan> {
             let deadline = |i: usize| Deadline { after: time, then: ends[i % ends.len()] };
             Plan {
                 strategy: strategies[at],
+                minter: if number % 2 == 0 { Minter::Us } else { Minter::Provider },
                 slots: if number % 2 == 0 { Slots::Fixed(number + 2) } else { Slots::Fresh },
                 stores: (0..=number).map(|i| store(&format!("store-{i}"))).collect(),
                 passes_min: number + 1,
