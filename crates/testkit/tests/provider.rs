@@ -1,5 +1,7 @@
 //! The suite of providers that mint, on the fake one; and that it finds mistakes.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use handover_core::GroupId;

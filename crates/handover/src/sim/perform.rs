@@ -19,7 +19,7 @@ impl World {
             Effect::Sweep { .. } | Effect::Mint { .. } => {
                 fault(effect, Fault::untouched(FaultKind::Unsupported, "the simulated target mints nothing"))
             }
-            Effect::EnsureAccepted { who, mark } => self.accept(effect, *who, *mark),
+            Effect::EnsureAccepted { who, mark } => self.accept(effect, *who, *mark, Fact::Accepted(who.generation)),
             Effect::Login { who } => self.login(effect, *who),
             Effect::Head { store } => self.head(effect, store),
             Effect::Point { store, value, publication, expect } => {
@@ -45,10 +45,7 @@ impl World {
                 fault(effect, Fault::untouched(FaultKind::Conflict, "it is still let in"))
             }
             Effect::ProveRefused { who } => Fact::Refused(who.generation),
-            Effect::PutBack { who, mark } => match self.accept(effect, *who, *mark) {
-                Fact::Accepted(generation) => Fact::PutBack(generation),
-                other => other,
-            },
+            Effect::PutBack { who, mark } => self.accept(effect, *who, *mark, Fact::PutBack(who.generation)),
             Effect::Discard { who } => Fact::Discarded(who.generation),
             Effect::Release { who, mark } => {
                 self.set_enabled(effect, *who, *mark, true, Fact::Released(who.generation))
@@ -96,7 +93,7 @@ impl World {
         }
     }
 
-    fn accept(&mut self, effect: &Effect, who: Occupant, mark: Mark) -> Fact {
+    fn accept(&mut self, effect: &Effect, who: Occupant, mark: Mark, done: Fact) -> Fact {
         if !self.target.up {
             return unreachable(effect, "the target");
         }
@@ -112,7 +109,7 @@ impl World {
             Some(place) => {
                 place.value = Some((who, value));
                 place.enabled = true;
-                Fact::Accepted(who.generation)
+                done
             }
             None => fenced(effect),
         }
