@@ -1,4 +1,3 @@
-use aes_gcm::Aes256Gcm;
 use handover_core::{Fault, FaultKind};
 use hkdf::Hkdf;
 use hmac::Hmac;
@@ -6,7 +5,8 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use super::frame::{framed, framed_mac};
-use super::key::{cipher, derived, keyed, open, seal};
+use super::key::{derived, keyed};
+use super::message::MessageKeys;
 
 /// Length of a row's checksum.
 pub const MAC_BYTES: usize = 32;
@@ -18,7 +18,7 @@ pub const MAC_BYTES: usize = 32;
 pub struct Integrity {
     rows: Hmac<Sha256>,
     members: Hmac<Sha256>,
-    sums: Aes256Gcm,
+    sums: MessageKeys,
 }
 
 impl Integrity {
@@ -27,7 +27,7 @@ impl Integrity {
         Self {
             rows: keyed(&derived(&root, "rows")),
             members: keyed(&derived(&root, "members")),
-            sums: cipher(&derived(&root, "sums")),
+            sums: MessageKeys::new(derived(&root, "sums")),
         }
     }
 
@@ -49,12 +49,13 @@ impl Integrity {
 
     /// Seals a sum together with the columns of its row, which stay readable.
     pub fn seal(&self, columns: &[&[u8]], sum: &[u8]) -> Result<Vec<u8>, Fault> {
-        seal(&self.sums, &framed(columns), sum)
+        self.sums.seal(&framed(columns), sum)
     }
 
     /// Opens a sum. `Corrupt` if it or one of the columns was edited.
     pub fn open(&self, columns: &[&[u8]], sealed: &[u8]) -> Result<Vec<u8>, Fault> {
-        open(&self.sums, &framed(columns), sealed)
+        self.sums
+            .open(&framed(columns), sealed)
             .ok_or_else(|| Fault::untouched(FaultKind::Corrupt, "the sealed sum of the file's rows was edited"))
     }
 }

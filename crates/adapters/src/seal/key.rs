@@ -1,5 +1,3 @@
-use aes_gcm::aead::AeadInPlace;
-use aes_gcm::{Aes256Gcm, KeyInit, Nonce};
 use handover_core::{Candidate, Fault, FaultKind, Generation, GroupId};
 use handover_secret::Secret;
 use hkdf::Hkdf;
@@ -12,17 +10,15 @@ use zeroize::Zeroizing;
 use super::frame::{framed, framed_mac};
 use super::integrity::Integrity;
 use super::master::MasterKey;
+use super::message::MessageKeys;
 use super::sign::Signer;
 
-/// First byte of everything sealed: the layout.
-const LAYOUT: u8 = 1;
-const NONCE_BYTES: usize = 12;
-const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 const ID_BYTES: usize = 8;
 
 /// Wraps keys and makes digests. It holds what is derived from the master key, never the master key itself.
 pub struct Sealer {
-    wrapping: Aes256Gcm,
+    wrapping: MessageKeys,
     digests: Hmac<Sha256>,
     signer: Signer,
     id: [u8; ID_BYTES],
@@ -35,7 +31,7 @@ impl Sealer {
         let mut id = [0; ID_BYTES];
         id.copy_from_slice(&derived(&root, "handover master key id")[..ID_BYTES]);
         Self {
-            wrapping: cipher(&derived(&root, "handover key wrapping")),
+            wrapping: MessageKeys::new(derived(&root, "handover key wrapping")),
             digests: keyed(&derived(&root, "handover value digest")),
             signer: Signer::new(&root),
             id,
@@ -56,13 +52,13 @@ impl Sealer {
     /// cannot be opened.
     pub fn mint_key(&self, group: &GroupId) -> Result<(DataKey, Vec<u8>), Fault> {
         let (key, wrapped) = self.mint("data key", group.as_str())?;
-        Ok((DataKey { cipher: cipher(&key) }, wrapped))
+        Ok((DataKey { messages: MessageKeys::new(key) }, wrapped))
     }
 
     /// Opens a group's wrapped data key. `Corrupt` if it was wrapped by another master key, edited, or belongs to
     /// another group.
     pub fn open_key(&self, group: &GroupId, wrapped: &[u8]) -> Result<DataKey, Fault> {
-        Ok(DataKey { cipher: cipher(&*self.unwrap("data key", group.as_str(), wrapped)?) })
+        Ok(DataKey { messages: MessageKeys::new(self.unwrap("data key", group.as_str(), wrapped)?) })
     }
 
     /// Mints the key by which a file's rows are protected against edits. `file` names the kind of file.
@@ -87,7 +83,7 @@ impl Sealer {
     fn mint(&self, kind: &str, of: &str) -> Result<(Zeroizing<[u8; KEY_BYTES]>, Vec<u8>), Fault> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         fill(key.as_mut_slice())?;
-        let sealed = seal(&self.wrapping, &framed(&[kind.as_bytes(), of.as_bytes()]), key.as_slice())?;
+        let sealed = self.wrapping.seal(&framed(&[kind.as_bytes(), of.as_bytes()]), key.as_slice())?;
         let mut wrapped = Vec::with_capacity(ID_BYTES + sealed.len());
         wrapped.extend_from_slice(&self.id);
         wrapped.extend_from_slice(&sealed);
@@ -109,7 +105,7 @@ impl Sealer {
                 self.id()
             )));
         }
-        let opened = open(&self.wrapping, &framed(&[kind.as_bytes(), of.as_bytes()]), sealed).ok_or_else(edited)?;
+        let opened = self.wrapping.open(&framed(&[kind.as_bytes(), of.as_bytes()]), sealed).ok_or_else(edited)?;
         let opened = Zeroizing::new(opened);
         <[u8; KEY_BYTES]>::try_from(opened.as_slice()).map(Zeroizing::new).map_err(|_| edited())
     }
@@ -148,20 +144,20 @@ impl Purpose {
 
 /// A group's key. It seals and opens values, and lives in memory only while that is done.
 pub struct DataKey {
-    cipher: Aes256Gcm,
+    messages: MessageKeys,
 }
 
 impl DataKey {
-    /// Seals a value for its place. Two calls give different bytes: the nonce is random.
+    /// Seals a value for its place. Two calls give different bytes, under different keys.
     pub fn seal(&self, place: Place<'_>, value: &Secret) -> Result<Vec<u8>, Fault> {
         #[expect(clippy::disallowed_methods, reason = "the value is encrypted here")]
         let value = value.expose();
-        seal(&self.cipher, &place.bytes(), value)
+        self.messages.seal(&place.bytes(), value)
     }
 
     /// Opens a value. `Corrupt` if it was edited, sealed with another key, or for another place.
     pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Secret, Fault> {
-        open(&self.cipher, &place.bytes(), sealed).map(Secret::from_bytes).ok_or_else(|| {
+        self.messages.open(&place.bytes(), sealed).map(Secret::from_bytes).ok_or_else(|| {
             corrupt(format!(
                 "the sealed {} {}.{} of {} does not open: it was edited, or moved here from another place; restore the \
                  file from a backup",
@@ -185,51 +181,11 @@ impl Place<'_> {
     }
 }
 
-/// Layout ‖ nonce ‖ ciphertext ‖ tag.
-pub(super) fn seal(cipher: &Aes256Gcm, associated: &[u8], value: &[u8]) -> Result<Vec<u8>, Fault> {
-    let mut nonce = [0; NONCE_BYTES];
-    fill(&mut nonce)?;
-    // The plaintext is encrypted where the result stands, so that no copy of it is left in freed memory.
-    let start = 1 + NONCE_BYTES;
-    let mut out = Vec::with_capacity(start + value.len() + 16);
-    out.push(LAYOUT);
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(value);
-    match cipher.encrypt_in_place_detached(Nonce::from_slice(&nonce), associated, &mut out[start..]) {
-        Ok(tag) => {
-            out.extend_from_slice(&tag);
-            Ok(out)
-        }
-        Err(_) => {
-            drop(Zeroizing::new(out));
-            Err(Fault::untouched(FaultKind::Unsupported, "a value longer than AES-GCM allows cannot be sealed"))
-        }
-    }
-}
-
-/// The value, or `None` if it does not authenticate.
-pub(super) fn open(cipher: &Aes256Gcm, associated: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-    let (&layout, rest) = sealed.split_first()?;
-    let (nonce, rest) = rest.split_at_checked(NONCE_BYTES)?;
-    let (ciphertext, tag) = rest.split_at_checked(rest.len().checked_sub(16)?)?;
-    if layout != LAYOUT {
-        return None;
-    }
-    // The tag is checked before anything is decrypted, so a failure leaves ciphertext in the buffer.
-    let mut value = ciphertext.to_vec();
-    cipher.decrypt_in_place_detached(Nonce::from_slice(nonce), associated, &mut value, tag.into()).ok()?;
-    Some(value)
-}
-
 pub(super) fn derived(root: &Hkdf<Sha256>, label: &str) -> Zeroizing<[u8; KEY_BYTES]> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     #[expect(clippy::expect_used, reason = "HKDF-SHA-256 gives up to 8160 bytes, and this asks for 32")]
     root.expand(label.as_bytes(), key.as_mut_slice()).expect("32 bytes can be derived");
     key
-}
-
-pub(super) fn cipher(key: &[u8; KEY_BYTES]) -> Aes256Gcm {
-    Aes256Gcm::new(key.into())
 }
 
 pub(super) fn keyed(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {

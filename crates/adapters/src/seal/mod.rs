@@ -1,9 +1,10 @@
 //! Envelope encryption: how values rest on disk.
 //!
 //! A [`MasterKey`] stays outside the files that it protects. It wraps one [`DataKey`] per group and file, and the data
-//! key seals the group's values with AES-256-GCM under random 96-bit nonces. Associated data name the place of a value
-//! (group, generation, candidate, purpose), each part with its length before it, so that a sealed value that is moved
-//! to another place does not open. Keys for wrapping and for digests are separated by HKDF-SHA-256.
+//! key seals the group's values with AES-256-GCM, each under a key of its own that is derived for this one message, so
+//! that no number of messages is too many for a data key. Associated data name the place of a value (group, generation,
+//! candidate, purpose), each part with its length before it, so that a sealed value that is moved to another place does
+//! not open. Keys for wrapping and for digests are separated by HKDF-SHA-256.
 //!
 //! How a file of sealed values uses it:
 //!
@@ -35,6 +36,7 @@ mod frame;
 mod integrity;
 mod key;
 mod master;
+mod message;
 mod sign;
 
 pub use integrity::{Integrity, MAC_BYTES};
