@@ -97,12 +97,13 @@ fn bind(binding: &mut Binding, server: &Postgres, roles: &Roles) -> Result<(), T
             required: true,
             kind: None,
             channel_binding: ChannelBinding::Require,
-        }],
-        database: "postgres".to_owned(),
-        admin: Admin { user: roles.admin.clone(), password_file: "unused".into() },
-        ca_file: server.ca_path(),
-        owner: roles.owner.clone(),
-        twins: Some(roles.twins.clone()),
+        }]
+        .into(),
+        database: "postgres".into(),
+        admin: Admin { user: roles.admin.clone(), password_file: "unused".into() }.into(),
+        ca_file: server.ca_path().into(),
+        owner: roles.owner.as_str().into(),
+        twins: Some(roles.twins.clone().map(Into::into)),
         versioned: None,
         connect_timeout_ms: 10_000,
         statement_timeout_ms: 10_000,
@@ -110,7 +111,7 @@ fn bind(binding: &mut Binding, server: &Postgres, roles: &Roles) -> Result<(), T
     let password = Secret::from_text(roles.admin_password.clone());
     let target = Target::new(config, binding.group.clone(), password, server.ca_pem().as_bytes()).map_err(words)?;
     binding.target = Arc::new(target);
-    binding.target_name = "postgres".to_owned();
+    binding.target_name = "postgres".into();
     Ok(())
 }
 

@@ -86,9 +86,9 @@ impl Fakes {
         let generator = Arc::new(Random::new(&RandomRule::default()).map_err(|bad| bad.to_string())?);
         let binding = |(group, target): (&GroupId, &FakeTarget)| Binding {
             group: group.clone(),
-            policy: policy(),
-            policy_digest: "digest".to_owned(),
-            target_name: group.to_string(),
+            policy: Arc::new(policy()),
+            policy_digest: "digest".into(),
+            target_name: group.as_str().into(),
             target: Arc::new(target.clone()),
             stores: self
                 .stores

@@ -8,6 +8,8 @@ pub mod copy;
 #[cfg(any(feature = "target-postgres", feature = "store-embedded"))]
 mod fences;
 pub mod seal;
+#[cfg(feature = "target-postgres")]
+pub mod shared;
 #[cfg(any(feature = "sink-file", feature = "sink-syslog", feature = "sink-http"))]
 pub mod sink;
 #[cfg(feature = "state-sqlite")]

@@ -570,7 +570,7 @@ impl Handle {
             foreign: self.foreign(binding, target.minter).await?,
             findings,
             stores,
-            policy_digest: binding.policy_digest.clone(),
+            policy_digest: binding.policy_digest.to_string(),
         };
         Ok(plan(&binding.policy, &census))
     }

@@ -37,12 +37,12 @@ const RESUME_MAX: usize = 1_000_000;
 pub struct Binding {
     /// Which group.
     pub group: GroupId,
-    /// What the user wants.
-    pub policy: Policy,
+    /// What the user wants. Groups of one policy share it.
+    pub policy: Arc<Policy>,
     /// Digest of the policy as it was read.
-    pub policy_digest: String,
+    pub policy_digest: Arc<str>,
     /// The target's name: the limit on concurrent calls is kept by it.
-    pub target_name: String,
+    pub target_name: Arc<str>,
     /// What accepts the credential.
     pub target: Arc<dyn Target>,
     /// Where it is published.

@@ -1,6 +1,6 @@
 //! From the configuration to a running engine: what is wired to what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
 use handover_core::port::{SecretStore, Sink, StateStore as _, Target};
-use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Role, StoreId};
+use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Policy, Role, StoreId};
 use handover_engine::{Binding, Generate, Handle, Options, Ports, Service, SystemClock};
 use handover_secret::Secret;
 
 use crate::backup::beside;
-use crate::config::{Config, GenerateConfig, Group, STORE_EMBEDDED};
+use crate::config::{Called, Config, GenerateConfig, Group, PolicyConfig, STORE_EMBEDDED};
 use crate::failure::Failure;
 use crate::file;
 
@@ -144,14 +144,16 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     not_lost(config)?;
     let state = Arc::new(state(config, sealer.clone())?);
     let store = store(config, &state, sealer).await?;
-    let mut wired = Wired::default();
-    let mut bindings = Vec::with_capacity(config.groups.len());
+    let (mut bindings, mut targets) =
+        (Vec::with_capacity(config.groups.len()), Vec::with_capacity(config.groups.len()));
     let (mut files, mut binder) = (TargetFilesReader::default(), Binder::new(&store));
     for group in &config.groups {
         let files = files.read(group)?;
         bindings.push(binder.bind(group, &files)?);
-        wired.targets.insert(group.name.clone(), files);
+        targets.push((group.name.clone(), files));
     }
+    // Made at once, the map has no room to spare.
+    let mut wired = Wired { targets: targets.into_iter().collect(), sinks: Vec::new() };
     for configured in config.all_sinks() {
         let files = SinkFiles::read(&configured)?;
         wired.sinks.push(WiredSink::make(configured, files)?);
@@ -271,11 +273,10 @@ pub(crate) fn target_with(group: &Group, files: &mut TargetFilesReader) -> Resul
 
 fn build(group: &Group, files: &TargetFiles) -> Result<Arc<dyn Target>, Failure> {
     let TargetFiles { password, ca_pem } = files;
-    let built = group.target.clone().build(group.name.clone(), password.duplicate(), ca_pem);
-    let target = built.map_err(|fault: Fault| {
+    let built = group.target.clone().build(group.name.clone(), Arc::clone(password), ca_pem);
+    built.map_err(|fault: Fault| {
         Failure::error(format!("group {}: {fault}", group.name)).hint("see the target's options in docs/connectors/")
-    })?;
-    Ok(Arc::from(target))
+    })
 }
 
 /// Binds groups; what several have in common is made once.
@@ -283,6 +284,18 @@ pub(crate) struct Binder {
     stores: Arc<BTreeMap<StoreId, Arc<dyn SecretStore>>>,
     /// That of the group before: most have the same rule.
     generator: Option<(Arc<GenerateConfig>, Arc<dyn Generate>)>,
+    /// What the group before had.
+    policy: Option<Planned>,
+    /// Targets' names, as far as they are known.
+    names: HashSet<Arc<str>>,
+}
+
+/// A policy as it is configured, and what follows from it.
+#[derive(Clone)]
+struct Planned {
+    from: (Arc<PolicyConfig>, Called),
+    policy: Arc<Policy>,
+    digest: Arc<str>,
 }
 
 impl Binder {
@@ -290,22 +303,52 @@ impl Binder {
         #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
         let embedded = StoreId::parse(STORE_EMBEDDED).expect("`embedded` is a name");
         let store: Arc<dyn SecretStore> = Arc::new(store.clone());
-        Self { stores: Arc::new(BTreeMap::from([(embedded, store)])), generator: None }
+        Self {
+            stores: Arc::new(BTreeMap::from([(embedded, store)])),
+            generator: None,
+            policy: None,
+            names: HashSet::new(),
+        }
     }
 
     /// What a group is bound to.
     pub(crate) fn bind(&mut self, group: &Arc<Group>, files: &TargetFiles) -> Result<Binding, Failure> {
-        let (called, fields) = (group.called(), Arc::clone(group));
+        let Planned { policy, digest, .. } = self.planned(group);
+        let fields = Arc::clone(group);
         Ok(Binding {
             group: group.name.clone(),
-            policy: group.policy.policy(called),
-            policy_digest: group.policy.digest(called),
-            target_name: target_name(&group.target),
+            policy,
+            policy_digest: digest,
+            target_name: self.target_name(&group.target),
             target: build(group, files)?,
             stores: Arc::clone(&self.stores),
             generator: self.generator(group)?,
             publish_fields: Arc::new(move |slot| fields.target.fields(slot).unwrap_or_default()),
         })
+    }
+
+    fn planned(&mut self, group: &Group) -> Planned {
+        let called = group.called();
+        if let Some(planned) = &self.policy
+            && planned.from.1 == called
+            && planned.from.0 == group.policy
+        {
+            return planned.clone();
+        }
+        let (policy, digest) = (Arc::new(group.policy.policy(called)), group.policy.digest(called).into());
+        let planned = Planned { from: (Arc::clone(&group.policy), called), policy, digest };
+        self.policy = Some(planned.clone());
+        planned
+    }
+
+    fn target_name(&mut self, target: &TargetConfig) -> Arc<str> {
+        let name = target_name(target);
+        if let Some(known) = self.names.get(name.as_str()) {
+            return Arc::clone(known);
+        }
+        let name: Arc<str> = name.into();
+        self.names.insert(Arc::clone(&name));
+        name
     }
 
     fn generator(&mut self, group: &Group) -> Result<Arc<dyn Generate>, Failure> {

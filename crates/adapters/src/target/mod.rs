@@ -1,11 +1,14 @@
 //! Targets: the systems that accept a credential.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use handover_core::port::Target;
 use handover_core::{Fault, GroupId, Slot};
 use handover_secret::Secret;
 use serde::Deserialize;
+
+use crate::shared::Shared;
 
 pub mod postgres;
 
@@ -34,7 +37,7 @@ impl TargetKind {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TargetConfig {
     /// Twin users of a PostgreSQL cluster.
-    Postgres(postgres::Config),
+    Postgres(Shared<postgres::Config>),
 }
 
 impl TargetConfig {
@@ -56,6 +59,20 @@ impl TargetConfig {
     pub fn ca_file(&self) -> &Path {
         match self {
             Self::Postgres(config) => &config.ca_file,
+        }
+    }
+
+    /// Has the paths of files start at this directory.
+    pub fn resolve(&mut self, directory: &Path) {
+        match self {
+            Self::Postgres(config) => config.resolve(directory),
+        }
+    }
+
+    /// Has what is the same as in targets that were met before be one with theirs.
+    pub fn share(&mut self, common: &mut Common) {
+        match self {
+            Self::Postgres(config) => config.share(&mut common.postgres),
         }
     }
 
@@ -89,7 +106,7 @@ impl TargetConfig {
     pub fn adoption(
         self,
         group: GroupId,
-        admin_password: Secret,
+        admin_password: impl Into<Arc<Secret>>,
         ca_pem: &[u8],
         user: &str,
     ) -> Result<postgres::Adoption, Fault> {
@@ -101,11 +118,22 @@ impl TargetConfig {
     }
 
     /// Makes the target of `group`. `admin_password` and `ca_pem` are the contents of the two files.
-    pub fn build(self, group: GroupId, admin_password: Secret, ca_pem: &[u8]) -> Result<Box<dyn Target>, Fault> {
+    pub fn build(
+        self,
+        group: GroupId,
+        admin_password: impl Into<Arc<Secret>>,
+        ca_pem: &[u8],
+    ) -> Result<Arc<dyn Target>, Fault> {
         match self {
             Self::Postgres(config) => {
-                Ok(Box::new(postgres::Postgres::new(config, group, admin_password, ca_pem)?) as Box<dyn Target>)
+                Ok(Arc::new(postgres::Postgres::new(config, group, admin_password, ca_pem)?) as Arc<dyn Target>)
             }
         }
     }
+}
+
+/// What targets have in common that were met so far.
+#[derive(Debug, Default)]
+pub struct Common {
+    postgres: postgres::Common,
 }

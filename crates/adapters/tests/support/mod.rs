@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,12 +128,12 @@ pub(crate) fn config(roles: &Roles, database: &str, ports: &[u16]) -> Config {
         channel_binding: ChannelBinding::Require,
     };
     Config {
-        endpoints: ports.iter().enumerate().map(endpoint).collect(),
-        database: database.to_owned(),
-        admin: Admin { user: roles.admin.clone(), password_file: "admin.password".into() },
-        ca_file: "ca.pem".into(),
-        owner: roles.owner.clone(),
-        twins: Some(roles.twins.clone()),
+        endpoints: ports.iter().enumerate().map(endpoint).collect::<Vec<_>>().into(),
+        database: database.into(),
+        admin: Admin { user: roles.admin.clone(), password_file: "admin.password".into() }.into(),
+        ca_file: PathBuf::from("ca.pem").into(),
+        owner: roles.owner.as_str().into(),
+        twins: Some(roles.twins.clone().map(Into::into)),
         versioned: None,
         connect_timeout_ms: 3_000,
         statement_timeout_ms: 10_000,
@@ -142,7 +143,7 @@ pub(crate) fn config(roles: &Roles, database: &str, ports: &[u16]) -> Config {
 /// The same with a user for each generation.
 fn with_versions(config: Config) -> Config {
     let stem = config.owner.replace("_owner", "_v");
-    Config { twins: None, versioned: Some(stem), ..config }
+    Config { twins: None, versioned: Some(stem.into()), ..config }
 }
 
 pub(crate) fn build(server: &servers::Postgres, id: &GroupId, roles: &Roles, config: Config) -> Postgres {

@@ -141,9 +141,9 @@ impl World {
         let stores = self.stores.iter();
         Binding {
             group: group.clone(),
-            policy: self.policy.clone(),
-            policy_digest: "digest".to_owned(),
-            target_name: target_name.to_owned(),
+            policy: Arc::new(self.policy.clone()),
+            policy_digest: "digest".into(),
+            target_name: target_name.into(),
             target: Arc::new(target.seen_by(script)),
             stores: Arc::new(stores.map(|(id, store)| (id.clone(), Arc::new(store.seen_by(script)) as _)).collect()),
             generator: Arc::new(Random::new(&RandomRule::default()).unwrap()),

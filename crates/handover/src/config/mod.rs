@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handover_adapters::sink::{SinkConfig, file};
-use handover_adapters::target::TargetConfig;
+use handover_adapters::target::{Common, TargetConfig};
 use handover_core::{ConsumerId, GroupId, Role};
 use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
 use serde::{Deserialize, Deserializer};
@@ -282,13 +282,10 @@ impl Config {
             sink.resolve(directory);
         }
         config.audit_file = config.audit_file.map(|path| directory.join(path));
+        let mut common = Common::default();
         for group in config.groups.iter_mut().map(Arc::make_mut) {
-            match &mut group.target {
-                TargetConfig::Postgres(postgres) => {
-                    postgres.ca_file = directory.join(&postgres.ca_file);
-                    postgres.admin.password_file = directory.join(&postgres.admin.password_file);
-                }
-            }
+            group.target.resolve(directory);
+            group.target.share(&mut common);
         }
         Ok(config)
     }

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use handover_adapters::target::Common;
 use serde::{Deserialize, Deserializer};
 
 use super::{Config, Group};
@@ -108,17 +109,21 @@ fn cut(text: &str) -> Option<Cut<'_>> {
 
 /// What the groups before had: the next one mostly has the same, and then shares it.
 #[derive(Default)]
-struct Kept(Option<Group>);
+struct Kept {
+    before: Option<Group>,
+    common: Common,
+}
 
 impl Kept {
     fn sharing(&mut self, mut group: Group) -> Group {
-        if let Some(before) = &self.0 {
+        if let Some(before) = &self.before {
             share(&before.policy, &mut group.policy);
             share(&before.stores, &mut group.stores);
             share(&before.consumers, &mut group.consumers);
             share(&before.generate, &mut group.generate);
         }
-        self.0 = Some(group.clone());
+        group.target.share(&mut self.common);
+        self.before = Some(group.clone());
         group
     }
 }

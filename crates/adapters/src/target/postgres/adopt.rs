@@ -18,7 +18,7 @@ use super::connect::{Denied, Session};
 use super::fault::fault;
 use super::fence::{BEGIN, Change, User, writable};
 use super::users::Users;
-use super::{Postgres, preflight, verify};
+use super::{Config, Postgres, preflight, verify};
 
 /// How long a change of hands may wait for a lock, and take in all. Everybody else who uses the object waits behind it.
 ///
@@ -91,7 +91,7 @@ impl Adoption {
             Users::Twins(twins) => twins,
             Users::Versioned(_) => return Err(only_twins(&target.config.owner)),
         };
-        let slot = (0_u32..).map(Slot).zip(twins).find(|(_, twin)| *twin == user).map(|(slot, _)| slot);
+        let slot = (0_u32..).map(Slot).zip(twins).find(|(_, twin)| twin.as_str() == user).map(|(slot, _)| slot);
         let slot = slot.ok_or_else(|| {
             let detail = format!(
                 "the configuration does not name {user} as one of the group's twins. It keeps its name: put it first in \
@@ -265,8 +265,7 @@ impl Adoption {
 
     /// The user's search path in a database, if it may enter it.
     async fn search_path(&self, database: &str, password: &Secret) -> Result<Option<String>, Fault> {
-        let mut config = self.target.config.clone();
-        database.clone_into(&mut config.database);
+        let config = Config { database: database.into(), ..Config::clone(&self.target.config) };
         let session = match self.target.connector.login_with(&config, config.main()?, &self.user, password, "").await {
             Ok(session) => session,
             Err(Denied::Fault(fault)) if fault.kind == FaultKind::NotPermitted => return Ok(None),
@@ -323,7 +322,7 @@ impl Adoption {
     }
 
     fn step(&self, statement: String) -> Step {
-        Step { database: self.target.config.database.clone(), statement, makes: None }
+        Step { database: self.target.config.database.to_string(), statement, makes: None }
     }
 
     /// The answer of one of our queries. The server wants to know of each parameter that is sent what it is for.

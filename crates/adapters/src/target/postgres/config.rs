@@ -1,32 +1,33 @@
 //! What a user configures.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use handover_core::{Fault, FaultKind, Slot};
 use serde::Deserialize;
 
 use super::users::{Users, slot_of, wrong_with_stem};
+use crate::shared::{Known, Shared, Text};
 
 /// A PostgreSQL target: one cluster, one owner, and its users: two twins, or versioned ones.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where the cluster is reached. Changes are made at the first; uses are counted at all of them.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Shared<Vec<Endpoint>>,
     /// The database to log in to.
-    pub database: String,
+    pub database: Text,
     /// The user that changes them.
-    pub admin: Admin,
+    pub admin: Shared<Admin>,
     /// The file with the certificates to trust, as PEM. The server's certificate and name are always checked.
-    pub ca_file: PathBuf,
+    pub ca_file: Shared<PathBuf>,
     /// The role that owns the objects and never logs in.
-    pub owner: String,
+    pub owner: Text,
     /// The two users that consumers log in as, in the order of their slots.
-    pub twins: Option<[String; 2]>,
+    pub twins: Option<[Text; 2]>,
     /// Instead of twins: each generation has a user of its own, whose name is this and a number.
-    pub versioned: Option<String>,
+    pub versioned: Option<Text>,
     /// How long a login may take, TLS included.
     #[serde(default = "connect_timeout_ms")]
     pub connect_timeout_ms: u64,
@@ -36,7 +37,7 @@ pub struct Config {
 }
 
 /// One address of the cluster.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// A name for messages.
@@ -57,7 +58,7 @@ pub struct Endpoint {
 }
 
 /// What answers at an endpoint.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EndpointKind {
     /// The server that takes writes.
@@ -69,7 +70,7 @@ pub enum EndpointKind {
 }
 
 /// Whether a login must be bound to the TLS channel (SCRAM-SHA-256-PLUS).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelBinding {
     /// It must be.
@@ -80,13 +81,23 @@ pub enum ChannelBinding {
 }
 
 /// The user that Handover logs in as.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     /// Its name.
     pub user: String,
     /// The file that holds its password.
     pub password_file: PathBuf,
+}
+
+/// What the targets of several groups have in common.
+#[derive(Debug, Default)]
+pub(in crate::target) struct Common {
+    endpoints: Known<Shared<Vec<Endpoint>>>,
+    admins: Known<Shared<Admin>>,
+    files: Known<Shared<PathBuf>>,
+    databases: Known<Text>,
+    owners: Known<Text>,
 }
 
 /// The longest identifier of PostgreSQL, in bytes. The server cuts a longer one short without a word, so that two names
@@ -127,7 +138,7 @@ impl Config {
             ("user".to_owned(), self.user(slot)?),
             ("host".to_owned(), main.host.clone()),
             ("port".to_owned(), main.port.to_string()),
-            ("database".to_owned(), self.database.clone()),
+            ("database".to_owned(), self.database.to_string()),
         ])
     }
 
@@ -155,6 +166,22 @@ impl Config {
             .collect()
     }
 
+    /// Has paths start at this directory.
+    pub(in crate::target) fn resolve(&mut self, directory: &Path) {
+        self.ca_file = directory.join(&*self.ca_file).into();
+        let password_file = directory.join(&self.admin.password_file);
+        self.admin = Admin { user: self.admin.user.clone(), password_file }.into();
+    }
+
+    /// Has what is the same as in other groups be one with theirs.
+    pub(in crate::target) fn share(&mut self, common: &mut Common) {
+        common.endpoints.share(&mut self.endpoints);
+        common.admins.share(&mut self.admin);
+        common.files.share(&mut self.ca_file);
+        common.databases.share(&mut self.database);
+        common.owners.share(&mut self.owner);
+    }
+
     /// Refuses what cannot be meant.
     pub(in crate::target) fn check(&self) -> Result<(), Fault> {
         let main = self.main()?;
@@ -168,7 +195,7 @@ impl Config {
             return Err(misconfigured("endpoints must be at most 16"));
         }
         let mut names = BTreeSet::new();
-        for endpoint in &self.endpoints {
+        for endpoint in self.endpoints.iter() {
             endpoint.check()?;
             if !names.insert(endpoint.name.as_str()) {
                 return Err(misconfigured("two endpoints have the same name"));
@@ -188,10 +215,10 @@ impl Config {
     }
 
     fn check_roles(&self) -> Result<(), Fault> {
-        let mut named = vec![("owner", &self.owner), ("admin.user", &self.admin.user)];
+        let mut named: Vec<(&str, &str)> = vec![("owner", &self.owner), ("admin.user", &self.admin.user)];
         let users = self.users()?;
         match &users {
-            Users::Twins(twins) => named.splice(1..1, twins.iter().map(|twin| ("twins", twin))).for_each(drop),
+            Users::Twins(twins) => named.splice(1..1, twins.iter().map(|twin| ("twins", &**twin))).for_each(drop),
             Users::Versioned(stem) => {
                 for (option, name) in &named {
                     if slot_of(stem, name).is_some() {
@@ -292,17 +319,17 @@ mod tests {
         .unwrap()
     }
 
-    fn twins(config: &mut Config) -> &mut [String; 2] {
+    fn twins(config: &mut Config) -> &mut [Text; 2] {
         config.twins.as_mut().unwrap()
     }
 
     fn version(config: &mut Config, stem: &str) {
-        (config.twins, config.versioned) = (None, Some(stem.to_owned()));
+        (config.twins, config.versioned) = (None, Some(stem.into()));
     }
 
-    fn version_as(stem: &str, owner: &str, config: &mut Config) -> (String, String) {
+    fn version_as(stem: &str, owner: &str, config: &mut Config) -> (Text, String) {
         version(config, stem);
-        (owner.to_owned(), config.admin.user.clone())
+        (owner.into(), config.admin.user.clone())
     }
 
     #[test]
@@ -354,24 +381,27 @@ mod tests {
         let changes: [fn(&mut Config); 21] = [
             |config| config.endpoints.clear(),
             |config| config.endpoints[0].required = false,
-            |config| config.endpoints.push(config.endpoints[0].clone()),
+            |config| {
+                let again = config.endpoints[0].clone();
+                config.endpoints.push(again);
+            },
             |config| config.endpoints[0].kind = Some(EndpointKind::Replica),
             |config| config.endpoints[0].kind = Some(EndpointKind::Pooler),
             |config| config.endpoints[0].channel_binding = ChannelBinding::Prefer,
             |config| config.endpoints[0].host = "/run/postgresql".to_owned(),
             |config| config.endpoints[0].host = "a,b".to_owned(),
-            |config| twins(config)[0] = "a\0b".to_owned(),
-            |config| twins(config)[0] = "x".repeat(64),
+            |config| twins(config)[0] = "a\0b".into(),
+            |config| twins(config)[0] = "x".repeat(64).into(),
             |config| twins(config)[0] = twins(config)[1].clone(),
             |config| twins(config)[0] = config.owner.clone(),
             |config| config.twins = None,
-            |config| config.versioned = Some("app_v".to_owned()),
+            |config| config.versioned = Some("app_v".into()),
             |config| version(config, ""),
             |config| version(config, "pg_v"),
             |config| version(config, "app_v1"),
             |config| (config.owner, config.admin.user) = version_as("app_v", "app_v3", config),
-            |config| config.owner = "pg_monitor".to_owned(),
-            |config| config.database = String::new(),
+            |config| config.owner = "pg_monitor".into(),
+            |config| config.database = "".into(),
             |config| config.connect_timeout_ms = 0,
         ];
         for (index, change) in changes.iter().enumerate() {

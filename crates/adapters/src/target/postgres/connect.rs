@@ -162,7 +162,7 @@ fn driver(config: &Config, endpoint: &Endpoint, user: &str) -> tokio_postgres::C
         .host(&endpoint.host)
         .port(endpoint.port)
         .user(user)
-        .dbname(&config.database)
+        .dbname(config.database.as_str())
         .application_name(APPLICATION_NAME)
         .ssl_mode(SslMode::Require)
         .connect_timeout(config.connect_timeout())

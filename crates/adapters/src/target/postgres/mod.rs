@@ -18,7 +18,10 @@ mod verify;
 mod versioned;
 
 pub use adopt::{Adoption, Outlook, Step, script};
+pub(super) use config::Common;
 pub use config::{Admin, ChannelBinding, Config, Endpoint, EndpointKind};
+
+use std::sync::Arc;
 
 use handover_core::port::{Answer, Intent, Probe, Remains, Source, Standing, State, Target, Verdict};
 use handover_core::{Fault, FaultKind, GroupId, Minter, Occupant, SeesUse, Slot, Tally, TargetCapability};
@@ -28,18 +31,26 @@ use connect::{Connector, Denied, Session};
 use fence::{Change, Kind, User};
 use users::Users;
 
+use crate::shared::Shared;
+
 /// The users of one group in one cluster.
 pub struct Postgres {
-    config: Config,
+    config: Shared<Config>,
     users: Users,
     group: GroupId,
-    admin_password: Secret,
+    admin_password: Arc<Secret>,
     connector: Connector,
 }
 
 impl Postgres {
     /// Checks the configuration. Nothing is connected to before a method of the port is called.
-    pub fn new(config: Config, group: GroupId, admin_password: Secret, ca_pem: &[u8]) -> Result<Self, Fault> {
+    pub fn new(
+        config: impl Into<Shared<Config>>,
+        group: GroupId,
+        admin_password: impl Into<Arc<Secret>>,
+        ca_pem: &[u8],
+    ) -> Result<Self, Fault> {
+        let (config, admin_password) = (config.into(), admin_password.into());
         config.check()?;
         let users = config.users()?;
         let connector = Connector::new(ca_pem)?;
@@ -67,7 +78,7 @@ impl Postgres {
 
     /// The same in another database, at the endpoint where changes are made.
     async fn admin_in(&self, database: &str) -> Result<Session, Denied> {
-        let config = Config { database: database.to_owned(), ..self.config.clone() };
+        let config = Config { database: database.into(), ..Config::clone(&self.config) };
         let main = config.main().map_err(Denied::Fault)?;
         self.connector.login(&config, main, &config.admin.user, &self.admin_password).await
     }

@@ -2,6 +2,8 @@
 
 use handover_core::{Slot, Slots};
 
+use crate::shared::Text;
+
 /// The most digits that a slot's number has.
 const DIGITS_MAX: usize = 10;
 
@@ -9,16 +11,18 @@ const DIGITS_MAX: usize = 10;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Users {
     /// Two that take turns, in the order of their slots. They stay for ever.
-    Twins([String; 2]),
+    Twins([Text; 2]),
     /// One for each slot, named by this and the slot's number. They come and go.
-    Versioned(String),
+    Versioned(Text),
 }
 
 impl Users {
     /// The name of the user in `slot`; `None` if there is no such slot.
     pub(super) fn name(&self, slot: Slot) -> Option<String> {
         match self {
-            Self::Twins(twins) => usize::try_from(slot.0).ok().and_then(|index| twins.get(index)).cloned(),
+            Self::Twins(twins) => {
+                usize::try_from(slot.0).ok().and_then(|index| twins.get(index)).map(ToString::to_string)
+            }
             Self::Versioned(stem) => Some(format!("{stem}{slot}")),
         }
     }
@@ -58,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_name_and_its_slot_are_one_to_one() {
-        let users = Users::Versioned("app_v".to_owned());
+        let users = Users::Versioned("app_v".into());
         for slot in [0, 1, 7, 10, u32::MAX] {
             let name = users.name(Slot(slot)).unwrap();
             assert_eq!(slot_of("app_v", &name), Some(Slot(slot)), "{name}");
