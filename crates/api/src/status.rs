@@ -126,7 +126,7 @@ pub struct RotationView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub owed: Vec<OccupantView>,
     /// Where it stands: `stage`, `apply`, `verify`, `publish`, `propagate`, `drain`, `disable`, `destroy`; on the way
-    /// back `release`, `unpublish`, `return`, `quiet`, `revoke`; at the end `done`.
+    /// back `release`, `put_back`, `unpublish`, `return`, `quiet`, `revoke`; at the end `done`.
     pub phase: String,
     /// The same in six words.
     pub status: Status,
@@ -156,7 +156,7 @@ pub struct RotationView {
 /// | apply | `in_progress` |
 /// | verify | `verifying` |
 /// | publish, propagate, drain, disable, destroy | `in_progress` |
-/// | release, unpublish, return, quiet, revoke | `in_progress` |
+/// | release, put_back, unpublish, return, quiet, revoke | `in_progress` |
 /// | done: the new generation is in force | `success` |
 /// | done: the old generation is in force again | `rolled_back` |
 /// | done: given up before anything was touched | `failed` |

@@ -17,15 +17,37 @@ enum Run {
     First,
     Second,
     RolledBack,
+    Replaced,
+    PutBack,
+}
+
+impl Run {
+    const fn is_in_place(self) -> bool {
+        matches!(self, Self::Replaced | Self::PutBack)
+    }
+
+    fn world(self) -> World {
+        if self.is_in_place() { World::in_place() } else { World::new() }
+    }
+
+    /// What is published is accepted, but where one value is written over another.
+    fn judge(self, world: &World) {
+        if !self.is_in_place() {
+            world.assert_served();
+        }
+    }
 }
 
 /// Lets a process die at an edge; `false` if the run ended before it was reached.
 async fn die_at(run: Run, edge: u64) -> bool {
-    let world = World::new();
+    let world = run.world();
     if !matches!(run, Run::First) {
         let process = world.start().await;
         process.rotate().await;
         process.stop().await;
+    }
+    if matches!(run, Run::PutBack) {
+        world.consumers.stop();
     }
     world.state.free_lease();
     let script = Script::default();
@@ -34,7 +56,13 @@ async fn die_at(run: Run, edge: u64) -> bool {
         let process = world.start_scripted(&script).await;
         if process.handle.rotate(&group("db"), "tester").await.is_ok() {
             match run {
-                Run::First | Run::Second => drop(process.until_done().await),
+                Run::First | Run::Second | Run::Replaced => drop(process.until_done().await),
+                Run::PutBack => {
+                    process.until("propagate").await;
+                    process.handle.order(&group("db"), Order::Rollback, "tester", None).await.unwrap();
+                    world.consumers.follow(&world.stores[&store_id("s0")]);
+                    process.until_done().await;
+                }
                 Run::RolledBack => {
                     process.until("disable").await;
                     process.handle.order(&group("db"), Order::Rollback, "tester", None).await.unwrap();
@@ -48,7 +76,8 @@ async fn die_at(run: Run, edge: u64) -> bool {
         () = script.died() => None,
         process = begun => Some(process),
     };
-    world.assert_served();
+    run.judge(&world);
+    world.consumers.follow(&world.stores[&store_id("s0")]);
     if let Some(process) = ended {
         process.kill().await;
         return false;
@@ -69,11 +98,11 @@ async fn restart(world: &World, run: Run, edge: u64) {
         assert_eq!(world.state.row(&group("db")), before, "{run:?}, edge {edge}: a start began something");
         return;
     };
-    if matches!(run, Run::RolledBack) && live.cause.is_none() {
+    if matches!(run, Run::RolledBack | Run::PutBack) && live.cause.is_none() {
         process.handle.order(&group("db"), Order::Rollback, "tester", None).await.ok();
     }
     let outcome = process.until_done().await;
-    world.assert_served();
+    run.judge(world);
     world.assert_at_rest();
     let row = world.row();
     assert_eq!(row.last_generation, before.unwrap().last_generation, "{run:?}, edge {edge}: another generation");
@@ -110,6 +139,16 @@ async fn a_rotation_survives_a_death_at_every_edge() {
 #[tokio::test(start_paused = true)]
 async fn a_rollback_survives_a_death_at_every_edge() {
     at_every_edge(Run::RolledBack).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_written_over_another_survives_a_death_at_every_edge() {
+    at_every_edge(Run::Replaced).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn putting_a_value_back_survives_a_death_at_every_edge() {
+    at_every_edge(Run::PutBack).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,19 +5,12 @@
 mod common;
 
 use common::*;
-use handover_core::{FaultKind, Generation, Order, Outcome, Policy, Row, Slots, Strategy};
+use handover_core::{FaultKind, Generation, Order, Outcome, Row};
 use handover_testkit::fake::Injection;
-
-/// One slot, one value after the other: consumers fail in between, and the policy says that they may.
-fn in_place() -> World {
-    let mut world = World::with_slots(Slots::Fixed(1));
-    world.policy = Policy { strategy: Some(Strategy::Immediate), accept_outage: true, ..policy() };
-    world
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_value_is_replaced_in_place_and_put_back_by_a_rollback() {
-    let world = in_place();
+    let world = World::in_place();
     let process = world.start().await;
     assert_eq!(process.rotate().await, Outcome::Success);
     assert_eq!(process.rotate().await, Outcome::Success);
@@ -37,7 +30,7 @@ async fn a_value_is_replaced_in_place_and_put_back_by_a_rollback() {
 
 #[tokio::test(start_paused = true)]
 async fn an_old_value_that_the_target_does_not_take_back_is_written_over_by_another() {
-    let world = in_place();
+    let world = World::in_place();
     let process = world.start().await;
     process.rotate().await;
     world.consumers.stop();

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use handover_core::{
-    ConsumerId, Fault, FaultKind, GroupId, Outcome, Phase, Policy, Reach, Role, Row, Slots, StoreId, Timestamp,
+    ConsumerId, Fault, FaultKind, GroupId, Outcome, Phase, Policy, Reach, Role, Row, Slots, StoreId, Strategy,
+    Timestamp,
 };
 use handover_engine::{Binding, Clock, Generate, Handle, Options, Ports, Random, RandomRule, Service, View, history};
 use handover_secret::Secret;
@@ -98,6 +99,12 @@ impl World {
     /// One group `db` with two twins, two stores and one presenter that loads what is published.
     pub fn new() -> Self {
         Self::with_slots(Slots::Fixed(2))
+    }
+
+    /// One slot, one value over the other: consumers fail in between, and the policy says that they may.
+    pub fn in_place() -> Self {
+        let policy = Policy { strategy: Some(Strategy::Immediate), accept_outage: true, ..policy() };
+        Self { policy, ..Self::with_slots(Slots::Fixed(1)) }
     }
 
     pub fn with_slots(slots: Slots) -> Self {

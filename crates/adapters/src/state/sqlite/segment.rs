@@ -97,7 +97,7 @@ pub(super) struct Kept<'a> {
 impl Kept<'_> {
     /// Whether it is the record that follows `previous`.
     pub(super) fn follows(&self, previous: &Hash) -> bool {
-        self.run.starts_with(previous) && chain::hash(self.run) == self.hash
+        self.run.starts_with(previous) && self.holds()
     }
 
     /// The same, of what stands before it in its own segment.

@@ -2,7 +2,7 @@
 
 // The order in which a timeline shows phases; the API says which of them a rotation is in.
 const FORWARD = ["stage", "apply", "verify", "publish", "propagate", "drain", "disable", "destroy"];
-const BACK = ["release", "unpublish", "return", "quiet", "revoke"];
+const BACK = ["release", "put_back", "unpublish", "return", "quiet", "revoke"];
 
 const ROWS_MAX = 500;
 // A phase that learns the same again and again keeps its newest lines; the audit has all.
