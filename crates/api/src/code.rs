@@ -47,6 +47,7 @@ pub const CODES: &[Code] = &[
     Code { word: "restart_needed", status: 409 },
     Code { word: "stale", status: 409 },
     Code { word: "state_failing", status: 503 },
+    Code { word: "too_long", status: 413 },
     Code { word: "too_many_streams", status: 429 },
     Code { word: "too_slow", status: 503 },
     Code { word: "touched", status: 409 },

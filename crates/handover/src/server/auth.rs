@@ -105,8 +105,9 @@ impl FromRequestParts<Arc<App>> for Asking {
 
 /// The group in the path, of a caller whose token covers it, and which is configured.
 ///
-/// A group that the token does not cover and one that does not exist are answered alike: nobody learns which groups
-/// there are by asking.
+/// A group that the token does not cover and one that does not exist are answered alike, after the same work: what is
+/// configured is looked at only for groups that the token names, so that no answer and no time tells which groups there
+/// are.
 pub(crate) struct Covered {
     /// Who asks.
     pub(crate) caller: Caller,
@@ -122,7 +123,7 @@ impl FromRequestParts<Arc<App>> for Covered {
         let path = axum::extract::Path::<String>::from_request_parts(parts, app).await;
         let group = path.ok().and_then(|path| GroupId::parse(&path.0).ok());
         group
-            .filter(|group| app.configured.get(group).is_some() && caller.covers(group))
+            .filter(|group| caller.covers(group) && app.configured.get(group).is_some())
             .map(|group| Self { caller, group })
             .ok_or_else(Refused::no_such_group)
     }

@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use super::refusal::Refused;
@@ -19,9 +20,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 /// The body as it was sent.
 pub(super) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refused> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|_| Refused::bad_request("the body broke off, or is longer than 64 KiB"))
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refused::too_long(),
+        _ => Refused::bad_request("the body broke off"),
+    })
 }
 
 /// What it says; an empty one stands for `{}`.

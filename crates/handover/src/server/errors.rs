@@ -78,6 +78,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("restart_needed"),
     page!("stale"),
     page!("state_failing"),
+    page!("too_long"),
     page!("too_many_streams"),
     page!("too_slow"),
     page!("touched"),

@@ -4,6 +4,7 @@ mod auth;
 mod body;
 pub(crate) mod bootstrap;
 pub(crate) mod configured;
+mod connection;
 mod errors;
 mod explain;
 mod groups;
@@ -39,6 +40,7 @@ use handover_adapters::store::embedded::Embedded;
 use handover_api::path;
 use handover_engine::Handle;
 use tokio::sync::watch::Receiver;
+use tracing::Instrument as _;
 
 use crate::metrics::Meter;
 use crate::reload::Reloader;
@@ -147,10 +149,26 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
     router
         .fallback(|| async { Refused::no_such_path() })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(to_its_end))
         .layer(middleware::from_fn(limited))
         .layer(middleware::from_fn_with_state(app.clone(), metrics::observe))
         .layer(middleware::from_fn(refusal::link))
         .with_state(app.clone())
+}
+
+/// Has what changes something go on to its end, also where its client is gone or the time is up: dropped between a commit
+/// and what follows from it, nobody would be woken for what was committed.
+async fn to_its_end(request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    match tokio::spawn(next.run(request).in_current_span()).await {
+        Ok(answer) => answer,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Refused::too_slow().into_response(),
+        },
+    }
 }
 
 /// Gives up on a request whose answer does not begin in time.

@@ -284,6 +284,9 @@ fn refusals(route: &Route, operation: &Operation) -> BTreeMap<u16, String> {
     if !operation.query.is_empty() || operation.body.is_some() {
         words.push("bad_request");
     }
+    if operation.body.is_some() {
+        words.push("too_long");
+    }
     if route.rule != Rule::Public && route.rule != Rule::Code {
         words.extend(["unauthenticated", "two_identities", "not_permitted"]);
     }

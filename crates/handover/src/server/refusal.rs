@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -25,6 +25,10 @@ impl IntoResponse for Refused {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = (status, Json(&self.0)).into_response();
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::PAYLOAD_TOO_LARGE {
+            // The rest of the body is not read, so that no other request can follow it.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         answer.extensions_mut().insert(Arc::new(self.0));
         answer
     }
@@ -188,6 +192,16 @@ impl Refused {
             "The key is that of another request",
             "another request was carried out under this idempotency key; this one was not",
             "send a fresh key with each order, and the same key with a repeat only",
+        )
+    }
+
+    pub(crate) fn too_long() -> Self {
+        Self::new(
+            413,
+            "too_long",
+            "The body is too long",
+            "a body has at most 64 KiB",
+            "send less; a reason is one line",
         )
     }
 

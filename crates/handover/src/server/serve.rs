@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
 use super::auth::Peer;
+use super::connection::Connection;
 use super::tls::{self, Tls};
 
 /// What connections may take.
@@ -29,6 +30,10 @@ pub(crate) struct Limits {
     pub(crate) head_max: Duration,
     /// The longest head of a request, in bytes.
     pub(crate) head_bytes_max: usize,
+    /// For how long a client may leave all that was sent unread.
+    pub(crate) stall_max: Duration,
+    /// For how long what a client goes on sending after its answer is read and thrown away.
+    pub(crate) linger_max: Duration,
     /// How long connections may finish what they do when the server drains.
     pub(crate) drain_max: Duration,
 }
@@ -40,6 +45,8 @@ impl Default for Limits {
             handshake_max: Duration::from_secs(10),
             head_max: Duration::from_secs(10),
             head_bytes_max: 32 * 1024,
+            stall_max: Duration::from_secs(30),
+            linger_max: Duration::from_secs(2),
             drain_max: Duration::from_secs(10),
         }
     }
@@ -73,7 +80,10 @@ pub(crate) async fn serve(
         let (router, watcher, mut drain) = (router.clone(), graceful.watcher(), drain.clone());
         tokio::spawn(async move {
             match acceptor {
-                None => converse(TokioIo::new(stream), Peer::default(), router, limits, watcher).await,
+                None => {
+                    let stream = connection(stream, limits, drain);
+                    converse(stream, Peer::default(), router, limits, watcher).await;
+                }
                 Some(acceptor) => {
                     let shaken = tokio::select! {
                         _ = drain.wait_for(|drain| *drain) => return,
@@ -82,7 +92,7 @@ pub(crate) async fn serve(
                     match shaken {
                         Ok(Ok(stream)) => {
                             let peer = tls::peer(&stream);
-                            converse(TokioIo::new(stream), peer, router, limits, watcher).await;
+                            converse(connection(stream, limits, drain), peer, router, limits, watcher).await;
                         }
                         // The client was told by an alert. Its own log is where the reason is looked for.
                         Ok(Err(error)) => tracing::debug!(kind = %error.kind(), "a TLS handshake failed"),
@@ -98,6 +108,10 @@ pub(crate) async fn serve(
     if tokio::time::timeout(limits.drain_max, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were cut off at the end of the time for draining");
     }
+}
+
+fn connection<S>(stream: S, limits: Limits, drain: watch::Receiver<bool>) -> Connection<TokioIo<S>> {
+    Connection::new(TokioIo::new(stream), limits.stall_max, limits.linger_max, drain)
 }
 
 /// Answers the requests of one connection. Each is told who is at its other end.

@@ -26,7 +26,7 @@ use super::App;
 use super::auth::Asking;
 use super::configured::Configured;
 use super::refusal::Refused;
-use crate::tokens::Caller;
+use crate::tokens::{Caller, Grant};
 use crate::words;
 
 /// The most streams at a time.
@@ -252,7 +252,8 @@ pub(crate) async fn stream(
 ) -> Result<impl IntoResponse, Refused> {
     let Query(wanted) = query.map_err(|_| Refused::bad_request("the query takes `group=<name>` and nothing else"))?;
     let wanted = wanted.group.map(|name| GroupId::parse(&name).map_err(|_| Refused::no_such_group())).transpose()?;
-    if wanted.as_ref().is_some_and(|group| app.configured.get(group).is_none() || !caller.covers(group)) {
+    // In this order, as for all routes of a group: see `Covered`.
+    if wanted.as_ref().is_some_and(|group| !caller.covers(group) || app.configured.get(group).is_none()) {
         return Err(Refused::no_such_group());
     }
     let Some(place) = app.news.place(&caller.identity) else {
@@ -340,13 +341,23 @@ impl Open {
             }
             match woken {
                 Woken::Heartbeat => return Some(Event::default().comment("heartbeat")),
-                Woken::Item(Ok(item)) if self.is_of(&item.group) => return event(item.position, &item.event),
+                Woken::Item(Ok(item)) if self.is_for(&item) => return event(item.position, &item.event),
                 Woken::Item(Ok(_)) | Woken::Tokens => {}
                 // What was missed is in the snapshot, as far as it still matters.
                 Woken::Item(Err(RecvError::Lagged(_))) => return self.take_snapshot().await,
                 Woken::Item(Err(RecvError::Closed)) => return None,
             }
         }
+    }
+
+    /// Whether the stream is told this. Consumers are told when to fetch, not where the rotation stands: which generation
+    /// comes, and which one still is valid, is for those who look after it.
+    fn is_for(&self, item: &Item) -> bool {
+        let told = match &item.event {
+            WatchEvent::Phase { .. } => self.caller.grant != Grant::Consumer,
+            WatchEvent::Snapshot { .. } | WatchEvent::Reset | WatchEvent::Publication(_) => true,
+        };
+        told && self.is_of(&item.group)
     }
 
     /// Whether the stream is of this group: groups come and go while it is open.
