@@ -88,6 +88,7 @@ macro_rules! target_conformance {
             enabled_is_accepted_again, revoke_twice, revoke_of_what_never_was, use_is_seen,
             use_is_unknown_without_the_right_to_see, sessions_are_ended_and_no_others, stale_marks_are_refused,
             a_late_disable_is_refused_after_enable, a_late_act_for_an_earlier_generation_is_refused,
+            an_earlier_value_is_put_back,
             the_mark_outlives_the_value, other_slots_stay_as_they_are, foreign_objects_are_never_touched,
             a_rejected_value_touches_nothing, the_census_finds_what_was_left, preflight_finds_nothing_on_a_good_group,
             cut_off_at_each_await, a_reply_is_lost_at_each_step, two_executors_at_once, a_black_hole_is_unreachable,

@@ -243,8 +243,10 @@ impl User<'_> {
             return Ok(());
         };
         self.owns(label)?;
-        // A slot that has gone to a later generation is not changed for an earlier one, whatever the mark.
-        let later = label.mark > intent.mark || label.generation > intent.who.generation;
+        // A slot that has gone to a later generation is not changed for an earlier one, whatever the mark; but the earlier
+        // one's value may be put back over the later one's, which takes a mark above it.
+        let puts_back = matches!(change, Change::Accept { .. }) && intent.mark > label.mark;
+        let later = label.mark > intent.mark || (label.generation > intent.who.generation && !puts_back);
         if later && is_on(Fence::Slot) {
             let detail = format!(
                 "the role {} bears mark {}.{} for generation {}; this change has mark {}.{} for generation {}",

@@ -227,6 +227,21 @@ pub async fn a_late_act_for_an_earlier_generation_is_refused(harness: &dyn Harne
     assert!(bench.session(FIRST.slot, &newest).await.is_some(), "the live successor is let in");
 }
 
+/// A value is put back over a later one, and what comes late for the later one is refused.
+pub async fn an_earlier_value_is_put_back(harness: &dyn Harness) {
+    let bench = harness.fresh().await;
+    let (first, second) = two_generations(&*bench).await;
+    let third = Occupant { generation: Generation(3), slot: FIRST.slot, candidate: Candidate(1) };
+    let newest = value();
+    Verb::Create.must(&*bench, third, mark(3, 14), &newest).await;
+    assert_eq!(bench.target().probe(FIRST, &first, Some((SECOND, &second))).await, Ok(Probe::Refused));
+    Verb::Create.must(&*bench, FIRST, mark(3, 17), &first).await;
+    assert!(bench.session(FIRST.slot, &first).await.is_some(), "it is let in again");
+    let late = bench.target().create(&Verb::Create.intent(&*bench, third, mark(3, 14)), &newest).await;
+    assert_eq!(late.map_err(|fault| fault.kind), Err(FaultKind::Fenced));
+    assert_eq!(bench.target().probe(third, &newest, Some((SECOND, &second))).await, Ok(Probe::Refused));
+}
+
 /// After the value is gone, the mark still refuses what comes late.
 pub async fn the_mark_outlives_the_value(harness: &dyn Harness) {
     let bench = harness.fresh().await;
