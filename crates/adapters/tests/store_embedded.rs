@@ -277,6 +277,29 @@ async fn many_groups_at_once_are_all_kept() {
 }
 
 #[tokio::test]
+async fn what_many_groups_publish_is_told_at_once_and_one_that_was_edited_hides_no_other() {
+    const GROUPS: u64 = 520;
+    let world = World::new();
+    let store = world.open().unwrap();
+    let groups: Vec<_> = (0..GROUPS).map(|number| GroupId::parse(&format!("group-{number}")).unwrap()).collect();
+    let mut points = tokio::task::JoinSet::new();
+    for (group, number) in groups.iter().cloned().zip(1..GROUPS) {
+        let store = store.clone();
+        points.spawn(async move { point(&store, &group, 1, number, None).await.unwrap() });
+    }
+    assert_eq!(points.join_all().await.len() as u64, GROUPS - 1);
+    world.edit("UPDATE head SET mac = zeroblob(32) WHERE group_name = 'group-7'");
+    let told = store.publications(&groups).await.unwrap();
+    for (index, (told, number)) in told.iter().zip(1..=GROUPS).enumerate() {
+        match told {
+            Err(fault) => assert_eq!((index, fault.kind), (7, FaultKind::Corrupt)),
+            Ok(told) => assert_eq!(*told, (number < GROUPS).then_some(Publication(number))),
+        }
+    }
+    assert!(told.len() as u64 == GROUPS && told[7].is_err());
+}
+
+#[tokio::test]
 async fn one_refused_change_takes_no_other_with_it() {
     let world = World::new();
     let store = world.open().unwrap();

@@ -114,8 +114,8 @@ pub struct GroupNumbers {
     pub generation_since: Option<Timestamp>,
     /// When a rotation of the group last succeeded, as far as this is known.
     pub succeeded_at: Option<Timestamp>,
-    /// The live rotation.
-    pub live: Option<LiveNumbers>,
+    /// The live rotation. Most groups have none.
+    pub live: Option<Box<LiveNumbers>>,
 }
 
 /// How a live rotation stands.
@@ -174,8 +174,20 @@ impl Numbers {
         self.lock().counters.clone()
     }
 
-    pub(crate) fn groups(&self) -> BTreeMap<GroupId, GroupNumbers> {
-        self.lock().groups.clone()
+    /// `most` of the groups that are wanted, first those with a live rotation; and how many were left out.
+    pub(crate) fn groups(
+        &self,
+        wanted: impl Fn(&GroupId) -> bool,
+        most: usize,
+    ) -> (BTreeMap<GroupId, GroupNumbers>, usize) {
+        let inner = self.lock();
+        let (live, at_rest): (Vec<_>, Vec<_>) =
+            inner.groups.iter().filter(|(group, _)| wanted(group)).partition(|(_, numbers)| numbers.live.is_some());
+        let all = live.len() + at_rest.len();
+        let taken = live.into_iter().chain(at_rest).take(most);
+        let taken: BTreeMap<_, _> = taken.map(|(group, numbers)| (group.clone(), numbers.clone())).collect();
+        let left_out = all - taken.len();
+        (taken, left_out)
     }
 
     /// What keeps the state store from being written or read, if its last calls failed.
@@ -337,7 +349,7 @@ impl Inner {
             generation,
             generation_since: since_success.or(changed).or(known).filter(|_| generation.is_some()),
             succeeded_at: succeeded_at.or_else(|| before.and_then(|before| before.succeeded_at)),
-            live: row.live().map(|rotation| live(rotation, before.and_then(|before| before.live.as_ref()))),
+            live: row.live().map(|rotation| Box::new(live(rotation, before.and_then(|before| before.live.as_deref())))),
         };
         self.groups.insert(row.group.clone(), numbers);
     }
@@ -480,7 +492,10 @@ mod tests {
         let end = row(4, Phase::Done(Outcome::Success), 8_000);
         numbers.committed(Some(&Row { current: start.current, ..Row::new(group()) }), &start, Timestamp(1_000));
         numbers.committed(Some(&start), &moved, Timestamp(3_000));
-        assert_eq!(numbers.groups()[&group()].live.as_ref().unwrap().replaced_at, Some(Timestamp(3_000)));
+        assert_eq!(
+            numbers.groups(|_| true, usize::MAX).0[&group()].live.as_ref().unwrap().replaced_at,
+            Some(Timestamp(3_000))
+        );
         numbers.committed(Some(&moved), &again, Timestamp(4_000));
         numbers.committed(Some(&again), &end, Timestamp(8_000));
         let Counters { started, ended, phases, .. } = numbers.counters();
@@ -488,7 +503,7 @@ mod tests {
         assert_eq!(ended.into_iter().collect::<Vec<_>>(), [((group(), "success"), 1)]);
         assert_eq!((phases["stage"].count(), phases["stage"].sum_s()), (1, 2.0));
         assert_eq!((phases["propagate"].count(), phases["propagate"].sum_s()), (1, 5.0));
-        let stands = &numbers.groups()[&group()];
+        let stands = &numbers.groups(|_| true, usize::MAX).0[&group()];
         assert_eq!((stands.generation, stands.live.clone()), (Some(Generation(2)), None));
         assert_eq!((stands.generation_since, stands.succeeded_at), (Some(Timestamp(8_000)), Some(Timestamp(8_000))));
     }
@@ -499,7 +514,7 @@ mod tests {
         let quiet = handover_core::Waited::default();
         let drain = Phase::Drain { quiet, tally: Tally::Unknown, overlap: quiet, presenters: Roll::Uncalled };
         numbers.loaded(&row(7, drain, 9_000));
-        let stands = numbers.groups().remove(&group()).unwrap();
+        let stands = numbers.groups(|_| true, usize::MAX).0.remove(&group()).unwrap();
         let live = stands.live.clone().unwrap();
         assert_eq!((live.behind, live.uses, live.replaced_at), (None, None, None));
         assert_eq!((stands.generation_since, stands.succeeded_at), (None, None));
@@ -509,12 +524,29 @@ mod tests {
             replaced: Some((Generation(2), Timestamp(6))),
         };
         numbers.recalled(&group(), &recalled);
-        let stands = numbers.groups().remove(&group()).unwrap();
+        let stands = numbers.groups(|_| true, usize::MAX).0.remove(&group()).unwrap();
         assert_eq!(stands.live.unwrap().replaced_at, Some(Timestamp(6)));
         assert_eq!((stands.generation_since, stands.succeeded_at), (Some(Timestamp(5)), Some(Timestamp(5))));
         // An older row that was read meanwhile changes nothing.
         numbers.loaded(&row(6, Phase::Stage, 1));
-        assert_eq!(numbers.groups()[&group()].live.as_ref().unwrap().phase, "drain");
+        assert_eq!(numbers.groups(|_| true, usize::MAX).0[&group()].live.as_ref().unwrap().phase, "drain");
+    }
+
+    #[test]
+    fn where_not_all_groups_are_told_the_live_ones_are() {
+        let numbers = Numbers::default();
+        for (name, phase) in
+            [("a", Phase::Done(Outcome::Success)), ("b", Phase::Done(Outcome::Success)), ("c", Phase::Stage)]
+        {
+            numbers.loaded(&Row { group: GroupId::parse(name).unwrap(), ..row(5, phase, 1) });
+        }
+        let told = |wanted: &str, most| {
+            let (groups, left_out) = numbers.groups(|group| wanted.contains(group.as_str()), most);
+            (groups.keys().map(ToString::to_string).collect::<String>(), left_out)
+        };
+        assert_eq!(told("abc", 2), ("ac".to_owned(), 1));
+        assert_eq!(told("abc", 3), ("abc".to_owned(), 0));
+        assert_eq!(told("ab", 1), ("a".to_owned(), 1));
     }
 
     #[test]

@@ -75,12 +75,15 @@ impl Handle {
         self.shared.numbers.counters()
     }
 
-    /// How the configured groups stand, of which a row was read or committed.
-    pub fn groups_now(&self) -> BTreeMap<GroupId, GroupNumbers> {
-        let mut groups = self.shared.numbers.groups();
+    /// How configured groups stand, of which a row was read or committed: `most` of those that are `wanted`, first those
+    /// with a live rotation, then the others by name. And how many were left out.
+    pub fn groups_now(
+        &self,
+        wanted: impl Fn(&GroupId) -> bool,
+        most: usize,
+    ) -> (BTreeMap<GroupId, GroupNumbers>, usize) {
         let bindings = self.shared.bindings();
-        groups.retain(|group, _| bindings.contains_key(group));
-        groups
+        self.shared.numbers.groups(|group| bindings.contains_key(group) && wanted(group), most)
     }
 
     /// Tells the numbers what history says of a group, where its row does not.

@@ -215,7 +215,7 @@ pub(crate) const TRACE_EXPORTS: Metric =
     Metric::counter("handover_trace_exports", &["result"], "Batches of spans that were sent: done, failed.");
 
 /// All of them, in the order in which they are shown.
-pub(crate) const ALL: [&Metric; 44] = [
+pub(crate) const ALL: [&Metric; 45] = [
     &BUILD,
     &STARTED_AT,
     &MEMORY,
@@ -260,12 +260,19 @@ pub(crate) const ALL: [&Metric; 44] = [
     &TOKENS_REFUSED,
     &TRACE_EXPORTS,
     &METRICS_FAILED,
+    &GROUPS_LEFT_OUT,
 ];
 
 pub(crate) const METRICS_FAILED: Metric = Metric::gauge(
     "handover_metrics_incomplete",
     &[],
     "1 if the state could not be asked how far the sinks got, so that their positions are missing here, else 0.",
+);
+
+pub(crate) const GROUPS_LEFT_OUT: Metric = Metric::gauge(
+    "handover_metrics_groups_left_out",
+    &[],
+    "Groups without series here: a scrape has those of 10,000, first the ones with a live rotation, then by name.",
 );
 
 /// Name of the span around a request. Those of the engine are in [`handover_engine::telemetry`].

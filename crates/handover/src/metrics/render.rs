@@ -21,6 +21,7 @@ use crate::words;
 pub(crate) struct Scrape {
     counters: Counters,
     groups: Vec<(GroupId, GroupNumbers)>,
+    left_out: usize,
     standing: Standing,
     /// `None`: the state could not be asked.
     sinks: Option<Vec<SinkProgress>>,
@@ -35,13 +36,25 @@ pub(crate) struct Scrape {
 }
 
 impl Scrape {
-    /// Takes them.
-    pub(crate) async fn take(engine: &Handle, meter: &Meter, streams: usize, ready: bool) -> Self {
-        let groups = engine.groups_now().into_iter().collect();
+    /// Takes them, without what is about groups that are not covered.
+    pub(crate) async fn take(
+        engine: &Handle,
+        meter: &Meter,
+        (streams, ready): (usize, bool),
+        covers: impl Fn(&GroupId) -> bool,
+    ) -> Self {
+        let (groups, left_out) = engine.groups_now(&covers, GROUPS_MAX);
+        let mut counters = engine.counters();
+        let told = |group: &GroupId| covers(group) && (left_out == 0 || groups.contains_key(group));
+        counters.started.retain(|group, _| told(group));
+        counters.ended.retain(|(group, _), _| told(group));
+        counters.deliveries.retain(|group, _| told(group));
+        counters.acknowledgements.retain(|(group, _), _| told(group));
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
-            counters: engine.counters(),
-            groups,
+            counters,
+            groups: groups.into_iter().collect(),
+            left_out,
             standing: engine.standing(),
             sinks: engine.sinks_progress().await.ok(),
             http: meter.http().clone(),
@@ -54,18 +67,10 @@ impl Scrape {
             now: Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
         }
     }
-
-    /// Without what is about other groups.
-    #[must_use]
-    pub(crate) fn of(mut self, covers: impl Fn(&GroupId) -> bool) -> Self {
-        self.groups.retain(|(group, _)| covers(group));
-        self.counters.started.retain(|group, _| covers(group));
-        self.counters.ended.retain(|(group, _), _| covers(group));
-        self.counters.deliveries.retain(|group, _| covers(group));
-        self.counters.acknowledgements.retain(|(group, _), _| covers(group));
-        self
-    }
 }
+
+/// Of how many groups there are series. Several series of each of 100,000 groups would be more than one scrape is good for.
+const GROUPS_MAX: usize = 10_000;
 
 /// The text of a scrape.
 pub(crate) fn render(scrape: Scrape) -> Result<String, fmt::Error> {
@@ -101,7 +106,8 @@ impl Scrape {
         let descriptors = std::fs::read_dir("/proc/self/fd").ok().map(|entries| count(entries.count()));
         out.gauge(&names::DESCRIPTORS, descriptors)?;
         out.gauge(&names::READY, Some(flag(self.ready)))?;
-        out.gauge(&names::METRICS_FAILED, Some(flag(self.sinks.is_none())))
+        out.gauge(&names::METRICS_FAILED, Some(flag(self.sinks.is_none())))?;
+        out.gauge(&names::GROUPS_LEFT_OUT, Some(count(self.left_out)))
     }
 
     fn lease(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -206,7 +212,7 @@ impl Scrape {
     }
 
     fn live(&self) -> impl Iterator<Item = (&str, &LiveNumbers)> {
-        self.groups.iter().filter_map(|(group, numbers)| Some((group.as_str(), numbers.live.as_ref()?)))
+        self.groups.iter().filter_map(|(group, numbers)| Some((group.as_str(), numbers.live.as_deref()?)))
     }
 }
 

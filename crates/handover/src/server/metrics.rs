@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use handover_api::path;
+use handover_core::GroupId;
 use tracing::Instrument as _;
 
 use super::App;
@@ -23,16 +24,17 @@ const UNMATCHED: &str = "unmatched";
 
 /// What the token covers.
 pub(crate) async fn scrape(State(app): State<Arc<App>>, Asking(caller): Asking) -> Response {
-    answer(take(&app).await.of(|group| caller.covers(group)))
+    answer(take(&app, |group| caller.covers(group)).await)
 }
 
 /// Everything.
 async fn scrape_all(State(app): State<Arc<App>>) -> Response {
-    answer(take(&app).await)
+    answer(take(&app, |_| true).await)
 }
 
-async fn take(app: &App) -> Scrape {
-    Scrape::take(&app.engine, &app.meter, app.news.open_streams(), app.unready().is_none()).await
+async fn take(app: &App, covers: impl Fn(&GroupId) -> bool) -> Scrape {
+    let now = (app.news.open_streams(), app.unready().is_none());
+    Scrape::take(&app.engine, &app.meter, now, covers).await
 }
 
 fn answer(scrape: Scrape) -> Response {

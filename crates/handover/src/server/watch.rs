@@ -1,6 +1,6 @@
 //! Watch streams: hints about what is published and where rotations stand. Never a value.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,6 @@ use axum::response::sse::{Event, Sse};
 use futures_util::Stream;
 use handover_adapters::store::embedded::Embedded;
 use handover_api::{HEARTBEAT_S, LAST_EVENT_ID, Published, WatchEvent};
-use handover_core::port::SecretStore as _;
 use handover_core::{ConsumerId, Fault, GroupId, Phase, Row, Undo};
 use handover_engine::history::phase_word;
 use handover_engine::{self as engine, Handle, Happening};
@@ -171,14 +170,13 @@ impl Announcer {
                         self.tell_phase(&row, hold);
                     }
                     if advanced || may_move_pointers(&row) {
-                        self.tell_published(&group, &mut told_published).await;
+                        self.tell_published(std::slice::from_ref(&group), &mut told_published).await;
                     }
                 }
                 Ok(engine::Event { happening: Happening::Faulted { .. } | Happening::Violated { .. }, .. }) => {}
                 Err(RecvError::Lagged(_)) => {
-                    for group in self.configured.groups().keys() {
-                        self.tell_published(group, &mut told_published).await;
-                    }
+                    let groups: Vec<GroupId> = self.configured.groups().keys().cloned().collect();
+                    self.tell_published(&groups, &mut told_published).await;
                 }
                 Err(RecvError::Closed) => return,
             }
@@ -214,8 +212,16 @@ impl Announcer {
 
     /// Tells what the store publishes, if that was not told yet. The row says what is intended; only the store's head
     /// says what can be fetched.
-    async fn tell_published(&self, group: &GroupId, told: &mut HashMap<GroupId, u64>) {
-        let Ok(publication) = published(&self.store, group).await else { return };
+    async fn tell_published(&self, groups: &[GroupId], told: &mut HashMap<GroupId, u64>) {
+        let Ok(found) = published(&self.store, groups).await else { return };
+        for (group, publication) in groups.iter().zip(found) {
+            if let Ok(publication) = publication {
+                self.tell_publication(group, publication, told);
+            }
+        }
+    }
+
+    fn tell_publication(&self, group: &GroupId, publication: u64, told: &mut HashMap<GroupId, u64>) {
         if told.insert(group.clone(), publication) != Some(publication) && publication > 0 {
             self.news.tell(group, WatchEvent::Publication(Published { group: group.to_string(), publication }));
         }
@@ -231,9 +237,10 @@ const fn may_move_pointers(row: &Row) -> bool {
     }
 }
 
-async fn published(store: &Embedded, group: &GroupId) -> Result<u64, Fault> {
-    let head = store.head(group).await?;
-    Ok(head.and_then(|head| head.publication).map_or(0, |publication| publication.0))
+/// What each of these groups publishes; 0 where nothing was ever published.
+async fn published(store: &Embedded, groups: &[GroupId]) -> Result<Vec<Result<u64, Fault>>, Fault> {
+    let found = store.publications(groups).await?.into_iter();
+    Ok(found.map(|found| Ok(found?.map_or(0, |publication| publication.0))).collect())
 }
 
 /// What a request for a stream may say.
@@ -368,12 +375,14 @@ impl Open {
     }
 
     async fn take_snapshot(&self) -> Option<Event> {
-        let mut found = BTreeMap::new();
-        for group in self.app.configured.groups().keys().filter(|group| self.is_of(group)) {
-            // A store that cannot be read ends the stream: the client comes back, and polls meanwhile.
-            found.insert(group.to_string(), published(&self.app.store, group).await.ok()?);
-        }
-        let groups = found.into_iter().map(|(group, publication)| Published { group, publication }).collect();
+        let covered = self.app.configured.groups();
+        let covered: Vec<GroupId> = covered.keys().filter(|group| self.is_of(group)).cloned().collect();
+        // A store that cannot be read ends the stream: the client comes back, and polls meanwhile.
+        let found = published(&self.app.store, &covered).await.ok()?;
+        let published = |(group, publication): (&GroupId, Result<u64, Fault>)| {
+            Some(Published { group: group.to_string(), publication: publication.ok()? })
+        };
+        let groups = covered.iter().zip(found).map(published).collect::<Option<_>>()?;
         event(self.app.news.position(), &WatchEvent::Snapshot { groups })
     }
 }

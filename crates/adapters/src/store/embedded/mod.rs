@@ -70,6 +70,24 @@ impl Embedded {
         Ok(Some(current))
     }
 
+    /// Under which number each of these groups publishes, in their order; `None` where nothing was ever published. Between
+    /// two of them, heads may move. One that cannot be read leaves the others as they are.
+    ///
+    /// # Errors
+    /// As [`Embedded::read`], of one or of all.
+    pub async fn publications(&self, groups: &[GroupId]) -> Result<Vec<Result<Option<Publication>, Fault>>, Fault> {
+        let mut found = Vec::with_capacity(groups.len());
+        for some in groups.chunks(HEADS_MAX) {
+            let (rows, some) = (Arc::clone(&self.rows), some.to_vec());
+            let look = move |connection: &_| {
+                let publication = |group| Ok(rows.head(connection, group)?.map(|standing| standing.publication));
+                Ok(some.iter().map(publication).collect::<Vec<_>>())
+            };
+            found.extend(self.readers.read(look).await?);
+        }
+        Ok(found)
+    }
+
     /// The value of a generation, whether or not it is current; `None` if it is not kept: it was discarded, or never
     /// put. Of several candidates, the current one if there is one, else the last. Auditing the read is the caller's
     /// duty.
@@ -234,6 +252,9 @@ pub struct Move {
     /// To which of its minted values.
     pub candidate: Candidate,
 }
+
+/// How many heads are read before another reader may have the connection.
+const HEADS_MAX: usize = 500;
 
 /// The longest value with its fields. Values are read whole into memory, by every consumer that fetches.
 const VALUE_BYTES_MAX: usize = 1024 * 1024;

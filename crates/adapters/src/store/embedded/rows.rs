@@ -71,7 +71,11 @@ impl Rows {
         )?;
         let Some((standing, mac)) = found else {
             let sql = "SELECT EXISTS (SELECT 1 FROM move WHERE group_name = ?1)";
-            let moved: bool = self.sql(connection.query_row(sql, params![group.as_str()], |row| row.get(0)))?;
+            let moved: bool = self.sql(
+                connection
+                    .prepare_cached(sql)
+                    .and_then(|mut statement| statement.query_row(params![group.as_str()], |row| row.get(0))),
+            )?;
             return if moved { Err(self.corrupt(group, "the head")) } else { Ok(None) };
         };
         let holds = standing.with_parts(group, |parts| self.integrity.holds(parts, &mac));
