@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use handover_testkit::rig::{Options, Rig};
@@ -21,12 +20,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn run(setting: &Setting) -> Result<Findings, Trouble> {
     let mut found = Findings::default();
     let many = if setting.smoke { 20 } else { MANY };
-    let (one, _) = controller(setting, 1)?;
-    let (more, start) = controller(setting, many)?;
+    let one = controller(setting, 1)?.idle;
+    let Held { idle: more, start, reloaded } = controller(setting, many)?;
     let (what, whats) = ("idle controller, 1 group", format!("idle controller, {many} groups"));
     if setting.smoke {
         found.figure("P10", (what, one, "MiB"), Some(30.0));
         found.figure("P10", (&whats, more, "MiB"), Some(150.0));
+        found.figure("P10", ("the same after a reload", reloaded, "MiB"), None);
         found.note("OpenBao was not started: a smoke run downloads nothing");
         return Ok(found);
     }
@@ -34,6 +34,7 @@ pub(crate) fn run(setting: &Setting) -> Result<Findings, Trouble> {
     let peer = settled(|| bao.resident_mib())?;
     found.compare("P10", (what, one, "MiB"), ("an idle OpenBao", peer), Budget::Max(30.0));
     found.compare("P10", (&whats, more, "MiB"), ("an idle OpenBao", peer), Budget::Max(150.0));
+    found.figure("P10", ("the same after a reload", reloaded, "MiB"), None);
     found.figure("P10", (&format!("first start with {many} groups"), start.as_secs_f64(), "s"), None);
     found.note(format!(
         "{:.2} KiB for each group, none of which has rotated",
@@ -42,9 +43,18 @@ pub(crate) fn run(setting: &Setting) -> Result<Findings, Trouble> {
     Ok(found)
 }
 
-/// Starts the real program with so many groups, and looks at it once it is idle: what it holds, and how long it took until
-/// it was ready.
-fn controller(setting: &Setting, groups: usize) -> Result<(f64, Duration), Trouble> {
+/// What a controller came to.
+struct Held {
+    /// In MiB, once it was idle.
+    idle: f64,
+    /// How long it took until it was ready.
+    start: Duration,
+    /// In MiB, after a reload in which one group changed.
+    reloaded: f64,
+}
+
+/// Starts the real program with so many groups, and looks at it once it is idle.
+fn controller(setting: &Setting, groups: usize) -> Result<Held, Trouble> {
     let options = Options { consumers: vec!["app"], policy: String::new(), fsync: false };
     let rig = Rig::new(&setting.handover, &options).map_err(|error| error.to_string())?;
     let path = rig.path("handover.toml");
@@ -55,16 +65,23 @@ fn controller(setting: &Setting, groups: usize) -> Result<(f64, Duration), Troub
         let another = group
             .replace("name = \"app\"", &format!("name = \"app-{number:05}\""))
             .replace("app_a\"", &format!("app_{number:05}_a\""))
-            .replace("app_b\"", &format!("app_{number:05}_b\""));
+            .replace("app_b\"", &format!("app_{number:05}_b\""))
+            .replace("app_owner\"", &format!("app_{number:05}_owner\""));
         // Writing to a string does not fail.
         let _ = writeln!(many, "[[group]]{another}");
     }
-    fs::write(&path, many).map_err(|error| error.to_string())?;
+    fs::write(&path, &many).map_err(|error| error.to_string())?;
     let begun = Instant::now();
     rig.start(&[]).map_err(|error| error.to_string())?;
     let start = begun.elapsed();
-    let process = process_in(&rig.path(""))?;
-    Ok((settled(|| resident_mib(process))?, start))
+    let process = rig.pid().ok_or("the controller is not there")?;
+    let idle = settled(|| resident_mib(process))?;
+    let another = many.replacen("app_00000_a\"", "app_00000_c\"", 1);
+    fs::write(&path, another).map_err(|error| error.to_string())?;
+    if !rig.hang_up() || !rig.says_within("configuration taken", PATIENCE) {
+        return Err(format!("the configuration was not taken again; the controller said:\n{}", rig.said()));
+    }
+    Ok(Held { idle, start, reloaded: settled(|| resident_mib(process))? })
 }
 
 /// What a process holds in memory.
@@ -90,13 +107,4 @@ fn settled(look: impl Fn() -> Result<f64, Trouble>) -> Result<f64, Trouble> {
         }
     }
     Ok(last)
-}
-
-/// The process that works in this folder.
-fn process_in(directory: &Path) -> Result<u32, Trouble> {
-    let directory = directory.canonicalize().map_err(|error| error.to_string())?;
-    let processes = fs::read_dir("/proc").map_err(|error| error.to_string())?.flatten();
-    let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let works_there = |process: &u32| fs::read_link(format!("/proc/{process}/cwd")).is_ok_and(|cwd| cwd == directory);
-    numbers.find(works_there).ok_or_else(|| "the controller is not there".to_owned())
 }
