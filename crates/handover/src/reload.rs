@@ -98,7 +98,8 @@ impl Reloader {
         let file = self.file.clone();
         let read = tokio::task::spawn_blocking(move || Fresh::read(&file)).await;
         let fresh = read.map_err(|_| ReloadRefused::Fault(ended_without_an_answer()))?;
-        let fresh = fresh.map_err(ReloadRefused::Unusable)?;
+        let mut fresh = fresh.map_err(ReloadRefused::Unusable)?;
+        fresh.keep(&running.config);
         let difference = Difference::between(&running, &fresh);
         let pinned = [difference.gone.as_slice(), &difference.elsewhere].concat();
         let live = self.engine.live_among(&pinned).await.map_err(ReloadRefused::Fault)?;
@@ -231,6 +232,23 @@ impl Fresh {
             })
             .collect::<Result<_, Failure>>()?;
         Ok(Self { config, targets, sinks })
+    }
+
+    /// Takes groups that are the same as before from there. What they are bound to holds them, so that otherwise each
+    /// would be in memory twice from now on.
+    fn keep(&mut self, before: &Config) {
+        let before: BTreeMap<&GroupId, &Arc<Group>> = before.groups.iter().map(|group| (&group.name, group)).collect();
+        let targets = &mut self.targets;
+        let kept = self.config.groups.iter_mut().filter_map(|group| {
+            if let Some(old) = before.get(&group.name)
+                && ***old == **group
+            {
+                *group = Arc::clone(old);
+            }
+            targets.remove(&group.name).map(|files| (group.name.clone(), files))
+        });
+        let kept = kept.collect();
+        self.targets = kept;
     }
 }
 
