@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use handover_core::port::{Commit, Delivery, Loaded, Record};
+use handover_core::port::{Commit, Delivery, Entry, Loaded, Record};
 use handover_core::{
     Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan, Publication, Reach,
     Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
@@ -507,6 +507,17 @@ impl Handle {
     ) -> Result<Vec<Record>, Fault> {
         let state = &self.shared.ports.state;
         self.shared.calls.make(Call::look(Whom::State, "history"), || state.history(group, before, limit)).await
+    }
+
+    /// Appends to history what concerns who may ask, and no group: see [`history::ACCESS`].
+    pub async fn access_changed(
+        &self,
+        event: &'static str,
+        actor: &str,
+        fields: Vec<(&'static str, String)>,
+    ) -> Result<(), Fault> {
+        let entry = Entry { at: self.shared.now(), event, actor: actor.to_owned(), fields };
+        self.shared.try_append(&history::access(), entry).await
     }
 
     /// Has the group's row looked at soon. Decides nothing, and hurries neither logins nor waits after a failure.

@@ -2,8 +2,8 @@
 
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
-    Cause, Course, Doubt, Fact, Fault, Hold, Label, Occupant, Order, Outcome, Phase, Recovery, Refusal, Rotation, Row,
-    Tally, Timestamp, Undo, Violation,
+    Cause, Course, Doubt, Fact, Fault, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Recovery, Refusal,
+    Rotation, Row, Tally, Timestamp, Undo, Violation,
 };
 
 use crate::memory::same_phase;
@@ -56,6 +56,19 @@ pub const RECOVERED: &str = "recovered";
 /// Event: the wall clock jumped. Of no group: under the name [`NO_GROUP`], like checkpoints.
 pub const CLOCK_JUMPED: &str = "clock_jumped";
 
+/// Event: an entry came into the token file. Of no group: under the name [`ACCESS`], like the next ones.
+pub const TOKEN_ADDED: &str = "token_added";
+/// Event: an entry of the token file says something else than before.
+pub const TOKEN_CHANGED: &str = "token_changed";
+/// Event: an entry is not in the token file any more.
+pub const TOKEN_REMOVED: &str = "token_removed";
+/// Event: the one-time code was exchanged for the first operator's token.
+pub const BOOTSTRAPPED: &str = "bootstrapped";
+/// Event: another configuration was taken.
+pub const RELOADED: &str = "reloaded";
+/// Event: the configuration was read again, and not taken.
+pub const RELOAD_REFUSED: &str = "reload_refused";
+
 /// Event: a value was handed to a consumer.
 pub const READ: &str = "read";
 
@@ -64,6 +77,20 @@ pub const ENGINE: &str = "engine";
 
 /// The name that stands where other records name their group.
 pub const NO_GROUP: &str = "handover";
+
+/// The same for what concerns who may ask for what. A name of its own, so that these few are found among the checkpoints.
+pub const ACCESS: &str = "handover.access";
+
+/// Whether a name is kept for what is of no group.
+pub fn is_reserved(name: &GroupId) -> bool {
+    name.as_str() == NO_GROUP || name.as_str().starts_with("handover.")
+}
+
+/// [`ACCESS`] as history takes it.
+#[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
+pub fn access() -> GroupId {
+    GroupId::parse(ACCESS).expect("the constant is a name")
+}
 
 /// A phase as one word, for history, logs and fault points.
 pub const fn phase_word(phase: &Phase) -> &'static str {

@@ -16,7 +16,7 @@ use handover_adapters::target::TargetConfig;
 use handover_api::{Changes, Reloaded};
 use handover_core::port::Sink;
 use handover_core::{Fault, FaultKind, GroupId};
-use handover_engine::{Handle, Rebind, RebindRefused};
+use handover_engine::{Handle, Rebind, RebindRefused, history};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -80,10 +80,40 @@ impl Reloader {
             let done = self.carry_out(check).await;
             if !check {
                 log(&actor, &done);
+                self.record(&actor, &done).await;
             }
             done
         });
         reload.await.unwrap_or_else(|_| Err(ReloadRefused::Fault(ended_without_an_answer())))
+    }
+
+    async fn record(&self, actor: &str, done: &Result<Reloaded, ReloadRefused>) {
+        let recorded = match done {
+            Ok(Reloaded { groups, sinks, .. }) => {
+                let of = |changes: &Changes| {
+                    [&changes.added, &changes.changed, &changes.removed].map(|names| names_told(names))
+                };
+                let ([groups_added, groups_changed, groups_removed], [sinks_added, sinks_changed, sinks_removed]) =
+                    (of(groups), of(sinks));
+                let mut fields = vec![
+                    ("groups_added", groups_added),
+                    ("groups_changed", groups_changed),
+                    ("groups_removed", groups_removed),
+                    ("sinks_added", sinks_added),
+                    ("sinks_changed", sinks_changed),
+                    ("sinks_removed", sinks_removed),
+                ];
+                fields.retain(|(_, names)| !names.is_empty());
+                self.engine.access_changed(history::RELOADED, actor, fields).await
+            }
+            Err(refused) => {
+                let fields = vec![("code", refused.code().to_owned())];
+                self.engine.access_changed(history::RELOAD_REFUSED, actor, fields).await
+            }
+        };
+        if let Err(fault) = recorded {
+            tracing::error!(code = fault.kind.code(), detail = %fault.detail, "a reload is not in the history");
+        }
     }
 
     /// Reloads whenever the signal comes. Those that come meanwhile are one.
@@ -174,6 +204,16 @@ impl From<RebindRefused> for ReloadRefused {
 }
 
 impl ReloadRefused {
+    /// Its code, as the API answers it.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Unusable(_) => "configuration",
+            Self::RestartNeeded(_) => "restart_needed",
+            Self::Live(_) => "live",
+            Self::Fault(fault) => fault.kind.code(),
+        }
+    }
+
     /// What is wrong, and the next step.
     pub(crate) fn words(&self) -> (String, String) {
         match self {
@@ -396,13 +436,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
 fn log(actor: &str, done: &Result<Reloaded, ReloadRefused>) {
     match done {
         Ok(Reloaded { groups, sinks, .. }) => {
-            // As many as somebody reads; the answer to the request has them all.
-            let list = |names: &[String]| match names.get(NAMES_TOLD_MAX..) {
-                Some(rest) if !rest.is_empty() => {
-                    format!("{} and {} more", names[..NAMES_TOLD_MAX].join(" "), rest.len())
-                }
-                Some(_) | None => names.join(" "),
-            };
+            let list = names_told;
             tracing::info!(
                 actor,
                 groups_added = list(&groups.added),
@@ -421,7 +455,15 @@ fn log(actor: &str, done: &Result<Reloaded, ReloadRefused>) {
     }
 }
 
-/// The most names that a line of the log lists.
+/// As many as somebody reads; the answer to the request has them all.
+fn names_told(names: &[String]) -> String {
+    match names.get(NAMES_TOLD_MAX..) {
+        Some(rest) if !rest.is_empty() => format!("{} and {} more", names[..NAMES_TOLD_MAX].join(" "), rest.len()),
+        Some(_) | None => names.join(" "),
+    }
+}
+
+/// The most names that a line of the log, or a record, lists.
 const NAMES_TOLD_MAX: usize = 100;
 
 fn ended_without_an_answer() -> Fault {

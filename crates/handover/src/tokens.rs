@@ -272,6 +272,12 @@ impl Tokens {
         !ended && self.known().entries.contains(&caller.entry)
     }
 
+    /// All entries, expired or not; `None` while the file cannot be read.
+    pub(crate) fn entries(&self) -> Option<Vec<Arc<Entry>>> {
+        let known = self.known();
+        known.readable.then(|| known.entries.clone())
+    }
+
     /// Whether there is an operator's entry, expired or not.
     pub(crate) fn has_operator(&self) -> bool {
         self.known().entries.iter().any(|entry| entry.grant == Grant::Operator)

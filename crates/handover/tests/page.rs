@@ -133,7 +133,7 @@ fn what_a_token_may_not_see_is_refused_in_words() {
     browser.open(&rig.url());
     sign_in(&browser, &token("looker", &["--role", "viewer"]));
     browser.shows("1 of 1 groups");
-    for (view, text) in [("#/groups/app", "It was never rotated."), ("#/audit", "No record to show.")] {
+    for (view, text) in [("#/groups/app", "It was never rotated."), ("#/audit", "token added")] {
         browser.script("location.hash = arguments[0]", &json!([view]));
         browser.shows(text);
     }

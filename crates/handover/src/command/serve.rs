@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::metrics::{self, Meter};
 use crate::reload::{Parts, Reloader};
+use crate::server::access;
 use crate::server::bootstrap::Bootstrap;
 use crate::server::configured::Configured;
 use crate::server::tls::Tls;
@@ -196,9 +197,13 @@ impl End {
 
 /// Sees to it that changed files are noticed while nobody asks for anything. Ends with the server.
 fn look_around(app: Arc<App>, tls: Option<Arc<Tls>>, drain: &watch::Sender<bool>) {
-    let (draining, bootstrapping) = (drain.subscribe(), drain.subscribe());
+    let (draining, bootstrapping, recording) = (drain.subscribe(), drain.subscribe(), drain.subscribe());
     tokio::spawn(async move {
-        tokio::join!(app.tokens.follow(draining), app.bootstrap.follow(&app.tokens, bootstrapping));
+        tokio::join!(
+            app.tokens.follow(draining),
+            app.bootstrap.follow(&app.tokens, bootstrapping),
+            access::follow(&app, recording),
+        );
     });
     if let Some(tls) = tls {
         let draining = drain.subscribe();

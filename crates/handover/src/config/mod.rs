@@ -18,6 +18,7 @@ use std::sync::Arc;
 use handover_adapters::sink::{SinkConfig, file};
 use handover_adapters::target::{Common, TargetConfig};
 use handover_core::{ConsumerId, GroupId, Role};
+use handover_engine::history::is_reserved;
 use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
 use serde::{Deserialize, Deserializer};
 
@@ -330,6 +331,11 @@ impl Config {
             if !names.insert(&group.name) {
                 wrong.push((At::Group(index), format!("group {} is there twice", group.name)));
             }
+            if is_reserved(&group.name) {
+                let words =
+                    format!("group {}: this name, and all that begin with `handover.`, are our own", group.name);
+                wrong.push((At::Group(index), words));
+            }
             let found = group.check().into_iter();
             wrong.extend(found.map(|why| (At::Group(index), format!("group {}: {why}", group.name))));
         }
@@ -467,6 +473,8 @@ mod tests {
             ("[[sink]]\nkind = \"file\"\nname = \"a b\"\npath = \"x\"", "the name of a sink"),
             ("audit_file = \"a\"\n[[sink]]\nkind = \"file\"\nname = \"audit-file\"\npath = \"x\"", "is there twice"),
             (&format!("{GROUP}{GROUP}"), "orders-db is there twice"),
+            (&GROUP.replace("orders-db", "handover"), "group handover: this name"),
+            (&GROUP.replace("orders-db", "handover.access"), "are our own"),
             (&GROUP.replace("checker", "pool"), "twice in one role"),
             (&GROUP.replace("role = \"presenter", "role = \"verifier"), "checker is declared as a verifier"),
             (&GROUP.replace("orders-db", "Orders DB"), "lower-case"),

@@ -21,6 +21,7 @@ use axum::http::header::{CACHE_CONTROL, HeaderName};
 use axum::http::{HeaderMap, StatusCode};
 use handover_api::{BootstrapRequest, Bootstrapped};
 use handover_core::ConsumerId;
+use handover_engine::history::BOOTSTRAPPED;
 use handover_secret::Secret;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
@@ -178,10 +179,14 @@ pub(crate) async fn redeem(
     let identity =
         ConsumerId::parse(&identity).map_err(|bad| Refused::bad_request(format!("this is no identity: {bad}")))?;
     let name = identity.to_string();
+    let engine = app.engine.clone();
     let redeemed = tokio::task::spawn_blocking(move || app.bootstrap.redeem(&code, &identity)).await;
     match redeemed {
         Ok(Ok(token)) => {
             tracing::warn!(identity = name, "the one-time code was used: the first operator has a token");
+            if let Err(fault) = engine.access_changed(BOOTSTRAPPED, &name, Vec::new()).await {
+                tracing::error!(code = fault.kind.code(), detail = %fault.detail, "the bootstrap is not in the history");
+            }
             Ok((StatusCode::CREATED, NO_STORE, Json(Bootstrapped { identity: name, token })))
         }
         Ok(Err(Denied::Wrong)) => Err(wrong()),

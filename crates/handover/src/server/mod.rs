@@ -1,5 +1,6 @@
 //! The HTTP server: one table of routes, each with its rule.
 
+pub(crate) mod access;
 mod auth;
 mod body;
 pub(crate) mod bootstrap;

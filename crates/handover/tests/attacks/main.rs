@@ -9,6 +9,7 @@ mod consumer;
 #[path = "../installation/mod.rs"]
 mod installation;
 
+mod access;
 mod http;
 mod injection;
 mod leaks;

@@ -5,6 +5,7 @@ use handover_core::port::{Entry, StateStore as _};
 use handover_core::{Epoch, Timestamp};
 
 use super::*;
+use crate::tokens::Which;
 
 impl Rig {
     async fn record(&self, group: &str, number: u64) {
@@ -78,4 +79,87 @@ async fn all_history_is_that_of_the_groups_that_the_token_covers() {
     }
     let both = rig.ask(Method::GET, "/v1/audit?before=3&after=1", Some(&every)).await;
     assert_eq!(both.json::<Problem>().await.unwrap().code, "bad_request");
+}
+
+impl Rig {
+    /// What is recorded of access, the oldest first: event and entry.
+    async fn accesses(&self) -> Vec<(String, String)> {
+        let records = self.app.engine.history(Some(&handover_engine::history::access()), None, 100).await.unwrap();
+        let views = records.iter().rev().map(crate::server::history::view);
+        views.map(|view| (view.event, view.fields.get("token").cloned().unwrap_or_default())).collect()
+    }
+
+    /// Waits for so many of these records.
+    async fn accessed(&self, many: usize) -> Vec<(String, String)> {
+        let limit = tokio::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let found = self.accesses().await;
+            if found.len() >= many {
+                return found;
+            }
+            assert!(tokio::time::Instant::now() < limit, "{many} did not come: {found:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What a server does beside its requests, until it is dropped.
+    fn following(&self) -> tokio::task::JoinHandle<()> {
+        let (app, drain) = (self.app.clone(), self.drain.clone());
+        tokio::spawn(async move {
+            tokio::join!(app.tokens.follow(drain.subscribe()), access::follow(&app, drain.subscribe()));
+        })
+    }
+}
+
+/// What is made, edited and revoked is recorded once, while the server runs and while it does not; a file that cannot be read
+/// takes nobody's token away.
+#[tokio::test]
+async fn tokens_that_come_change_and_go_are_in_the_history() {
+    let rig = Rig::start().await;
+    let file = rig.token_file().join("tokens.json");
+    rig.token("before", Grant::Viewer, &["orders"]);
+    let following = rig.following();
+    let first = rig.accessed(1).await;
+    rig.token("later", Grant::Operator, &["*"]);
+    let ids: Vec<String> = tokens::list(&file).unwrap().into_iter().map(|entry| entry.id).collect();
+    let added = |id: &String| ("token_added".to_owned(), id.clone());
+    assert_eq!(first, [added(&ids[0])]);
+    assert_eq!(rig.accessed(2).await, [added(&ids[0]), added(&ids[1])]);
+
+    let kept = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "torn").unwrap();
+    let mut changes = rig.app.tokens.changes();
+    tokio::time::timeout(Duration::from_secs(30), changes.changed()).await.unwrap().unwrap();
+    std::fs::write(&file, kept.replace("\"before\"", "\"another\"")).unwrap();
+    assert_eq!(rig.accessed(3).await[2..], [("token_changed".to_owned(), ids[0].clone())]);
+    following.abort();
+
+    // While nobody looked.
+    tokens::revoke(&file, &Which::Id(ids[1].clone())).unwrap();
+    let following = rig.following();
+    assert_eq!(rig.accessed(4).await[3..], [("token_removed".to_owned(), ids[1].clone())]);
+    following.abort();
+    // Another start finds nothing to record; what comes after it shows that it has looked.
+    rig.token("last", Grant::Viewer, &["orders"]);
+    let _following = rig.following();
+    let all = rig.accessed(5).await;
+    assert_eq!((all.len(), all[4].0.as_str()), (5, "token_added"), "{all:?}");
+
+    // Of no group: only who covers all is shown it.
+    let [narrow, every] = [&["orders"][..], &["*"]].map(|groups| rig.token("reader", Grant::Viewer, groups));
+    assert_eq!(rig.history(path::AUDIT, &narrow).await.records, []);
+    assert!(rig.history(path::AUDIT, &every).await.records.len() >= 5);
+}
+
+/// A reload that is refused is in the history, with who asked.
+#[tokio::test]
+async fn a_refused_reload_is_in_the_history() {
+    let rig = Rig::start().await;
+    let token = rig.token("anna", Grant::Operator, &["*"]);
+    std::fs::write(rig.directory.path().join("handover.toml"), "torn").unwrap();
+    assert!(rig.ask(Method::POST, path::RELOAD, Some(&token)).await.status().is_server_error());
+    let records = rig.app.engine.history(None, None, 1).await.unwrap();
+    let shown = crate::server::history::view(&records[0]);
+    assert_eq!((shown.event.as_str(), shown.actor.as_str()), ("reload_refused", "anna"));
+    assert_eq!(shown.fields["code"], "configuration");
 }
