@@ -35,9 +35,15 @@ pub(crate) struct Query {
 
 /// So many connections, each with one request at a time.
 pub(crate) fn run(query: &Query, connections: usize, seconds: f64) -> Result<Load, Trouble> {
-    let barrier = Arc::new(Barrier::new(connections));
-    let workers: Vec<_> = (0..connections)
-        .map(|_| {
+    run_each(&vec![query.clone(); connections], "GET", seconds)
+}
+
+/// A connection for each of these, with one request at a time.
+pub(crate) fn run_each(queries: &[Query], method: &'static str, seconds: f64) -> Result<Load, Trouble> {
+    let barrier = Arc::new(Barrier::new(queries.len()));
+    let workers: Vec<_> = queries
+        .iter()
+        .map(|query| {
             let (query, barrier) = (query.clone(), Arc::clone(&barrier));
             std::thread::spawn(move || {
                 // All wait for each other, also for one that could not connect.
@@ -47,7 +53,7 @@ pub(crate) fn run(query: &Query, connections: usize, seconds: f64) -> Result<Loa
                 let (start, mut times) = (Instant::now(), Vec::new());
                 while start.elapsed().as_secs_f64() < seconds {
                     let begun = Instant::now();
-                    connection.get()?;
+                    connection.ask(method, "")?;
                     times.push(begun.elapsed().as_secs_f64() * 1e3);
                 }
                 Ok::<_, Trouble>((times, start.elapsed()))
@@ -88,10 +94,6 @@ impl Connection {
         socket.set_nodelay(true).map_err(|error| error.to_string())?;
         socket.set_read_timeout(Some(Duration::from_secs(30))).map_err(|error| error.to_string())?;
         Ok(Self { stream: BufReader::new(StreamOwned::new(session, socket)), query: query.clone() })
-    }
-
-    fn get(&mut self) -> Result<String, Trouble> {
-        self.ask("GET", "")
     }
 
     /// One request and its answer, which must be a success with a length.

@@ -6,6 +6,7 @@
 
 mod audit;
 mod bare;
+mod immediate;
 mod load;
 mod machine;
 mod memory;
@@ -100,6 +101,9 @@ enum Name {
     /// P1: whole rotations, on a fake target and the real state.
     #[value(alias = "P1")]
     Rotations,
+    /// P2: one password written over another on a real PostgreSQL, against OpenBao.
+    #[value(alias = "P2")]
+    Immediate,
     /// P3: whole rotations on a real PostgreSQL.
     #[value(alias = "P3")]
     Postgres,
@@ -127,6 +131,7 @@ impl Name {
     fn as_str(self) -> &'static str {
         match self {
             Self::Rotations => "rotations",
+            Self::Immediate => "immediate",
             Self::Postgres => "postgres",
             Self::Read => "read",
             Self::Signals => "signals",
@@ -140,6 +145,7 @@ impl Name {
     fn run(self, setting: &Setting) -> Result<Findings, Trouble> {
         match self {
             Self::Rotations => rotations::run(setting),
+            Self::Immediate => immediate::run(setting),
             Self::Postgres => postgres::run(setting),
             Self::Read => read::run(setting),
             Self::Signals => signals::run(setting),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use handover_testkit::servers::postgres::{Postgres, SUPERUSER};
 use handover_testkit::servers::{Certificates, free_port, random_hex};
 use serde::Deserialize;
 use tempfile::TempDir;
@@ -73,6 +74,41 @@ impl OpenBao {
         let body = format!("{{\"data\":{{\"user\":\"app_a\",\"value\":\"{value}\"}}}}");
         self.until("/v1/kv/data/app", "POST", &body)?;
         Ok(self.query("/v1/kv/data/app"))
+    }
+
+    /// Has it rotate these roles of a server, as static roles; it does so by itself once, at the start.
+    pub(crate) fn rotates(&self, server: &Postgres, roles: &[String], period: Duration) -> Result<(), Trouble> {
+        self.until("/v1/sys/mounts/database", "POST", "{\"type\":\"database\"}")?;
+        let url = format!(
+            "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres?sslmode=verify-ca&sslrootcert={}",
+            server.port(),
+            server.ca_path().display()
+        );
+        let config = serde_json::json!({
+            "plugin_name": "postgresql-database-plugin",
+            "allowed_roles": "*",
+            "connection_url": url,
+            "max_open_connections": 16,
+            "password_authentication": "scram-sha-256",
+            "username": SUPERUSER,
+            "password": server.superuser_password(),
+        });
+        self.until("/v1/database/config/pg", "POST", &config.to_string())?;
+        for role in roles {
+            let role_config = serde_json::json!({
+                "db_name": "pg",
+                "username": role,
+                "rotation_period": period.as_secs(),
+                "rotation_statements": ["ALTER ROLE \"{{name}}\" WITH PASSWORD '{{password}}'"],
+            });
+            self.until(&format!("/v1/database/static-roles/{role}"), "POST", &role_config.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// How one of them is rotated now.
+    pub(crate) fn rotation_of(&self, role: &str) -> Query {
+        self.query(&format!("/v1/database/rotate-role/{role}"))
     }
 
     /// What it holds in memory, in MiB.

@@ -88,7 +88,8 @@ async fn measure(setting: &Setting, server: Postgres, roles: &[Roles]) -> Result
     Ok(found)
 }
 
-fn bind(binding: &mut Binding, server: &Postgres, roles: &Roles) -> Result<(), Trouble> {
+/// Has a group rotate these roles of the server.
+pub(crate) fn bind(binding: &mut Binding, server: &Postgres, roles: &Roles) -> Result<(), Trouble> {
     let config = Config {
         endpoints: vec![Endpoint {
             name: "primary".to_owned(),
