@@ -74,7 +74,7 @@ mod tests {
         };
         let all = [listed("FORWARD"), listed("BACK")].concat();
         assert_eq!(all, documented());
-        assert_eq!(all.len(), 13);
+        assert_eq!(all.len(), 14);
     }
 
     #[test]
