@@ -98,6 +98,28 @@ pub fn large_worlds() -> Vec<Size> {
             ..small("large: two of each, three in a row")
         },
         Size {
+            stores: 2,
+            consumers: 2,
+            rotations: 4,
+            rollbacks: 3,
+            rejections: 2,
+            late_loads: true,
+            deaths: true,
+            ..small("large: two of each, four in a row")
+        },
+        Size {
+            strategy: Strategy::Immediate,
+            slots: Slots::Fixed(1),
+            stores: 2,
+            consumers: 2,
+            rotations: 3,
+            supersedes: 2,
+            rollbacks: 3,
+            rejections: 1,
+            deaths: true,
+            ..small("large: superseded in place")
+        },
+        Size {
             executors: 3,
             consumers: 2,
             rotations: 3,
