@@ -42,6 +42,6 @@ pub use plan::{
     Census, Deadline, Obstacle, OnDeadline, Plan, Policy, SeesUse, Slots, StoreCapability, Strategy, Stretch,
     TargetCapability, plan,
 };
-pub use recover::{Course, Recovery, Survey, Unrecoverable, compare, recover, sought};
+pub use recover::{Course, Recovery, Survey, Unrecoverable, compare, plan_of, recover, sought};
 pub use time::{Timestamp, Waited};
 pub use wants::{Blocker, Wants, wants};

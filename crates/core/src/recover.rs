@@ -136,6 +136,14 @@ pub fn sought(
     labelled.chain(counted_on).chain(replaced).collect()
 }
 
+/// The plan that a recovered row goes by. Where it stands amid one value written over another, it goes on like that,
+/// whatever is configured now.
+pub fn plan_of(row: &Row, plan: &Plan) -> Plan {
+    let over = |live: &Rotation| live.retiring().iter().any(|who| who.slot == live.to.slot);
+    let strategy = if row.live().is_some_and(over) { Strategy::Immediate } else { plan.strategy };
+    Plan { strategy, ..plan.clone() }
+}
+
 /// Whether values are written over each other: then the target tells of the last one only.
 fn in_place(row: &Row, plan: &Plan) -> bool {
     plan.strategy == Strategy::Immediate || row.live().is_some_and(Rotation::replaces_in_place)
@@ -233,7 +241,8 @@ impl Found<'_> {
         // Nobody has what is in force, so nobody uses it: what is published is put back in its place, if we have it.
         let published = |who: &&Occupant| who.slot == one.slot && Some(who.generation) == self.published();
         if self.in_place()
-            && let Some(from) = self.survey.known.iter().find(published)
+            // Of several values of a generation, the last one is what was not rejected.
+            && let Some(from) = self.survey.known.iter().rev().find(published)
         {
             return Ok(done(Course::Resumes, self.returning(base, *from, one, Vec::new())));
         }
@@ -400,7 +409,7 @@ impl Found<'_> {
     /// A label tells no candidate: the one whose value we have, if we have one.
     fn occupant(&self, standing: &Standing, generation: Generation) -> Occupant {
         let fits = |who: &&Occupant| who.generation == generation && who.slot == standing.slot;
-        let known = self.survey.let_in.iter().chain(&self.survey.known).find(fits).copied();
+        let known = self.survey.let_in.iter().chain(self.survey.known.iter().rev()).find(fits).copied();
         known.unwrap_or(Occupant { generation, slot: standing.slot, candidate: Candidate(1) })
     }
 

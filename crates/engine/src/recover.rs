@@ -9,7 +9,7 @@ use std::fmt;
 use handover_core::port::{Commit, Entry, Head, Intent, Probe, Standing, State};
 use handover_core::{
     Candidate, Course, Doubt, Effect, Fault, FaultKind, Generation, GroupId, Mark, Obstacle, Occupant, Plan, Recovery,
-    Row, Slot, StoreId, Survey, Unrecoverable, check, compare, recover, sought, wants,
+    Row, Slot, StoreId, Survey, Unrecoverable, check, compare, plan_of, recover, sought, wants,
 };
 use handover_secret::Secret;
 
@@ -244,6 +244,12 @@ impl Handle {
         held: Vec<Held>,
         told: &Told<'_>,
     ) -> Result<Row, RecoverRefused> {
+        let plan = plan_of(&recovery.row, plan);
+        let ours = recovery.row.live().is_some() && before.rotation != recovery.row.rotation;
+        if ours && !check(&recovery.row, &plan).is_empty() {
+            self.shared.violated(&recovery.row.group, check(&recovery.row, &plan));
+            return Err(drive::bug(&recovery.row.group).into());
+        }
         let mut row = before.clone();
         let mut to_seal: Vec<Held> = held
             .iter()
@@ -268,11 +274,6 @@ impl Handle {
         }
         let version = recovery.row.version.max(row.version.next());
         let next = Row { version, ..recovery.row.clone() };
-        let ours = next.live().is_some() && before.rotation != next.rotation;
-        if ours && !check(&next, plan).is_empty() {
-            self.shared.violated(&next.group, check(&next, plan));
-            return Err(drive::bug(&next.group).into());
-        }
         let entries = vec![history::recovered(recovery, &next, told.actor, told.reason, self.shared.now())];
         let mut commit = self.shared.change(&row, next, entries);
         commit.candidate = last.map(|held| (held.who.generation, held.who.candidate, held.value));
@@ -281,7 +282,7 @@ impl Handle {
         if recovery.course != Course::Nothing {
             commit.erase = self.stale(&commit.row).await?;
         }
-        commit.due_at = wants(&commit.row, plan, self.shared.now()).wake_at.map(|_| self.shared.now());
+        commit.due_at = wants(&commit.row, &plan, self.shared.now()).wake_at.map(|_| self.shared.now());
         Ok(self.shared.commit(Some(&row), commit).await?.into_inner())
     }
 

@@ -89,6 +89,25 @@ async fn a_record_that_hides_others_of_its_group_is_found() {
     assert!(fault.detail.contains("position 10: the record does not name the one before it"), "{fault}");
 }
 
+/// Nor does a record that is the last of its group go unseen because the group's row names an earlier one, or none.
+#[tokio::test]
+async fn a_row_that_hides_the_last_records_of_its_group_is_found() {
+    for (what, sql) in [
+        (
+            "an earlier one",
+            "UPDATE groups SET last_record = (SELECT min(last_record) FROM groups WHERE last_record > 0) - 1",
+        ),
+        ("none", "UPDATE groups SET last_record = 0"),
+        ("of a group without a row", "INSERT INTO rowless (group_name, last_record) VALUES ('ghost', 3)"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = filled(&folder).await;
+        edit(&path, sql);
+        let fault = open(&path).err().unwrap_or_else(|| panic!("{what}: it must be refused"));
+        assert!(fault.detail.contains("does not end with its last record"), "{what}: {fault}");
+    }
+}
+
 /// A chain that was computed anew from an edited record on has the right links, but not the head that was sealed.
 #[tokio::test]
 async fn a_history_that_was_linked_anew_is_found() {
@@ -281,6 +300,8 @@ async fn a_head_of_an_earlier_time_does_not_fit() {
         "DELETE FROM state; INSERT INTO state SELECT * FROM aside LIMIT 1; DROP TABLE aside;
          DELETE FROM history WHERE last = 11",
     );
-    assert_eq!(state.verify_chain().await.unwrap().broken, None, "the chain alone cannot tell");
-    assert!(state.verify_rows().await.is_err(), "the rows can");
+    // The chain itself ends where the head says. That the group's row names a later record gives it away, and the sum.
+    let broken = state.verify_chain().await.unwrap().broken.expect("the group's row tells");
+    assert!(broken.why.contains("does not end with its last record"), "{}", broken.why);
+    assert!(state.verify_rows().await.is_err(), "the sum of the rows tells");
 }

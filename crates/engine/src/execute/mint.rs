@@ -30,8 +30,9 @@ impl Executor<'_> {
                 if learnt.fault.as_ref().is_some_and(full) {
                     // What came late may have taken the place. The label was not used: the next try has it free.
                     let keep: Vec<Label> = self.retiring().into_iter().map(Label::of).collect();
-                    learnt.entries =
-                        self.swept(Label::of(who), &keep).await.map(|(_, entries)| entries).unwrap_or_default();
+                    if let Err(fault) = self.swept(Label::of(who), &keep, &mut learnt.entries).await {
+                        self.shared.note(&self.current.row.group, "sweep", &fault);
+                    }
                 }
                 learnt
             }
@@ -40,9 +41,10 @@ impl Executor<'_> {
 
     /// Deletes what bears lower labels than `to` and is not kept, and looks whether it is gone.
     pub(super) async fn sweep(&self, effect: &Effect, to: Label, keep: &[Label]) -> Learnt {
-        let (left, entries) = match self.swept(to, keep).await {
-            Ok(swept) => swept,
-            Err(fault) => return Learnt::fault(effect, fault),
+        let mut entries = Vec::new();
+        let left = match self.swept(to, keep, &mut entries).await {
+            Ok(left) => left,
+            Err(fault) => return Learnt { entries, ..Learnt::fault(effect, fault) },
         };
         let mut learnt = match (self.current.row.live().map(|live| &live.phase), self.current.plan.slots) {
             (Some(Phase::Stage), Slots::Fixed(there)) if left >= there => Learnt::fault(effect, full(there)),
@@ -58,10 +60,10 @@ impl Executor<'_> {
         learnt
     }
 
-    async fn swept(&self, to: Label, keep: &[Label]) -> Result<(u32, Vec<Entry>), Fault> {
+    /// How many are left there. What was deleted is told, whatever came of the rest.
+    async fn swept(&self, to: Label, keep: &[Label], entries: &mut Vec<Entry>) -> Result<u32, Fault> {
         let (labels, left) = self.orphans(to, keep).await?;
         let target = &self.current.binding.target;
-        let mut entries = Vec::new();
         for label in &labels {
             self.shared.calls.make(self.target_act("unmint"), || target.unmint(*label)).await?;
             if let Some(rotation) = self.current.row.live() {
@@ -76,7 +78,7 @@ impl Executor<'_> {
                 FaultKind::Busy,
                 format!("the provider still shows {} after it was deleted: it is looked at again", self.text(*label)),
             )),
-            None => Ok((left, entries)),
+            None => Ok(left),
         }
     }
 

@@ -1,11 +1,16 @@
 //! Bodies of requests.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use super::refusal::Refused;
+
+/// How long a body may take. Shorter than a request may, so that the answer says why.
+const BODY_MAX: Duration = Duration::from_secs(30);
 
 /// A JSON body; an empty one stands for `{}`.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -18,9 +23,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// The body as it was sent.
+/// The body as it was sent. One that does not come in time is given up here: what changes something runs to its end, also
+/// when the request's own time is over, and would wait for it for ever.
 pub(super) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Refused> {
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+    let read = tokio::time::timeout(BODY_MAX, Bytes::from_request(request, state)).await;
+    read.map_err(|_| Refused::too_slow())?.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Refused::too_long(),
         _ => Refused::bad_request("the body broke off"),
     })
@@ -41,6 +48,16 @@ mod tests {
     use handover_api::{Ack, BootstrapRequest, EventReader, OrderRequest, RecoverRequest, RotateRequest};
 
     use super::*;
+
+    /// S42: whoever announces a body and sends none is let go.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_never_comes_is_given_up() {
+        let never = axum::body::Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let begun = tokio::time::Instant::now();
+        let refused = bytes(Request::new(never), &()).await.unwrap_err();
+        assert_eq!(begun.elapsed(), BODY_MAX);
+        assert_eq!(axum::response::IntoResponse::into_response(refused).status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
 
     /// S44: whatever stands in a body, reading it ends in what a path takes, or in a refusal that repeats nothing of it.
     #[test]

@@ -72,6 +72,11 @@ pub(super) fn chain(connection: &Connection, integrity: &Integrity, from: u64) -
     if hash != head.hash {
         return found(end, "the record is not the one that the head names");
     }
+    if from == 0
+        && let Some(position) = groups.differs(connection)?
+    {
+        return found(position, "the history of a group does not end with its last record, where its row says so");
+    }
     Ok(Chain { records: end, head: hex::encode(head.hash), broken: None })
 }
 
@@ -86,6 +91,22 @@ impl LastOfGroups {
             Some(last) => std::mem::replace(last, position),
             None => self.0.insert(group.to_vec(), position).unwrap_or_default(),
         }
+    }
+
+    /// The last record of a group for which something else is kept, from where its history would be read backwards.
+    fn differs(mut self, connection: &Connection) -> Result<Option<u64>, Stop> {
+        let mut statement = connection.prepare(
+            "SELECT name, last_record FROM groups WHERE last_record <> 0 UNION ALL SELECT group_name, last_record FROM rowless",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let (name, kept): (String, i64) = (row.get(0)?, row.get(1)?);
+            let last = self.0.remove(name.as_bytes());
+            if last != Some(kept.unsigned_abs()) {
+                return Ok(Some(last.unwrap_or(kept.unsigned_abs())));
+            }
+        }
+        Ok(self.0.into_values().min())
     }
 }
 

@@ -106,7 +106,9 @@ impl Embedded {
     /// `Busy`, `Storage`.
     pub async fn forget(&self, group: &GroupId) -> Result<(), Fault> {
         let (rows, group) = (Arc::clone(&self.rows), group.clone());
-        self.writer.change(move |connection| rows.forget(connection, &group)).await
+        let forgotten = self.writer.change(move |connection| rows.forget(connection, &group)).await;
+        self.recent.settle();
+        forgotten
     }
 
     /// What is kept for a group, oldest first, without the values.
@@ -177,7 +179,9 @@ impl SecretStore for Embedded {
     fn discard<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
         Box::pin(async move {
             let (rows, group) = (Arc::clone(&self.rows), group.clone());
-            self.writer.change(move |connection| rows.discard(connection, &group, generation)).await
+            let discarded = self.writer.change(move |connection| rows.discard(connection, &group, generation)).await;
+            self.recent.settle();
+            discarded
         })
     }
 }

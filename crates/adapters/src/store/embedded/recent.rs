@@ -68,6 +68,11 @@ impl Recent {
         }
     }
 
+    /// Forgets at once what is not good any more, and does not leave that to the next reader.
+    pub(super) fn settle(&self) {
+        self.lock().look();
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -118,10 +118,16 @@ impl Postgres {
 
     /// A session would outlive its user, and nobody could count or end it any more: such a user is left there.
     async fn forget(&self, intent: &Intent) -> Result<(), Fault> {
-        let unused = match self.users {
-            Users::Twins(_) => false,
-            Users::Versioned(_) => matches!(observe::count(self, &[intent.who]).await, Ok(Tally::None)),
-        };
+        if let Users::Twins(_) = self.users {
+            return self.change(intent, Change::Forget).await;
+        }
+        // Whoever may still log in could do so between the count and the drop.
+        let session = self.admin(self.config.main()?).await?;
+        let found = self.user(intent.who.slot)?.read(&session).await?;
+        if found.is_some_and(|found| found.may_log_in) {
+            self.change(intent, Change::Forget).await?;
+        }
+        let unused = matches!(observe::count(self, &[intent.who]).await, Ok(Tally::None));
         self.change(intent, if unused { Change::Drop } else { Change::Forget }).await
     }
 
