@@ -24,7 +24,9 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
+    /// Told at once, and again at the end.
     pub(crate) fn harm(&self, what: String) {
+        println!("HARM, so far: {what}");
         self.harm.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
 

@@ -89,11 +89,15 @@ impl Faults {
 
     /// Faults and orders until the time is over, each kind of fault at least once.
     pub(crate) fn rage(&self, mut chance: Chance, time: Duration) {
-        let limit = Instant::now() + time;
-        while Instant::now() < limit {
+        let start = Instant::now();
+        for round in 1.. {
             let mut deck = FAULTS;
             chance.shuffle(&mut deck);
             for fault in deck {
+                // The first round is carried through, so that each kind comes.
+                if round > 1 && start.elapsed() >= time {
+                    return;
+                }
                 for _ in 0..2 {
                     let (verb, group) = (chance.one(&ORDERS), chance.one(&GROUPS));
                     self.order_meanwhile(verb, group);
@@ -102,6 +106,7 @@ impl Faults {
                 self.fire(fault, &mut chance);
                 std::thread::sleep(Duration::from_millis(chance.between(0, 900)));
             }
+            println!("{} s: round {round} of faults is over", start.elapsed().as_secs());
         }
     }
 
