@@ -6,6 +6,7 @@
 //! * [`GroupStatus`], [`RotationView`]: where a group stands, and for whom it waits;
 //! * [`Explanation`]: what is happening to a group, why, and what can be done about it;
 //! * [`Ready`], [`Sinks`]: how the server itself is doing;
+//! * [`Statistics`], [`Report`]: what rotations came to, and how old what is in force is;
 //! * [`WatchEvent`]: what a watch stream carries; publications, never values; [`EventReader`] reads it;
 //! * [`Problem`]: the body of every refusal.
 //!
@@ -24,6 +25,7 @@ mod problem;
 pub mod proof;
 mod recover;
 mod reload;
+mod statistics;
 mod status;
 mod watch;
 
@@ -38,6 +40,7 @@ pub use order::{IDEMPOTENCY_KEY, OrderRequest, REASON_CHARS_MAX, RotateRequest, 
 pub use problem::{MEDIA_TYPE, Problem};
 pub use recover::{RecoverRequest, Recovered};
 pub use reload::{Changes, ReloadRequest, Reloaded};
+pub use statistics::{AgeStanding, Ages, Ended, LastRotation, Percentiles, Report, ReportLine, Statistics};
 pub use status::{
     GroupStatus, GroupSummary, Groups, Health, MemberView, ObstacleView, OccupantView, PlanStep, PlanView,
     RotationView, Status, WaitingFor,

@@ -10,6 +10,12 @@ pub const READY: &str = "/v1/ready";
 pub const METRICS: &str = "/metrics";
 /// How far each sink of the history got.
 pub const SINKS: &str = "/v1/sinks";
+/// What rotations came to: `?since=30d` and `?group=G`.
+pub const STATISTICS: &str = "/v1/stats";
+/// Who owns what, how old it is, and what shows its last rotation, page by page.
+pub const REPORT: &str = "/v1/stats/report";
+/// Have the counters begin anew. The history stays.
+pub const STATISTICS_RESET: &str = "/v1/stats/reset";
 /// Have the server read its configuration again.
 pub const RELOAD: &str = "/v1/reload";
 /// What an error code means, and what to do: where a problem's `type` points to.

@@ -259,7 +259,7 @@ impl Handle {
                 .map(|(over, reason)| history::superseded(over, asker.actor, reason, now))
                 .into_iter()
                 .collect();
-            entries.extend(history::started(&next, over.is_some(), asker.actor, now));
+            entries.extend(history::started(&next, &plan, over.is_some(), asker.actor, now));
             let commit = Commit {
                 entries,
                 expect: before.is_some().then_some(row.version),
@@ -518,6 +518,19 @@ impl Handle {
     ) -> Result<(), Fault> {
         let entry = Entry { at: self.shared.now(), event, actor: actor.to_owned(), fields };
         self.shared.try_append(&history::access(), entry).await
+    }
+
+    /// Writes to the history that somebody asked for a rotation while another one was live.
+    pub async fn start_denied(&self, group: &GroupId, actor: &str) {
+        let entry = history::start_denied(Refusal::Live, actor, self.shared.now());
+        self.shared.append(group, entry).await;
+    }
+
+    /// Appends to history that the counters of the statistics begin anew: see [`history::STATISTICS`].
+    pub async fn reset_statistics(&self, actor: &str, reason: Option<String>) -> Result<(), Fault> {
+        let fields = reason.map(|reason| ("reason", reason)).into_iter().collect();
+        let entry = Entry { at: self.shared.now(), event: history::RESET, actor: actor.to_owned(), fields };
+        self.shared.try_append(&history::statistics(), entry).await
     }
 
     /// Has the group's row looked at soon. Decides nothing, and hurries neither logins nor waits after a failure.

@@ -2,8 +2,8 @@
 
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
-    Cause, Course, Doubt, Fact, Fault, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Recovery, Refusal,
-    Rotation, Row, Tally, Timestamp, Undo, Violation,
+    Cause, Course, Doubt, Fact, Fault, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Plan, Recovery, Refusal,
+    Rotation, Row, Strategy, Tally, Timestamp, Undo, Violation,
 };
 
 use crate::memory::same_phase;
@@ -69,6 +69,9 @@ pub const RELOADED: &str = "reloaded";
 /// Event: the configuration was read again, and not taken.
 pub const RELOAD_REFUSED: &str = "reload_refused";
 
+/// Event: a person had the counters of the statistics begin anew. Of no group: under the name [`STATISTICS`].
+pub const RESET: &str = "reset";
+
 /// Event: a value was handed to a consumer.
 pub const READ: &str = "read";
 
@@ -81,6 +84,9 @@ pub const NO_GROUP: &str = "handover";
 /// The same for what concerns who may ask for what. A name of its own, so that these few are found among the checkpoints.
 pub const ACCESS: &str = "handover.access";
 
+/// The same for what concerns the statistics: the last reset is found without a look at anything else.
+pub const STATISTICS: &str = "handover.statistics";
+
 /// Whether a name is kept for what is of no group.
 pub fn is_reserved(name: &GroupId) -> bool {
     name.as_str() == NO_GROUP || name.as_str().starts_with("handover.")
@@ -90,6 +96,22 @@ pub fn is_reserved(name: &GroupId) -> bool {
 #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
 pub fn access() -> GroupId {
     GroupId::parse(ACCESS).expect("the constant is a name")
+}
+
+/// [`STATISTICS`] as history takes it.
+#[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
+pub fn statistics() -> GroupId {
+    GroupId::parse(STATISTICS).expect("the constant is a name")
+}
+
+/// A strategy as one word, as in the configuration.
+pub const fn strategy_word(strategy: Strategy) -> &'static str {
+    match strategy {
+        Strategy::Immediate => "immediate",
+        Strategy::Staged => "staged",
+        Strategy::DualWrite => "dual_write",
+        Strategy::BlueGreen => "blue_green",
+    }
 }
 
 /// A phase as one word, for history, logs and fault points.
@@ -201,12 +223,16 @@ pub(crate) fn superseded(over: &Rotation, actor: &str, reason: &str, now: Timest
 }
 
 /// The first line of a rotation.
-pub(crate) fn started(row: &Row, superseded: bool, actor: &str, now: Timestamp) -> Vec<Entry> {
+pub(crate) fn started(row: &Row, plan: &Plan, superseded: bool, actor: &str, now: Timestamp) -> Vec<Entry> {
     row.rotation
         .iter()
         .map(|rotation| {
             let from = rotation.from.map_or_else(|| "none".to_owned(), |from| from.generation.to_string());
-            let fields = vec![("from", from), ("superseding", superseded.to_string())];
+            let fields = vec![
+                ("from", from),
+                ("strategy", strategy_word(plan.strategy).to_owned()),
+                ("superseding", superseded.to_string()),
+            ];
             Entry { actor: actor.to_owned(), ..entry(rotation, STARTED, now, fields) }
         })
         .collect()
@@ -222,6 +248,12 @@ pub(crate) fn ordered(rotation: &Rotation, order: Order, actor: &str, reason: Op
 /// A refused order.
 pub(crate) fn denied(order: Order, refusal: Refusal, actor: &str, now: Timestamp) -> Entry {
     let fields = vec![("order", order_word(order).to_owned()), ("refusal", format!("{refusal:?}"))];
+    Entry { at: now, event: DENIED, actor: actor.to_owned(), fields }
+}
+
+/// A rotation that was asked for while another one was live.
+pub(crate) fn start_denied(refusal: Refusal, actor: &str, now: Timestamp) -> Entry {
+    let fields = vec![("order", "rotate".to_owned()), ("refusal", format!("{refusal:?}"))];
     Entry { at: now, event: DENIED, actor: actor.to_owned(), fields }
 }
 

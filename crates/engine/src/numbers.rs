@@ -190,6 +190,12 @@ impl Numbers {
         (taken, left_out)
     }
 
+    pub(crate) fn each(&self, mut see: impl FnMut(&GroupId, &GroupNumbers)) {
+        for (group, numbers) in &self.lock().groups {
+            see(group, numbers);
+        }
+    }
+
     /// What keeps the state store from being written or read, if its last calls failed.
     pub(crate) fn state_trouble(&self) -> Option<StateTrouble> {
         let inner = self.lock();

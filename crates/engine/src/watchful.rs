@@ -86,6 +86,17 @@ impl Handle {
         self.shared.numbers.groups(|group| bindings.contains_key(group) && wanted(group), most)
     }
 
+    /// Shows how each configured group stands, without a copy of all of them. `see` must be quick, and ask the engine for
+    /// nothing: meanwhile no row is committed.
+    pub fn each_group_now(&self, mut see: impl FnMut(&GroupId, &GroupNumbers)) {
+        let bindings = self.shared.bindings();
+        self.shared.numbers.each(|group, numbers| {
+            if bindings.contains_key(group) {
+                see(group, numbers);
+            }
+        });
+    }
+
     /// Tells the numbers what history says of a group, where its row does not.
     pub fn recalled(&self, group: &GroupId, recalled: &Recalled) {
         self.shared.numbers.recalled(group, recalled);

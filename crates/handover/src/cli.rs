@@ -1,5 +1,6 @@
 //! The command line: arguments only. What they do is in [`crate::command`], one file per verb.
 
+mod statistics;
 mod token;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use crate::config::duration::Span;
+pub(crate) use statistics::{Statistics, StatisticsVerb};
 pub(crate) use token::{Bootstrap, Token, TokenCreate, TokenRevoke};
 
 /// Rotates credentials without anybody noticing.
@@ -95,6 +97,9 @@ pub(crate) enum Verb {
     /// Show what happened to a group, the latest last.
     #[command(after_help = "Example:\n  handover history orders --limit 50")]
     History(History),
+    /// Show what rotations came to: outcomes, durations, ages. Or a report for whoever answers for the groups.
+    #[command(name = "stats", args_conflicts_with_subcommands = true)]
+    Statistics(Statistics),
     /// Fetch a published value, with a consumer's token. The value goes to standard output, and nowhere else.
     ///
     /// Whoever fetches a value is waited for in each rotation from then on, or it could be disabled while it is used. So

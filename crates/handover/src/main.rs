@@ -20,6 +20,7 @@ mod reload;
 mod remote;
 mod server;
 mod sim;
+mod statistics;
 mod terminal;
 mod tokens;
 mod trace;

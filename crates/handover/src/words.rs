@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use handover_api::Status;
 use handover_core::{
-    Blocker, Cause, Doubt, Fact, FaultKind, Hold, Obstacle, Outcome, Phase, Refusal, Role, Strategy, Tally, Undo,
+    Blocker, Cause, Doubt, Fact, FaultKind, Hold, Obstacle, Outcome, Phase, Refusal, Role, Tally, Undo,
 };
 use handover_engine::history::order_word;
 
@@ -316,15 +316,7 @@ pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
     }
 }
 
-/// A strategy, as in the configuration.
-pub(crate) const fn strategy(strategy: Strategy) -> &'static str {
-    match strategy {
-        Strategy::Immediate => "immediate",
-        Strategy::Staged => "staged",
-        Strategy::DualWrite => "dual_write",
-        Strategy::BlueGreen => "blue_green",
-    }
-}
+pub(crate) use handover_engine::history::strategy_word as strategy;
 
 /// What was learnt.
 pub(crate) fn fact(fact: &Fact) -> String {

@@ -19,6 +19,7 @@ mod restore;
 mod rotate;
 mod serve;
 mod sim;
+mod statistics;
 mod status;
 mod supersede;
 mod token;
@@ -47,6 +48,7 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Explain(arguments) => wait(explain::run(&arguments, printer)),
         Verb::Watch(arguments) => wait(watch::run(&arguments, printer)),
         Verb::History(arguments) => wait(history::run(&arguments, printer)),
+        Verb::Statistics(arguments) => wait(statistics::run(&arguments, printer)),
         Verb::Get(arguments) => wait(get::run(&arguments, printer)),
         Verb::Group(arguments) => wait(group::run(&arguments, printer)),
         Verb::Rollback(arguments) => wait(order::run(Order::Rollback, arguments.into(), printer)),

@@ -20,6 +20,7 @@ use crate::server::bootstrap::Bootstrap;
 use crate::server::configured::Configured;
 use crate::server::tls::Tls;
 use crate::server::{self, Announcer, App, Limits, News};
+use crate::statistics::Statistics;
 use crate::tokens::Tokens;
 use crate::{notify, process, trace};
 
@@ -62,6 +63,7 @@ pub(crate) async fn run(arguments: &ConfigFile) -> Result<(), Failure> {
         bootstrap,
         configured: configured.clone(),
         reloader: Arc::clone(&reloader),
+        statistics: Statistics::default(),
         news,
         drain: drain.subscribe(),
         leaving: leaving.subscribe(),
@@ -198,11 +200,13 @@ impl End {
 /// Sees to it that changed files are noticed while nobody asks for anything. Ends with the server.
 fn look_around(app: Arc<App>, tls: Option<Arc<Tls>>, drain: &watch::Sender<bool>) {
     let (draining, bootstrapping, recording) = (drain.subscribe(), drain.subscribe(), drain.subscribe());
+    let counting = drain.subscribe();
     tokio::spawn(async move {
         tokio::join!(
             app.tokens.follow(draining),
             app.bootstrap.follow(&app.tokens, bootstrapping),
             access::follow(&app, recording),
+            app.statistics.follow(&app.engine, counting),
         );
     });
     if let Some(tls) = tls {

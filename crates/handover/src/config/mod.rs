@@ -23,6 +23,7 @@ use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
+use crate::terminal;
 use duration::Span;
 use findings::At;
 pub(crate) use findings::Wrong;
@@ -113,6 +114,10 @@ pub(crate) struct Group {
     /// What happens when a value is fetched and the record of it cannot be written.
     #[serde(default)]
     pub(crate) audit_reads: AuditReads,
+    /// Who answers for it: a name for reports and notifications.
+    pub(crate) owner: Option<Box<str>>,
+    /// The oldest that what is in force may become. A group that is older is overdue.
+    pub(crate) age_max: Option<Span>,
 }
 
 /// What happens when a value is fetched and the record of it cannot be written.
@@ -368,10 +373,23 @@ impl Group {
                 ));
             }
         }
+        if self.owner.as_deref().is_some_and(|owner| !is_owner(owner)) {
+            wrong.push(format!("owner is one line of 1 to {OWNER_CHARS_MAX} characters"));
+        }
+        if self.age_max.is_some_and(|age| age < Span::seconds(1)) {
+            wrong.push("age_max is at least 1s".to_owned());
+        }
         wrong.extend(self.target.check().err().map(|fault| format!("target: {}", fault.detail)));
         wrong.extend(self.generate.random().err().map(|rule| format!("generate: {rule}")));
         wrong
     }
+}
+
+/// The longest name of an owner.
+const OWNER_CHARS_MAX: usize = 100;
+
+fn is_owner(text: &str) -> bool {
+    !text.trim().is_empty() && text.chars().count() <= OWNER_CHARS_MAX && !text.contains(terminal::commands)
 }
 
 fn group_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<GroupId, D::Error> {

@@ -91,6 +91,8 @@ const GROUP: &[Key] = &[
         Shape::Choice(&["open", "closed"]),
         "What happens when a value is fetched and the record of it cannot be written.",
     ),
+    may("owner", Shape::Text("payments"), "Who answers for it: a name for reports and notifications."),
+    may("age_max", Shape::Duration("90d"), "The oldest that what is in force may become."),
 ];
 
 const CONSUMER: &[Key] = &[

@@ -22,8 +22,8 @@ pub(crate) async fn health() -> Json<Health> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
-    after: Option<String>,
-    limit: Option<usize>,
+    pub(super) after: Option<String>,
+    pub(super) limit: Option<usize>,
 }
 
 pub(crate) async fn list(
@@ -50,7 +50,11 @@ pub(crate) async fn list(
 }
 
 /// A page of these groups, which are in order, and where the next one begins.
-fn page<'a>(groups: &'a [&'a GroupId], after: Option<&str>, limit: usize) -> (&'a [&'a GroupId], Option<String>) {
+pub(super) fn page<'a>(
+    groups: &'a [&'a GroupId],
+    after: Option<&str>,
+    limit: usize,
+) -> (&'a [&'a GroupId], Option<String>) {
     let from = after.map_or(0, |after| groups.partition_point(|group| group.as_str() <= after));
     let rest = &groups[from..];
     let page = &rest[..limit.min(rest.len())];

@@ -23,6 +23,7 @@ mod secret;
 mod serve;
 mod since;
 mod sinks;
+mod statistics;
 pub(crate) mod tls;
 pub(crate) mod view;
 mod watch;
@@ -45,6 +46,7 @@ use tracing::Instrument as _;
 
 use crate::metrics::Meter;
 use crate::reload::Reloader;
+use crate::statistics::Statistics;
 use crate::tokens::{Tokens, Verb};
 use auth::{Rule, guard};
 use bootstrap::Bootstrap;
@@ -74,6 +76,8 @@ pub(crate) struct App {
     pub(crate) configured: Configured,
     /// What has another configuration taken.
     pub(crate) reloader: Arc<Reloader>,
+    /// What rotations came to.
+    pub(crate) statistics: Statistics,
     /// What watch streams are told.
     pub(crate) news: News,
     /// True once the server drains: streams end then.
@@ -106,6 +110,9 @@ pub(crate) fn table() -> Vec<Route> {
         look(path::READY, Rule::Public, get(health::ready)),
         look(path::METRICS, Rule::May(Verb::Metrics), get(metrics::scrape)),
         look(path::SINKS, Rule::May(Verb::Look), get(sinks::list)),
+        look(path::STATISTICS, Rule::May(Verb::Look), get(statistics::show)),
+        look(path::REPORT, Rule::May(Verb::Audit), get(statistics::report)),
+        act(path::STATISTICS_RESET, Rule::MayAll(Verb::Reset), post(statistics::reset)),
         act(path::RELOAD, Rule::MayAll(Verb::Reload), post(reload::reload)),
         look(path::ERROR, Rule::Public, get(errors::page)),
         look(path::OPENAPI, Rule::Public, get(openapi::document)),

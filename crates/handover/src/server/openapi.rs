@@ -113,6 +113,22 @@ fn looks(method: &Method, path: &str) -> Option<Operation> {
         ("GET", "/v1/sinks") => {
             look("sinks", "How far each sink of the history got", Answer::Media("application/json"))
         }
+        ("GET", path::STATISTICS) => Operation {
+            query: &[
+                ("since", "string", "Only what ended within this time, such as 30d"),
+                ("group", "string", "Of this group only"),
+            ],
+            refusals: &["no_such_group"],
+            ..look(
+                "statistics",
+                "What rotations of the groups that the token covers came to",
+                Answer::Json("Statistics"),
+            )
+        },
+        ("GET", path::REPORT) => Operation {
+            query: &[("after", "string", "Only groups after this name"), LIMIT],
+            ..look("report", "Who owns what, how old it is, and what shows its last rotation", Answer::Json("Report"))
+        },
         ("GET", path::ERROR) => look("error", "The page of an error code", Answer::Media("text/markdown")),
         ("GET", path::OPENAPI) => look("openapi", "This document", Answer::Media("application/json")),
         ("GET", path::GROUPS) => Operation {
@@ -187,6 +203,10 @@ fn orders(method: &Method, path: &str) -> Option<Operation> {
             answer: (200, Answer::Json("Reloaded")),
             refusals: &["configuration", "restart_needed", "live"],
             ..order("reload", "Has the server read its configuration again")
+        },
+        ("POST", path::STATISTICS_RESET) => Operation {
+            refusals: &["reason_too_long"],
+            ..order("reset", "Has the counters of the statistics begin anew; the history stays")
         },
         ("POST", path::BOOTSTRAP) => Operation {
             body: Some("BootstrapRequest"),
@@ -322,8 +342,10 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<api::Problem>(&mut all);
     add::<api::ReloadRequest>(&mut all);
     add::<api::Reloaded>(&mut all);
+    add::<api::Report>(&mut all);
     add::<api::RotateRequest>(&mut all);
     add::<api::Started>(&mut all);
+    add::<api::Statistics>(&mut all);
     add::<api::WatchEvent>(&mut all);
     all.into_iter().collect()
 }

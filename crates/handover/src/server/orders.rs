@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use handover_api::{OrderRequest, RotateRequest, Started};
-use handover_core::{GroupId, Order};
-use handover_engine::{Asker, RequestKey};
+use handover_core::{GroupId, Order, Refusal};
+use handover_engine::{Asker, RequestKey, StartRefused};
 
 use super::App;
 use super::auth::{Asking, Covered};
@@ -22,7 +22,12 @@ pub(crate) async fn rotate(
     Covered { caller, group }: Covered,
     Once { body: RotateRequest {}, key }: Once<RotateRequest>,
 ) -> Result<(StatusCode, Json<Started>), Refused> {
-    let generation = app.engine.rotate(&group, asker(&caller, key.as_ref())).await?;
+    let started = app.engine.rotate(&group, asker(&caller, key.as_ref())).await;
+    if let Err(StartRefused::Refused(Refusal::Live) | StartRefused::Waits) = &started {
+        // Two who rotate the same group are counted, and found in its history.
+        app.engine.start_denied(&group, caller.identity.as_str()).await;
+    }
+    let generation = started?;
     Ok((StatusCode::ACCEPTED, Json(Started { group: group.to_string(), generation: generation.0 })))
 }
 
@@ -84,7 +89,7 @@ async fn order(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn one_line(reason: Option<String>) -> Result<Option<String>, Refused> {
+pub(super) fn one_line(reason: Option<String>) -> Result<Option<String>, Refused> {
     if reason.as_ref().is_some_and(|reason| reason.contains(terminal::commands)) {
         return Err(Refused::bad_request("a reason is one line of text"));
     }

@@ -195,6 +195,16 @@ impl Refused {
         )
     }
 
+    pub(super) fn reason_too_long() -> Self {
+        Self::new(
+            400,
+            "reason_too_long",
+            "The reason is too long",
+            format!("a reason has at most {} characters", handover_api::REASON_CHARS_MAX),
+            "say it shorter",
+        )
+    }
+
     pub(crate) fn too_long() -> Self {
         Self::new(
             413,
@@ -298,13 +308,7 @@ impl From<OrderRefused> for Refused {
                 "this order wants a reason",
                 "give one with --reason",
             ),
-            OrderRefused::ReasonTooLong => Self::new(
-                400,
-                "reason_too_long",
-                "The reason is too long",
-                format!("a reason has at most {} characters", handover_api::REASON_CHARS_MAX),
-                "say it shorter",
-            ),
+            OrderRefused::ReasonTooLong => Self::reason_too_long(),
             OrderRefused::OtherRequest => Self::idempotency_mismatch(),
             OrderRefused::Refused(refusal) => refusal.into(),
             OrderRefused::Fault(fault) => fault.into(),

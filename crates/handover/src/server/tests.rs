@@ -4,6 +4,7 @@ mod authorisation;
 mod history;
 mod limits;
 mod oracle;
+mod statistics;
 mod tls;
 
 use std::collections::BTreeSet;
@@ -94,6 +95,7 @@ impl Rig {
             tokens: Tokens::open(&config.tokens).unwrap(),
             bootstrap: Bootstrap::open(&config.tokens, &Tokens::open(&config.tokens).unwrap()).unwrap(),
             configured,
+            statistics: Statistics::default(),
             reloader: Arc::new(reloader),
             drain: drain.subscribe(),
         });

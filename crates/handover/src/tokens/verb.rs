@@ -48,6 +48,8 @@ pub(crate) enum Verb {
     Recover,
     /// Have the server read its configuration again. For tokens that cover every group.
     Reload,
+    /// Have the counters of the statistics begin anew. For tokens that cover every group.
+    Reset,
 }
 
 impl Grant {
@@ -67,7 +69,8 @@ impl Grant {
                 | Verb::Supersede
                 | Verb::Remove
                 | Verb::Recover
-                | Verb::Reload,
+                | Verb::Reload
+                | Verb::Reset,
             ) => false,
         }
     }
@@ -106,6 +109,7 @@ impl Verb {
             Self::Remove => "remove",
             Self::Recover => "recover",
             Self::Reload => "reload",
+            Self::Reset => "reset",
         }
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn pretend(browser: &Browser, text: &str) {
         "/v1/groups/alpha/history": records(text),
         "/v1/audit": records(text),
         "/v1/sinks": sinks(text),
+        "/v1/stats": statistics(text),
     });
     let script = format!(
         "window.answers = {answers};
@@ -70,6 +71,15 @@ fn records(text: &str) -> History {
         record(1, "started", "", "asked for"),
     ];
     History { records, next: None }
+}
+
+fn statistics(text: &str) -> Value {
+    json!({
+        "ended": { "success": 31, "rolled_back": 2, "failed": 0, "superseded": 1 },
+        "success_rate": 0.939,
+        "overdue": 1,
+        "overdue_groups": [text],
+    })
 }
 
 fn groups(text: &str) -> Groups {

@@ -153,9 +153,11 @@ async function allGroups() {
 }
 
 // A refusal of what is beside a view is a part of the view, and not its end.
-async function sinks() {
+const sinks = () => beside("/v1/sinks");
+
+async function beside(path) {
   try {
-    return await ask("/v1/sinks");
+    return await ask(path);
   } catch (error) {
     if (error.status === 403 || error.status === 404) return { refused: error.message };
     throw error;
@@ -221,8 +223,8 @@ function decode(part) {
 
 async function load(wanted) {
   if (wanted.name === "fleet") {
-    const [found, delivered] = await Promise.all([allGroups(), sinks()]);
-    return { view: wanted, ...found, sinks: delivered };
+    const [found, delivered, figures] = await Promise.all([allGroups(), sinks(), beside("/v1/stats?since=30d")]);
+    return { view: wanted, ...found, sinks: delivered, figures };
   }
   if (wanted.name === "group") {
     const path = `/v1/groups/${encodeURIComponent(wanted.group)}`;

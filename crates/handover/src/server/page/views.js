@@ -67,7 +67,22 @@ function signs(each) {
 
 const sign = (tone, word, why) => element("span", { class: `badge ${tone}` }, `${word}: ${spaced(why)}`);
 
-function fleet({ groups, unconfigured, sinks: delivered }, chosen) {
+// What rotations of the last 30 days came to. What is not known is a dash.
+function figures(found) {
+  if (!found?.ended) return null;
+  const { success, rolled_back: back, failed, superseded } = found.ended;
+  const rate = found.success_rate === undefined ? "–" : `${(found.success_rate * 100).toFixed(1)} %`;
+  const took = found.duration ? `${span(found.duration.p50_ms)}, 95 of 100 within ${span(found.duration.p95_ms)}` : "–";
+  const overdue = found.overdue ? `${found.overdue}: ${(found.overdue_groups ?? []).join(", ")}` : "0";
+  return pairs([
+    ["Ended in 30 days", `${success} success, ${back} rolled back, ${failed} failed, ${superseded} superseded`],
+    ["Success rate", rate],
+    ["Half took at most", took],
+    ["Overdue", overdue],
+  ]);
+}
+
+function fleet({ groups, unconfigured, sinks: delivered, figures: lately }, chosen) {
   const choices = counts(groups, chosen);
   const only = choices.find(({ word }) => word === chosen.only);
   const text = chosen.filter.trim();
@@ -92,6 +107,7 @@ function fleet({ groups, unconfigured, sinks: delivered }, chosen) {
   return [
     element("h1", {}, "Groups"),
     ...failing(delivered),
+    figures(lately),
     unconfigured?.length ? element("p", { class: "quiet-text" }, `Not configured any more: ${unconfigured.join(", ")}`) : null,
     element("div", { class: "counts", role: "group", "aria-label": "Show only" }, ...choices.map(({ button }) => button)),
     element(
@@ -102,7 +118,7 @@ function fleet({ groups, unconfigured, sinks: delivered }, chosen) {
       element("span", { class: "quiet-text", role: "status" }, counted),
     ),
     rows.length ? table("Groups", heads, rows) : element("p", {}, "No group to show."),
-    commands("The same on the command line", ["handover status", "handover audit sinks"]),
+    commands("The same on the command line", ["handover status", "handover stats --since 30d", "handover audit sinks"]),
   ].filter(Boolean);
 }
 

@@ -1,0 +1,271 @@
+//! Rotations as the history tells them, one record after the other.
+
+use std::collections::{HashMap, VecDeque};
+
+use handover_core::port::Record;
+use handover_core::{GroupId, Timestamp};
+use handover_engine::history;
+use serde::Deserialize;
+
+/// Of how many rotations the figures are kept, the newest. Some 250 bytes each.
+const ENDED_MAX: usize = 100_000;
+
+/// Of how many refused starts.
+const REFUSED_MAX: usize = 100_000;
+
+/// How a rotation ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outcome {
+    Success,
+    RolledBack,
+    Failed,
+    Superseded,
+}
+
+/// A rotation that ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub(crate) group: GroupId,
+    pub(crate) at: Timestamp,
+    pub(crate) outcome: Outcome,
+    /// `None`: its start was not seen, or did not say.
+    pub(crate) strategy: Option<&'static str>,
+    /// `None`: its start was not seen.
+    pub(crate) took_ms: Option<u64>,
+    pub(crate) phases: Box<[(&'static str, u64)]>,
+    /// How long the old credential was valid beside the new one that all stores published.
+    pub(crate) overlap_ms: Option<u64>,
+    /// How old the old credential was when it was retired.
+    pub(crate) lifetime_ms: Option<u64>,
+    pub(crate) litter: bool,
+}
+
+/// A rotation that is live, as far as the history tells.
+#[derive(Clone, Debug)]
+struct Live {
+    started_at: Timestamp,
+    strategy: Option<&'static str>,
+    replaces: bool,
+    phase: &'static str,
+    entered_at: Timestamp,
+    phases: Vec<(&'static str, u64)>,
+    published_at: Option<Timestamp>,
+    litter: bool,
+}
+
+/// What is folded.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    position: u64,
+    /// Nothing before this was folded, or it was let go.
+    complete_from: Option<Timestamp>,
+    /// Records before `position` were passed over: the first one that is folded says from when on it is complete.
+    passed_over: bool,
+    live: HashMap<GroupId, Live>,
+    in_force_since: HashMap<GroupId, Timestamp>,
+    ended: VecDeque<Ended>,
+    refused: VecDeque<(GroupId, Timestamp)>,
+}
+
+/// What is read of a record's body.
+#[derive(Deserialize)]
+pub(crate) struct Body {
+    /// What happened.
+    pub(crate) event: String,
+    #[serde(default)]
+    pub(crate) fields: Fields,
+}
+
+/// What is read of its details.
+#[derive(Default, Deserialize)]
+pub(crate) struct Fields {
+    pub(crate) outcome: Option<String>,
+    pub(crate) phase: Option<String>,
+    pub(crate) strategy: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) order: Option<String>,
+    pub(crate) evidence: Option<String>,
+}
+
+impl Ledger {
+    /// Everything up to this position is folded.
+    pub(crate) const fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Figures are complete from then on; `None`: as far as the history reaches.
+    pub(crate) const fn complete_from(&self) -> Option<Timestamp> {
+        self.complete_from
+    }
+
+    /// Passes over what is before.
+    pub(crate) const fn begin_after(&mut self, position: u64) {
+        self.passed_over = position > 0;
+        self.position = position;
+    }
+
+    /// Rotations that ended, in the order of the history.
+    pub(crate) fn ended(&self) -> impl Iterator<Item = &Ended> {
+        self.ended.iter()
+    }
+
+    /// Starts that were refused because a rotation was live.
+    pub(crate) fn refused(&self) -> impl Iterator<Item = (&GroupId, Timestamp)> {
+        self.refused.iter().map(|(group, at)| (group, *at))
+    }
+
+    /// One record more. One that was folded already changes nothing.
+    pub(crate) fn fold(&mut self, record: &Record) {
+        if record.position <= self.position {
+            return;
+        }
+        self.position = record.position;
+        if std::mem::take(&mut self.passed_over) {
+            self.complete_from = Some(record.at);
+        }
+        if history::is_reserved(&record.group) {
+            return;
+        }
+        let Ok(Body { event, fields }) = serde_json::from_str(&record.body) else { return };
+        let (group, at) = (&record.group, record.at);
+        match event.as_str() {
+            history::STARTED => {
+                self.live.insert(group.clone(), Live::started(&fields, at));
+            }
+            history::ADVANCED => self.advanced(group, &fields, at),
+            history::LITTER => {
+                if let Some(live) = self.live.get_mut(group) {
+                    live.litter = true;
+                }
+            }
+            history::ENDED => {
+                let outcome = match fields.outcome.as_deref() {
+                    Some("success") => Outcome::Success,
+                    Some("rolled_back") => Outcome::RolledBack,
+                    Some(_) | None => Outcome::Failed,
+                };
+                self.end(group, outcome, at);
+            }
+            history::SUPERSEDED => self.end(group, Outcome::Superseded, at),
+            history::ADOPTED => drop(self.in_force_since.insert(group.clone(), at)),
+            history::REMOVED => {
+                self.live.remove(group);
+                self.in_force_since.remove(group);
+            }
+            history::DENIED if fields.order.as_deref() == Some("rotate") => {
+                if self.refused.len() >= REFUSED_MAX
+                    && let Some((_, at)) = self.refused.pop_front()
+                {
+                    self.complete_from = self.complete_from.max(Some(at));
+                }
+                self.refused.push_back((group.clone(), at));
+            }
+            _ => {}
+        }
+    }
+
+    fn advanced(&mut self, group: &GroupId, fields: &Fields, at: Timestamp) {
+        let Some(phase) = fields.phase.as_deref().and_then(phase_named) else { return };
+        let Some(live) = self.live.get_mut(group) else { return };
+        live.leave(at);
+        let left = std::mem::replace(&mut live.phase, phase);
+        match phase {
+            // Every store has it. Where no presenter is declared, the old one drains at once.
+            "propagate" | "drain" | "disable" | "destroy" if left == "publish" => live.published_at = Some(at),
+            // On the way back nothing is replaced.
+            "unpublish" => live.published_at = None,
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, group: &GroupId, outcome: Outcome, at: Timestamp) {
+        let live = self.live.remove(group).map(|mut live| {
+            live.leave(at);
+            live
+        });
+        let succeeded = outcome == Outcome::Success;
+        let since = self.in_force_since.get(group).copied();
+        if succeeded {
+            self.in_force_since.insert(group.clone(), at);
+        }
+        let replaced = live.as_ref().filter(|live| succeeded && live.replaces);
+        let ms = |from: Timestamp| milliseconds(at, from);
+        let ended = Ended {
+            group: group.clone(),
+            at,
+            outcome,
+            strategy: live.as_ref().and_then(|live| live.strategy),
+            took_ms: live.as_ref().map(|live| ms(live.started_at)),
+            overlap_ms: replaced.and_then(|live| live.published_at).map(ms),
+            lifetime_ms: replaced.and(since).map(ms),
+            litter: live.as_ref().is_some_and(|live| live.litter),
+            phases: live.map(|live| live.phases.into_boxed_slice()).unwrap_or_default(),
+        };
+        if self.ended.len() >= ENDED_MAX
+            && let Some(gone) = self.ended.pop_front()
+        {
+            self.complete_from = self.complete_from.max(Some(gone.at));
+        }
+        self.ended.push_back(ended);
+    }
+}
+
+impl Live {
+    fn started(fields: &Fields, at: Timestamp) -> Self {
+        Self {
+            started_at: at,
+            strategy: fields.strategy.as_deref().and_then(strategy_named),
+            replaces: fields.from.as_deref().is_some_and(|from| from != "none"),
+            phase: "stage",
+            entered_at: at,
+            phases: Vec::with_capacity(8),
+            published_at: None,
+            litter: false,
+        }
+    }
+
+    /// The present phase is over. One that is entered twice counts once, with both times.
+    fn leave(&mut self, at: Timestamp) {
+        let took_ms = milliseconds(at, self.entered_at);
+        match self.phases.iter_mut().find(|(phase, _)| *phase == self.phase) {
+            Some((_, ms)) => *ms = ms.saturating_add(took_ms),
+            None => self.phases.push((self.phase, took_ms)),
+        }
+        self.entered_at = at;
+    }
+}
+
+fn milliseconds(at: Timestamp, from: Timestamp) -> u64 {
+    u64::try_from(at.since(from).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Phases as the history names them.
+const PHASES: [&str; 14] = [
+    "stage",
+    "apply",
+    "verify",
+    "publish",
+    "propagate",
+    "drain",
+    "disable",
+    "destroy",
+    "release",
+    "put_back",
+    "unpublish",
+    "return",
+    "quiet",
+    "revoke",
+];
+
+/// Kept as constants, so that a rotation costs no text of its own.
+fn phase_named(word: &str) -> Option<&'static str> {
+    PHASES.into_iter().find(|phase| *phase == word)
+}
+
+fn strategy_named(word: &str) -> Option<&'static str> {
+    use handover_core::Strategy;
+    [Strategy::Immediate, Strategy::Staged, Strategy::DualWrite, Strategy::BlueGreen]
+        .into_iter()
+        .map(history::strategy_word)
+        .find(|strategy| *strategy == word)
+}
