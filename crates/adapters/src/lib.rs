@@ -7,6 +7,8 @@
 pub mod copy;
 #[cfg(any(feature = "target-postgres", feature = "store-embedded"))]
 mod fences;
+#[cfg(any(feature = "sink-http", feature = "store-vault"))]
+mod http;
 pub mod seal;
 #[cfg(feature = "target-postgres")]
 pub mod shared;
@@ -14,7 +16,9 @@ pub mod shared;
 pub mod sink;
 #[cfg(feature = "state-sqlite")]
 pub mod state;
-#[cfg(feature = "store-embedded")]
+#[cfg(any(feature = "store-embedded", feature = "store-vault"))]
 pub mod store;
 #[cfg(feature = "target-postgres")]
 pub mod target;
+#[cfg(any(feature = "sink-syslog", feature = "sink-http", feature = "store-vault"))]
+mod tls;

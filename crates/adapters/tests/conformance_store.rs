@@ -1,6 +1,8 @@
 //! Every store there is, put through the suite of its port.
-#![cfg(feature = "store-embedded")]
+#![cfg(all(feature = "store-embedded", feature = "store-vault"))]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod vault;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use handover_adapters::store::embedded::Embedded;
 use handover_core::port::{Answer, Head, SecretStore, Value};
 use handover_core::{Generation, GroupId, Publication, StoreCapability, StoreVersion};
 use handover_testkit::conformance::store::{Harness, Intrusion, Seen, failures, run};
+use handover_testkit::servers::OpenBao;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_store_keeps_the_promises_of_its_port() {
@@ -18,6 +21,10 @@ async fn every_store_keeps_the_promises_of_its_port() {
         // No wildcard: a store without a harness does not compile.
         let harness: Arc<dyn Harness> = match kind {
             StoreKind::Embedded => Arc::new(EmbeddedHarness::new()),
+            StoreKind::Vault => {
+                let server = Arc::new(OpenBao::start().unwrap_or_else(|error| panic!("{error}")));
+                Arc::new(vault::VaultHarness::on(server, "conformance", 3_600))
+            },
         };
         run(harness).await;
     }

@@ -9,8 +9,8 @@ use handover_adapters::sink::SinkConfig;
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
-use handover_core::port::{SecretStore, Sink, StateStore as _, Target};
-use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Policy, Role, StoreId};
+use handover_core::port::{Sink, StateStore as _, Target};
+use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Policy, Role, Row};
 use handover_engine::{Binding, Generate, Handle, Options, Ports, Service, SystemClock};
 use handover_secret::Secret;
 
@@ -18,6 +18,7 @@ use crate::backup::beside;
 use crate::config::{Called, Config, GenerateConfig, Group, PolicyConfig, STORE_EMBEDDED};
 use crate::failure::Failure;
 use crate::file;
+use crate::remote_stores::{Shelf, WiredStore};
 
 /// An engine that holds the lease, and what it is wired to.
 pub(crate) struct Assembly {
@@ -40,6 +41,8 @@ pub(crate) struct Wired {
     pub(crate) targets: BTreeMap<GroupId, TargetFiles>,
     /// In the order of the configuration.
     pub(crate) sinks: Vec<WiredSink>,
+    /// In the order of the configuration.
+    pub(crate) stores: Vec<WiredStore>,
 }
 
 /// What the files hold that a target's configuration names. Groups that name the same file share it.
@@ -143,17 +146,18 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let sealer = sealer(config)?;
     not_lost(config)?;
     let state = Arc::new(state(config, sealer.clone())?);
+    let stores = WiredStore::make_all(config, &sealer)?;
     let store = store(config, &state, sealer).await?;
     let (mut bindings, mut targets) =
         (Vec::with_capacity(config.groups.len()), Vec::with_capacity(config.groups.len()));
-    let (mut files, mut binder) = (TargetFilesReader::default(), Binder::new(&store));
+    let (mut files, mut binder) = (TargetFilesReader::default(), Binder::new(&store, &stores));
     for group in &config.groups {
         let files = files.read(group)?;
         bindings.push(binder.bind(group, &files)?);
         targets.push((group.name.clone(), files));
     }
     // Made at once, the map has no room to spare.
-    let mut wired = Wired { targets: targets.into_iter().collect(), sinks: Vec::new() };
+    let mut wired = Wired { targets: targets.into_iter().collect(), sinks: Vec::new(), stores };
     for configured in config.all_sinks() {
         let files = SinkFiles::read(&configured)?;
         wired.sinks.push(WiredSink::make(configured, files)?);
@@ -248,8 +252,9 @@ pub(crate) fn sink(config: &SinkConfig) -> Result<Arc<dyn Sink>, Failure> {
 /// state says that it does.
 async fn store(config: &Config, state: &Sqlite, sealer: Arc<Sealer>) -> Result<Embedded, Failure> {
     if !config.store.exists() {
+        let published = |row: &Row| row.heads.keys().any(|store| store.as_str() == STORE_EMBEDDED);
         for group in state.groups().await? {
-            if state.load(&group).await?.is_some_and(|loaded| !loaded.row.heads.is_empty()) {
+            if state.load(&group).await?.is_some_and(|loaded| published(&loaded.row)) {
                 let shown = config.store.display();
                 return Err(Failure::refused(format!(
                     "the store {shown} is not there, and group {group} is published in it"
@@ -281,7 +286,7 @@ fn build(group: &Group, files: &TargetFiles) -> Result<Arc<dyn Target>, Failure>
 
 /// Binds groups; what several have in common is made once.
 pub(crate) struct Binder {
-    stores: Arc<BTreeMap<StoreId, Arc<dyn SecretStore>>>,
+    shelf: Shelf,
     /// That of the group before: most have the same rule.
     generator: Option<(Arc<GenerateConfig>, Arc<dyn Generate>)>,
     /// What the group before had.
@@ -299,16 +304,8 @@ struct Planned {
 }
 
 impl Binder {
-    pub(crate) fn new(store: &Embedded) -> Self {
-        #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
-        let embedded = StoreId::parse(STORE_EMBEDDED).expect("`embedded` is a name");
-        let store: Arc<dyn SecretStore> = Arc::new(store.clone());
-        Self {
-            stores: Arc::new(BTreeMap::from([(embedded, store)])),
-            generator: None,
-            policy: None,
-            names: HashSet::new(),
-        }
+    pub(crate) fn new(embedded: &Embedded, remote: &[WiredStore]) -> Self {
+        Self { shelf: Shelf::new(embedded, remote), generator: None, policy: None, names: HashSet::new() }
     }
 
     /// What a group is bound to.
@@ -321,7 +318,7 @@ impl Binder {
             policy_digest: digest,
             target_name: self.target_name(&group.target),
             target: build(group, files)?,
-            stores: Arc::clone(&self.stores),
+            stores: self.shelf.stores(group)?,
             generator: self.generator(group)?,
             publish_fields: Arc::new(move |slot| fields.target.fields(slot).unwrap_or_default()),
         })

@@ -18,6 +18,7 @@ mod printer;
 mod process;
 mod reload;
 mod remote;
+mod remote_stores;
 mod server;
 mod sim;
 mod statistics;

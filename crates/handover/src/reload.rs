@@ -26,6 +26,7 @@ use crate::command::check;
 use crate::config::{Config, Group};
 use crate::failure::Failure;
 use crate::metrics;
+use crate::remote_stores::{self, WiredStore};
 use crate::server::configured::Configured;
 
 /// Takes another configuration.
@@ -152,10 +153,11 @@ impl Reloader {
         difference: Difference,
     ) -> Result<Reloaded, ReloadRefused> {
         let Difference { told, anew, gone, elsewhere } = difference;
-        let Fresh { config, targets, sinks } = fresh;
+        let Fresh { config, targets, sinks, stores } = fresh;
+        let stores = remote_stores::keep(&running.wired.stores, stores);
         let anew: BTreeSet<GroupId> = anew.into_iter().collect();
         let anew: Vec<Arc<Group>> = config.groups.iter().filter(|group| anew.contains(&group.name)).cloned().collect();
-        let mut binder = Binder::new(&self.store);
+        let mut binder = Binder::new(&self.store, &stores);
         let bind = |group: &Arc<Group>| match targets.get(&group.name) {
             Some(files) => binder.bind(group, files),
             None => Err(Failure::error(format!("group {} was not read", group.name))),
@@ -167,7 +169,7 @@ impl Reloader {
         self.engine.rebind(Rebind { bindings, removed: gone, at_rest: elsewhere, sinks: objects }).await?;
         self.configured.take(&config);
         let over = over(&running.wired.sinks, &sinks);
-        running.wired = Wired { targets, sinks };
+        running.wired = Wired { targets, sinks, stores };
         let failed = assembly::excuse(&self.state, &anew).await.err();
         for group in &anew {
             if failed.is_some() {
@@ -250,6 +252,7 @@ struct Fresh {
     config: Config,
     targets: BTreeMap<GroupId, TargetFiles>,
     sinks: Vec<(SinkConfig, SinkFiles)>,
+    stores: Vec<WiredStore>,
 }
 
 impl Fresh {
@@ -271,7 +274,8 @@ impl Fresh {
                 Ok((sink, files))
             })
             .collect::<Result<_, Failure>>()?;
-        Ok(Self { config, targets, sinks })
+        let stores = WiredStore::make_all(&config, &assembly::sealer(&config)?)?;
+        Ok(Self { config, targets, sinks, stores })
     }
 
     /// Takes groups that are the same as before from there. What they are bound to holds them, so that otherwise each
@@ -311,13 +315,16 @@ impl Difference {
         let (mut anew, mut elsewhere) = (Vec::new(), Vec::new());
         for group in &fresh.config.groups {
             let files = running.wired.targets.get(&group.name).zip(fresh.targets.get(&group.name));
+            let same_stores = remote_stores::same_for(group, &running.wired.stores, &fresh.stores);
             let old = before.get(&group.name);
             if old.is_some_and(|old| is_elsewhere(&old.target, &group.target)) {
                 elsewhere.push(group.name.clone());
             }
             match old {
                 None => told.groups.added.push(group.name.to_string()),
-                Some(old) if **old == *group && files.is_some_and(|(old, new)| old.same(new)) => continue,
+                Some(old) if **old == *group && same_stores && files.is_some_and(|(old, new)| old.same(new)) => {
+                    continue;
+                }
                 Some(_) => told.groups.changed.push(group.name.to_string()),
             }
             anew.push(group.name.clone());
@@ -403,6 +410,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         audit_file: _,
         checkpoint_every,
         sinks: _,
+        remote_stores: _,
         groups: _,
     } = &running.config;
     let new = &fresh.config;

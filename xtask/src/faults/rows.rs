@@ -75,9 +75,34 @@ pub(super) const ROWS: &[Row] = &[
         "A pooler rejects the candidate though the server lets it in: nothing is published, and the pooler is named.",
     ),
     row(
+        "F16",
+        "Publish",
+        "The store fails several times and then works: it is tried ever more slowly, and exactly one version comes of it.",
+    ),
+    row(
         "F17",
         "Publish",
         "The store's reply is lost and the write landed: it is read back and found to be ours; no second version.",
+    ),
+    row(
+        "F18",
+        "Publish",
+        "The store is sealed, a standby that takes nothing, or limits our rate: nothing was touched for certain, the candidate stays sealed, and it goes on when the store does.",
+    ),
+    row(
+        "F19",
+        "Publish",
+        "Our login at the store ends in the middle: the next call logs in again and does what it was asked to; nothing is rolled back.",
+    ),
+    row(
+        "F20",
+        "Publish",
+        "Somebody wrote a newer version, also one with a copy of our label: it holds with drift and writes nothing over it until a person orders that.",
+    ),
+    row(
+        "F21",
+        "Publish",
+        "One of two stores is down: the group is not published, the old generation stays valid, and it goes on when the store is back.",
     ),
     row(
         "F24",

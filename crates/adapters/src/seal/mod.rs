@@ -39,6 +39,8 @@ mod master;
 mod message;
 mod sign;
 
+#[cfg(feature = "store-vault")]
+pub(crate) use frame::framed;
 pub use integrity::{Integrity, MAC_BYTES};
 pub use key::{DataKey, Place, Purpose, Sealer};
 pub use master::MasterKey;

@@ -17,6 +17,7 @@ use crate::cli::Check;
 use crate::config::{Config, Group, Unusable, schema};
 use crate::failure::Failure;
 use crate::printer::Printer;
+use crate::remote_stores::WiredStore;
 use crate::server::tls::Tls;
 use crate::tokens::Tokens;
 
@@ -33,7 +34,7 @@ const SINK_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Serialize)]
 struct Checked {
     groups: Vec<String>,
-    /// Whether targets and sinks were contacted.
+    /// Whether targets, stores and sinks were contacted.
     online: bool,
     findings: Vec<Finding>,
     /// What is weaker than it could be, by choice. It stands in nobody's way.
@@ -94,7 +95,7 @@ pub(crate) async fn run(arguments: &Check, printer: &Printer) -> Result<(), Fail
     let checked = Checked { groups, online: arguments.online, findings, cautions: cautions(&config) };
     printer.data(&checked, text)?;
     if !arguments.online {
-        printer.say("Targets and sinks were not contacted: `handover check --online` does that.");
+        printer.say("Targets, stores and sinks were not contacted: `handover check --online` does that.");
     }
     let words = match checked.findings.len() {
         0 => return Ok(()),
@@ -140,6 +141,11 @@ fn look_at_files(config: &Config) -> Vec<Finding> {
             }
         }
     }
+    if let Ok(sealer) = assembly::sealer(config) {
+        for store in &config.remote_stores {
+            find(format!("remote_store {}", store.name()), WiredStore::make(store, &sealer).err());
+        }
+    }
     let mut files = TargetFilesReader::default();
     for group in &config.groups {
         if let Err(failure) = assembly::target_with(group, &mut files) {
@@ -149,11 +155,12 @@ fn look_at_files(config: &Config) -> Vec<Finding> {
     findings
 }
 
-/// Asks targets and sinks. What their files lack has been found before.
+/// Asks targets, remote stores and sinks. What their files lack has been found before.
 async fn look_around(config: &Config) -> Vec<Finding> {
     let targets = stream::iter(&config.groups).map(|group| look_at_target(group)).buffered(AT_ONCE_MAX);
     let sinks = stream::iter(&config.sinks).map(look_at_sink).buffered(AT_ONCE_MAX);
     let mut findings = targets.concat().await;
+    findings.extend(look_at_stores(config).await);
     findings.extend(sinks.concat().await);
     findings
 }
@@ -168,6 +175,22 @@ async fn look_at_target(group: &Group) -> Vec<Finding> {
         Err(_) => vec![Fault::untouched(FaultKind::TimedOut, "the target did not answer all questions in time")],
     };
     faults.iter().map(|fault| Finding::of_fault(format!("group {}", group.name), fault)).collect()
+}
+
+async fn look_at_stores(config: &Config) -> Vec<Finding> {
+    let wired = assembly::sealer(config).and_then(|sealer| WiredStore::make_all(config, &sealer));
+    let Ok(wired) = wired else {
+        return Vec::new();
+    };
+    let pairs = config.groups.iter().flat_map(|group| {
+        let named = wired.iter().filter(|store| group.stores.iter().any(|name| name == store.name()));
+        named.map(move |store| (group, store))
+    });
+    let looks = stream::iter(pairs).map(|(group, store)| async move {
+        let found = store.look(&group.name).await;
+        found.iter().map(|fault| Finding::of_fault(format!("group {}", group.name), fault)).collect::<Vec<_>>()
+    });
+    looks.buffered(AT_ONCE_MAX).concat().await
 }
 
 async fn look_at_sink(sink: &SinkConfig) -> Vec<Finding> {
@@ -252,7 +275,7 @@ fn text(checked: &Checked) -> String {
         };
         let _ = writeln!(text, "the configuration is usable; {groups}");
         if checked.online {
-            let _ = writeln!(text, "targets and sinks were contacted; nothing stands in the way");
+            let _ = writeln!(text, "targets, stores and sinks were contacted; nothing stands in the way");
         }
     }
     text

@@ -38,6 +38,8 @@ pub(super) enum At {
     Key(&'static str),
     /// In the sink with this index.
     Sink(usize),
+    /// In the remote store with this index.
+    RemoteStore(usize),
     /// In the group with this index.
     Group(usize),
 }
@@ -77,6 +79,7 @@ pub(super) fn place(text: &str, wrong: Vec<(At, String)>) -> Vec<Wrong> {
     let span = |at| match at {
         At::Key(key) => root.get_ref().get(key).map(Spanned::span),
         At::Sink(index) => item("sink", index),
+        At::RemoteStore(index) => item("remote_store", index),
         At::Group(index) => item("group", index),
     };
     let line = |at| span(at).map(|span| line(text, span.start));

@@ -7,6 +7,7 @@ mod read;
 mod schema;
 mod shape;
 mod split;
+mod stores;
 mod telemetry;
 mod tls;
 
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use handover_adapters::sink::{SinkConfig, file};
+use handover_adapters::store::RemoteStoreConfig;
 use handover_adapters::target::{Common, TargetConfig};
 use handover_core::{ConsumerId, GroupId, Role};
 use handover_engine::history::is_reserved;
@@ -36,7 +38,7 @@ pub(crate) use tls::{ClientAuth, TlsConfig};
 /// The file's name where none is given.
 pub(crate) const FILE: &str = "handover.toml";
 
-/// The one store that there is.
+/// The name of the store that is always there.
 pub(crate) const STORE_EMBEDDED: &str = "embedded";
 
 /// The name of the sink that `audit_file` makes.
@@ -84,6 +86,9 @@ pub(crate) struct Config {
     /// Where else the audit records are delivered.
     #[serde(default, rename = "sink")]
     pub(crate) sinks: Vec<SinkConfig>,
+    /// Stores of others in which values are published.
+    #[serde(default, rename = "remote_store")]
+    pub(crate) remote_stores: Vec<RemoteStoreConfig>,
     /// The groups. Whoever needs one shares it: there may be many.
     #[serde(default, rename = "group", deserialize_with = "split::each_shared")]
     pub(crate) groups: Vec<Arc<Group>>,
@@ -101,7 +106,7 @@ pub(crate) struct Group {
     pub(crate) policy: Arc<PolicyConfig>,
     /// What accepts its credential: `kind`, and that kind's options.
     pub(crate) target: TargetConfig,
-    /// Where it is published. There is one store so far: `embedded`.
+    /// Where it is published: `embedded`, and remote stores by name.
     #[serde(default = "stores", deserialize_with = "split::shared")]
     pub(crate) stores: Arc<Vec<String>>,
     /// Who presents or verifies it. The list counts as complete: whoever is not on it is not waited for, until it
@@ -287,6 +292,9 @@ impl Config {
         for sink in &mut config.sinks {
             sink.resolve(directory);
         }
+        for store in &mut config.remote_stores {
+            store.resolve(directory);
+        }
         config.audit_file = config.audit_file.map(|path| directory.join(path));
         let mut common = Common::default();
         for group in config.groups.iter_mut().map(Arc::make_mut) {
@@ -331,6 +339,7 @@ impl Config {
                 wrong.push((At::Sink(index), format!("sink {} is there twice", sink.name())));
             }
         }
+        wrong.extend(self.check_stores());
         let mut names = BTreeSet::new();
         for (index, group) in self.groups.iter().enumerate() {
             if !names.insert(&group.name) {
@@ -356,9 +365,6 @@ impl Config {
 impl Group {
     fn check(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        if *self.stores != [STORE_EMBEDDED] {
-            wrong.push("stores must be [\"embedded\"]: there is no other store yet".to_owned());
-        }
         let mut seen = BTreeSet::new();
         for consumer in self.consumers.iter() {
             if !seen.insert(consumer) {
@@ -496,7 +502,7 @@ mod tests {
             (&GROUP.replace("checker", "pool"), "twice in one role"),
             (&GROUP.replace("role = \"presenter", "role = \"verifier"), "checker is declared as a verifier"),
             (&GROUP.replace("orders-db", "Orders DB"), "lower-case"),
-            (&GROUP.replace("consumers =", "stores = [\"vault\"]\nconsumers ="), "no other store"),
+            (&GROUP.replace("consumers =", "stores = [\"vault\"]\nconsumers ="), "no remote_store is called vault"),
             (&GROUP.replace("consumers =", "generate.length = 4\nconsumers ="), "length must be"),
             (&GROUP.replace("consumers =", "policy.poll = \"soon\"\nconsumers ="), "must be a duration"),
         ];

@@ -69,6 +69,7 @@ pub(crate) const ROOT: &[Key] = &[
     may("audit_file", Shape::Text("audit.jsonl"), "A file to which the audit records are appended as well."),
     may("checkpoint_every", Shape::Duration("1m"), "How long after a change the history gets a signed checkpoint."),
     may("sink", Shape::List(&Shape::Kinds(SINKS)), "Where the audit records are delivered besides."),
+    may("remote_store", Shape::List(&Shape::Kinds(REMOTE_STORES)), "Stores of others in which values are published."),
     may("group", Shape::List(&Shape::Table(GROUP)), "What rotates together."),
 ];
 
@@ -83,7 +84,7 @@ const GROUP: &[Key] = &[
     must("name", Shape::Name("orders-db"), "The group's name: 1 to 63 of a-z 0-9 - _ ."),
     may("policy", Shape::Table(POLICY), "How the group rotates."),
     must("target", Shape::Kinds(TARGETS), "What accepts the credential."),
-    may("stores", Shape::List(&Shape::Choice(&["embedded"])), "Where values are published."),
+    may("stores", Shape::List(&Shape::Name("embedded")), "Where values are published: `embedded`, and remote stores."),
     may("consumers", Shape::List(&Shape::Table(CONSUMER)), "Who presents the credential. The list counts as complete."),
     may("generate", Shape::Table(GENERATE), "How values are made."),
     may(
@@ -215,6 +216,45 @@ const ENDPOINT: &[Key] = &[
 const ADMIN: &[Key] = &[
     must("user", Shape::Text("handover_admin"), "Its name."),
     must("password_file", Shape::Text("handover_admin.password"), "The file that holds its password, mode 0600."),
+];
+
+const REMOTE_STORES: &[(&str, &[Key])] = &[(
+    "vault",
+    &[
+        must("name", Shape::Name("bao"), "The store's name, by which groups name it."),
+        must("url", Shape::Text("https://bao.internal:8200"), "Scheme, host and port; http only on loopback."),
+        may("namespace", Shape::Text("team"), "The namespace that the engine and the login are in."),
+        may("mount", Shape::Text("secret"), "Where the KV version 2 engine is mounted."),
+        may("path", Shape::Text("handover/{group}"), "Where in it a group's values are; `{group}` is its name."),
+        may("value_field", Shape::Text("password"), "The field that holds the value."),
+        may("ca_file", Shape::Text("bao-ca.pem"), "CA certificates of the server, PEM. For https."),
+        must("auth", Shape::Kinds(AUTH), "How Handover logs in."),
+        may(
+            "retired",
+            Shape::Choice(&["destroy", "delete"]),
+            "What becomes of versions of retired generations; what is deleted can be undeleted there.",
+        ),
+    ],
+)];
+
+const AUTH: &[(&str, &[Key])] = &[
+    (
+        "approle",
+        &[
+            may("mount", Shape::Text("approle"), "Where the method is mounted."),
+            must("role_id", Shape::Text("handover"), "The role's id."),
+            must("secret_id_file", Shape::Text("bao.secret"), "The file that holds its secret id, mode 0600."),
+        ],
+    ),
+    (
+        "jwt",
+        &[
+            may("mount", Shape::Text("jwt"), "Where the method is mounted; `kubernetes` is one too."),
+            must("role", Shape::Text("handover"), "The role."),
+            must("jwt_file", Shape::Text("token"), "The file that holds the signed token."),
+        ],
+    ),
+    ("token", &[must("token_file", Shape::Text("bao.token"), "The file that holds the token, mode 0600.")]),
 ];
 
 const SINKS: &[(&str, &[Key])] = &[

@@ -136,6 +136,17 @@ impl Refused {
         )
     }
 
+    /// An older value may still be in the embedded store, of the time when it was one of the group's stores.
+    pub(crate) fn published_elsewhere(group: &GroupId, stores: &[String]) -> Self {
+        Self::new(
+            409,
+            "not_published",
+            "Nothing is published here",
+            format!("group {group} is published in {} alone, not in the embedded store", stores.join(", ")),
+            "read it there, or add \"embedded\" to the group's `stores` and rotate",
+        )
+    }
+
     pub(crate) fn not_expected(group: &GroupId, consumer: &ConsumerId) -> Self {
         Self::new(
             409,

@@ -60,6 +60,9 @@ pub(crate) async fn fetch(
         Refused::bad_request("the query takes `after=<number>`, `count=join|expected|peek` and nothing else")
     })?;
     let configured = app.configured.get(&group).ok_or_else(Refused::no_such_group)?;
+    if !configured.is_embedded() {
+        return Err(Refused::published_elsewhere(&group, &configured.stores));
+    }
     let roles = match fetch.count {
         Count::Join => configured.roles(&caller.identity),
         Count::Expected => expected(&app, &group, &caller.identity, configured.roles(&caller.identity)).await?,

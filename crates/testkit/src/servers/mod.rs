@@ -5,7 +5,9 @@
 //! handle is dropped or when the process that started it dies.
 
 mod certificates;
+mod front;
 mod interceptor;
+mod openbao;
 pub mod pgbouncer;
 pub mod postgres;
 mod process;
@@ -16,7 +18,9 @@ mod rsyslog;
 use std::fmt;
 
 pub use certificates::Certificates;
+pub use front::{Fate, Front};
 pub use interceptor::{Interceptor, Trick};
+pub use openbao::{AppRole, OpenBao};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub(crate) use process::{end, spawn};

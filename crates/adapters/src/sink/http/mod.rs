@@ -5,7 +5,6 @@
 
 mod shape;
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use handover_core::port::{Answer, Record, Sink};
@@ -17,6 +16,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::tls;
+use crate::http::{is_loopback, is_untrusted};
 
 /// The longest answer that is looked at. A bulk answer has some hundred bytes for each record.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -60,7 +60,7 @@ impl Config {
             "https" if self.ca_file.is_none() => {
                 Err(self.misconfigured("for https, ca_file names the CA that its receiver's certificate chains to"))
             }
-            "http" if !loopback(&url) => Err(self
+            "http" if !is_loopback(&url) => Err(self
                 .misconfigured("url must be https: over http, whoever is on the way reads the token and the records")),
             "http" if self.ca_file.is_some() => Err(self.misconfigured("ca_file is for https")),
             "http" | "https" => Ok(()),
@@ -164,7 +164,7 @@ impl HttpSink {
 
     fn trouble(&self, error: &reqwest::Error) -> Fault {
         let name = &self.config.name;
-        if untrusted(error) {
+        if is_untrusted(error) {
             let words = format!(
                 "sink {name}: the certificate of {} does not chain to its ca_file, has expired, or bears another name; \
                  set ca_file",
@@ -208,26 +208,4 @@ fn authorization(config: &Config, token: &Secret) -> Result<HeaderValue, Fault> 
         .map_err(|_| config.misconfigured("its token or token_scheme holds a character that no header may have"))?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    address.map_or(host == "localhost", |address| address.is_loopback())
-}
-
-/// Whether a certificate is why, wherever in the chain of causes the TLS library says so.
-fn untrusted(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

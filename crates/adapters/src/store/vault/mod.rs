@@ -1,0 +1,265 @@
+//! A KV version 2 engine of OpenBao or Vault.
+//!
+//! A group's values are versions of one path: fields, value and our label in one write, which the server makes only at
+//! the version that it is given (check-and-set). There is nothing current beside the newest version, so that nothing can
+//! be staged: `put` does nothing, and `point` writes.
+//!
+//! A version's number recurs once somebody deletes the path with its metadata, so ours is the number with the time of
+//! its making. Standbys of OpenBao answer reads from what they have: every read asks the active node first how far it is,
+//! and takes no answer of a node that is not as far.
+
+mod client;
+mod config;
+mod document;
+mod label;
+mod login;
+
+use std::fmt;
+use std::sync::Arc;
+
+use handover_core::port::{Answer, Head, SecretStore, Value};
+use handover_core::{
+    Candidate, Fault, FaultKind, Generation, GroupId, Publication, StoreCapability, StoreVersion, Touched,
+};
+use handover_secret::Secret;
+use reqwest::header::HeaderValue;
+use serde::Deserialize;
+
+use self::client::{Client, Reply, Request};
+pub use self::config::{Auth, Config, Retired};
+use self::document::{Found, Listed};
+use self::label::Label;
+use crate::seal::Sealer;
+
+/// Reads what we log in with, each time that we do.
+pub type Credential = Arc<dyn Fn() -> Result<Secret, Fault> + Send + Sync>;
+
+/// The store. It keeps one login for all groups.
+pub struct Vault {
+    client: Client,
+    sealer: Arc<Sealer>,
+}
+
+impl Vault {
+    /// Makes the store. Nothing is contacted yet. `ca_pem` is the content of `ca_file`.
+    ///
+    /// # Errors
+    /// `Misconfigured`.
+    pub fn new(
+        config: Config,
+        ca_pem: Option<&[u8]>,
+        credential: Credential,
+        sealer: Arc<Sealer>,
+    ) -> Result<Self, Fault> {
+        Ok(Self { client: Client::new(config, ca_pem, credential)?, sealer })
+    }
+
+    /// Logs in and looks whether we may do at a group's path what a rotation does there. What is missing is the answer.
+    ///
+    /// # Errors
+    /// If it could not look.
+    pub async fn preflight(&self, group: &GroupId) -> Result<Vec<Fault>, Fault> {
+        let mut missing = Vec::new();
+        let retire = match self.client.config.retired {
+            Retired::Destroy => "destroy",
+            Retired::Delete => "delete",
+        };
+        for (operation, needed) in [
+            ("data", ["create", "read", "update"].as_slice()),
+            ("metadata", &["read"]),
+            (retire, &["update"]),
+        ] {
+            let path = self.path(operation, group)?;
+            let (may, _) = self.capabilities(&path).await?;
+            let has = |wanted: &&&str| may.iter().any(|one| one == **wanted || one == "root" || one == "sudo");
+            let lacks: Vec<&str> = needed.iter().filter(|wanted| !has(wanted)).copied().collect();
+            if !lacks.is_empty() {
+                let words = format!("our login lacks {} on {}", lacks.join(", "), path.join("/"));
+                missing.push(self.client.fault(FaultKind::NotPermitted, Touched::Nothing, &words));
+            }
+        }
+        missing.extend(self.head(group).await.err());
+        Ok(missing)
+    }
+
+    /// What we may do at a path, and how far the active node is, which answers this.
+    async fn capabilities(&self, path: &[String]) -> Result<(Vec<String>, Option<HeaderValue>), Fault> {
+        let body = serde_json::json!({ "paths": [path.join("/")] }).to_string().into_bytes();
+        let ask = ["sys", "capabilities-self"].map(str::to_owned).to_vec();
+        let reply = self.client.ask(&Request::post(ask, body)).await?;
+        let Some(May { capabilities }) = reply.json::<May>().filter(|_| reply.is_success()) else {
+            return Err(self.client.refusal(&reply, false));
+        };
+        Ok((capabilities, reply.index))
+    }
+
+    /// Reads at a group's path, and nothing that is older than when this was called.
+    async fn read(&self, operation: &str, group: &GroupId, version: Option<u64>) -> Result<Reply, Fault> {
+        let path = self.path(operation, group)?;
+        let (_, index) = self.capabilities(&path).await?;
+        self.client.ask(&Request { version, index, ..Request::get(path) }).await
+    }
+
+    /// A version of a group's path, the newest without a number; `None` if there never was one.
+    async fn found(&self, group: &GroupId, version: Option<u64>) -> Result<Option<Found>, Fault> {
+        let reply = self.read("data", group, version).await?;
+        if reply.is_nothing_there() {
+            return Ok(None);
+        }
+        // What was deleted or destroyed is not found either, with the version that it was.
+        match reply.json::<document::Read>() {
+            Some(read) if reply.is_success() || reply.status == 404 => Ok(Some(read.found(&self.sealer, group))),
+            _ => Err(self.client.refusal(&reply, false)),
+        }
+    }
+
+    async fn write(
+        &self,
+        group: &GroupId,
+        value: &Value<'_>,
+        publication: Publication,
+        at: u64,
+    ) -> Result<StoreVersion, Fault> {
+        let Value { who, fields, secret, .. } = value;
+        let label = Label { publication, generation: who.generation, candidate: who.candidate };
+        let field = &self.client.config.value_field;
+        let texts = document::texts(field, fields, secret).ok_or_else(|| {
+            self.client.config.misconfigured("value_field is one of the fields that the target has beside the value")
+        })?;
+        let text = label.text(&self.sealer, group, at + 1, &texts);
+        let body = document::body(texts, text, at);
+        let reply = self.client.ask(&Request::post(self.path("data", group)?, body)).await?;
+        if !reply.is_success() {
+            return Err(self.client.refusal(&reply, true));
+        }
+        match reply.json::<document::Written>() {
+            Some(written) if written.data.version == at + 1 => Ok(written.data.store_version()),
+            _ => Err(self.client.fault(
+                FaultKind::Unsupported,
+                Touched::Unknown,
+                "its answer to a write is not that of a KV version 2",
+            )),
+        }
+    }
+
+    /// The numbers of versions that can still be read and are of a generation; `Conflict` if the newest is.
+    async fn versions_of(&self, group: &GroupId, generation: Generation) -> Result<Vec<u64>, Fault> {
+        let reply = self.read("metadata", group, None).await?;
+        if reply.is_nothing_there() {
+            return Ok(Vec::new());
+        }
+        let Some(listed) = reply.json::<Listed>().filter(|_| reply.is_success()) else {
+            return Err(self.client.refusal(&reply, false));
+        };
+        let (newest, readable) = listed.readable();
+        let mut numbers = Vec::new();
+        for number in readable {
+            let label = self.found(group, Some(number)).await?.and_then(|found| found.label);
+            if label.is_some_and(|label| label.generation == generation) {
+                if number == newest {
+                    let words = format!("generation {generation} of {group} is current there");
+                    return Err(self.client.fault(FaultKind::Conflict, Touched::Nothing, &words));
+                }
+                numbers.push(number);
+            }
+        }
+        Ok(numbers)
+    }
+
+    fn path(&self, operation: &str, group: &GroupId) -> Result<Vec<String>, Fault> {
+        let mut path = self.client.config.mount_segments()?;
+        path.push(operation.to_owned());
+        path.extend(self.client.config.path_of(group)?);
+        Ok(path)
+    }
+}
+
+#[derive(Deserialize)]
+struct May {
+    #[serde(default)]
+    capabilities: Vec<String>,
+}
+
+impl SecretStore for Vault {
+    fn capability(&self) -> StoreCapability {
+        // The engine drops the oldest version by itself when there are too many: no number of them is a limit to us.
+        StoreCapability { stages: false, fences: true, versions_max: None }
+    }
+
+    fn head<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Option<Head>> {
+        Box::pin(async move {
+            let found = self.found(group, None).await?;
+            Ok(found.map(|Found { version, label, .. }| Head {
+                version: version.store_version(),
+                publication: label.map(|label| label.publication),
+                generation: label.map(|label| label.generation),
+            }))
+        })
+    }
+
+    fn put<'a>(&'a self, _group: &'a GroupId, _value: &'a Value<'a>) -> Answer<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn point<'a>(
+        &'a self,
+        group: &'a GroupId,
+        value: &'a Value<'a>,
+        publication: Publication,
+        expect: Option<&'a StoreVersion>,
+    ) -> Answer<'a, StoreVersion> {
+        Box::pin(async move {
+            // The server compares the number alone. Whether it is that number of the same making is looked at before.
+            let found = self.found(group, None).await?;
+            let stands = found.as_ref().map(|found| found.version.store_version());
+            if stands.as_ref() != expect {
+                let words = format!("the path of {group} is not at the expected version any more");
+                return Err(self.client.fault(FaultKind::Conflict, Touched::Nothing, &words));
+            }
+            let at = found.map_or(0, |found| found.version.version);
+            self.write(group, value, publication, at).await
+        })
+    }
+
+    fn recall<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, Option<(Candidate, Secret)>> {
+        Box::pin(async move {
+            let reply = self.read("metadata", group, None).await?;
+            if reply.is_nothing_there() {
+                return Ok(None);
+            }
+            let Some(listed) = reply.json::<Listed>().filter(|_| reply.is_success()) else {
+                return Err(self.client.refusal(&reply, false));
+            };
+            // The newest first: of several candidates it is the one in force, if one is.
+            for number in listed.readable().1.into_iter().rev() {
+                let Some(found) = self.found(group, Some(number)).await? else { continue };
+                let Some(label) = found.label.filter(|label| label.generation == generation) else { continue };
+                let value = document::value(found.texts, &self.client.config.value_field);
+                return Ok(value.map(|value| (label.candidate, value)));
+            }
+            Ok(None)
+        })
+    }
+
+    fn discard<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let versions = self.versions_of(group, generation).await?;
+            if versions.is_empty() {
+                return Ok(());
+            }
+            let operation = match self.client.config.retired {
+                Retired::Destroy => "destroy",
+                Retired::Delete => "delete",
+            };
+            let body = serde_json::json!({ "versions": versions }).to_string().into_bytes();
+            let reply = self.client.ask(&Request::post(self.path(operation, group)?, body)).await?;
+            if reply.is_success() { Ok(()) } else { Err(self.client.refusal(&reply, true)) }
+        })
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vault").field("name", &self.client.config.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,29 @@
+# For a KV version 2 engine at `secret` and `path = "handover/{group}"`.
+path "secret/data/handover/*" {
+  capabilities = ["create", "read", "update"]
+}
+path "secret/metadata/handover/*" {
+  capabilities = ["read"]
+}
+# With retired = "destroy".
+path "secret/destroy/handover/*" {
+  capabilities = ["update"]
+}
+# With retired = "delete".
+path "secret/delete/handover/*" {
+  capabilities = ["update"]
+}
+# Whether the mount is a KV version 2.
+path "sys/internal/ui/mounts/secret" {
+  capabilities = ["read"]
+}
+# What we may do, and how far the active node is.
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
