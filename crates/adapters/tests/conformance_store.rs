@@ -24,7 +24,7 @@ async fn every_store_keeps_the_promises_of_its_port() {
             StoreKind::Vault => {
                 let server = Arc::new(OpenBao::start().unwrap_or_else(|error| panic!("{error}")));
                 Arc::new(vault::VaultHarness::on(server, "conformance", 3_600))
-            },
+            }
         };
         run(harness).await;
     }

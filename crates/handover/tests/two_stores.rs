@@ -35,7 +35,11 @@ impl Stage {
         let mut file = fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(rig.path("bao.secret"));
         std::io::Write::write_all(file.as_mut().unwrap(), role.secret_id.as_bytes()).unwrap();
         let url = url(&bao);
-        let ca = if url.starts_with("https") { format!("ca_file = \"{}\"\n", bao.ca_path().display()) } else { String::new() };
+        let ca = if url.starts_with("https") {
+            format!("ca_file = \"{}\"\n", bao.ca_path().display())
+        } else {
+            String::new()
+        };
         let store = format!(
             "[[remote_store]]\nkind = \"vault\"\nname = \"bao\"\nurl = \"{url}\"\n{ca}mount = \"kv\"\n\
              auth = {{ kind = \"approle\", role_id = \"{}\", secret_id_file = \"bao.secret\" }}\n\n[[group]]\n",
@@ -164,7 +168,11 @@ async fn what_a_person_wrote_is_not_written_over() {
     stage.bao.done("POST", DATA, &json!({ "data": written })).unwrap();
     rig.succeed(&["rotate", GROUP]).unwrap();
     let held = wait(rig, "drift", |status| !status["rotation"]["hold"].is_null()).await;
-    assert_eq!((&held["rotation"]["phase"], &held["current"]["generation"]), (&"publish".into(), &1.into()), "{held:#}");
+    assert_eq!(
+        (&held["rotation"]["phase"], &held["current"]["generation"]),
+        (&"publish".into(), &1.into()),
+        "{held:#}"
+    );
     let told = rig.succeed(&["explain", GROUP]).unwrap();
     assert!(told.contains("bao") && told.contains("handover resume") && told.contains("handover rollback"), "{told}");
     assert_eq!((stage.read(), stage.versions()), (written, 2), "nothing was written over it");
@@ -178,7 +186,8 @@ async fn what_a_person_wrote_is_not_written_over() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_fails_for_a_while_gets_one_version() {
     let front = std::cell::OnceCell::new();
-    let options = Options { consumers: Vec::new(), policy: POLICY.replace("\"0s\"\nbrake", "\"40s\"\nbrake"), fsync: false };
+    let options =
+        Options { consumers: Vec::new(), policy: POLICY.replace("\"0s\"\nbrake", "\"40s\"\nbrake"), fsync: false };
     let url = |bao: &OpenBao| front.get_or_init(|| Front::start(bao).unwrap()).url();
     let stage = Stage::set(url, &options, "\"bao\"");
     let (rig, front) = (&stage.rig, front.get().unwrap());

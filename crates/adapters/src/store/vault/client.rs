@@ -65,7 +65,6 @@ pub(super) struct Reply {
 
 #[derive(Deserialize)]
 struct Errors {
-    #[serde(default)]
     errors: Vec<String>,
 }
 
@@ -169,7 +168,9 @@ impl Client {
             400 if says("check-and-set parameter did not match") => {
                 (FaultKind::Conflict, Touched::Nothing, "the path is not at the expected version any more")
             }
-            400 => (FaultKind::Unsupported, Touched::Nothing, "it does not take the request: is the mount a KV version 2?"),
+            400 => {
+                (FaultKind::Unsupported, Touched::Nothing, "it does not take the request: is the mount a KV version 2?")
+            }
             401 | 403 => (
                 FaultKind::NotPermitted,
                 Touched::Nothing,
@@ -237,7 +238,8 @@ impl Reply {
         self.json::<Errors>().map(|errors| errors.errors).unwrap_or_default()
     }
 
-    /// Whether it is the answer for a path at which there never was anything.
+    /// Whether it is the answer for a path at which there never was anything. What was deleted there has no errors, and
+    /// says which version it was.
     pub(super) fn is_nothing_there(&self) -> bool {
         self.status == 404 && self.json::<Errors>().is_some_and(|errors| errors.errors.is_empty())
     }

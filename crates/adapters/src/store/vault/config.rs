@@ -247,9 +247,25 @@ pub(super) mod tests {
         assert_eq!(config().path_of(&group).unwrap(), ["handover", "orders"]);
         assert_eq!(Config { path: "/a/{group}/".to_owned(), ..config() }.path_of(&group).unwrap(), ["a", "orders"]);
         for bad in [
-            "../{group}", "a/../{group}", "a/./{group}", "a//{group}", "//{group}", "%2e%2e/{group}", "a%2f{group}",
-            "a\\{group}", "a\0/{group}", "{group}/..", "{group}?version=1", "{group}#x", "a b/{group}", "ä/{group}",
-            "a/{group}/{group}", "a", "", "*/{group}", "{group}//",
+            "../{group}",
+            "a/../{group}",
+            "a/./{group}",
+            "a//{group}",
+            "//{group}",
+            "%2e%2e/{group}",
+            "a%2f{group}",
+            "a\\{group}",
+            "a\0/{group}",
+            "{group}/..",
+            "{group}?version=1",
+            "{group}#x",
+            "a b/{group}",
+            "ä/{group}",
+            "a/{group}/{group}",
+            "a",
+            "",
+            "*/{group}",
+            "{group}//",
         ] {
             let fault = Config { path: bad.to_owned(), ..config() }.check().unwrap_err();
             assert_eq!(fault.kind, FaultKind::Misconfigured, "{bad:?}");

@@ -80,8 +80,7 @@ mod tests {
         Texts::from([("user".to_owned(), text("a")), ("password".to_owned(), text(value))])
     }
 
-    const LABEL: Label =
-        Label { publication: Publication(7), generation: Generation(3), candidate: Candidate(1) };
+    const LABEL: Label = Label { publication: Publication(7), generation: Generation(3), candidate: Candidate(1) };
 
     fn read(sealer: &Sealer, group: &str, number: u64, mut texts: Texts, label: String) -> Option<Label> {
         texts.insert(LABEL_FIELD.to_owned(), Secret::from_text(label));

@@ -151,7 +151,12 @@ impl Client {
         }
     }
 
-    async fn present(&self, mount: &str, (role, name): (&str, &str), (field, secret): (&str, &Secret)) -> Result<Session, Fault> {
+    async fn present(
+        &self,
+        mount: &str,
+        (role, name): (&str, &str),
+        (field, secret): (&str, &Secret),
+    ) -> Result<Session, Fault> {
         let mount = self.config.segments("auth.mount", mount)?;
         let path = std::iter::once("auth".to_owned()).chain(mount).chain(["login".to_owned()]).collect();
         #[expect(clippy::disallowed_methods, reason = "a login presents it")]

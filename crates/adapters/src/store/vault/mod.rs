@@ -64,11 +64,9 @@ impl Vault {
             Retired::Destroy => "destroy",
             Retired::Delete => "delete",
         };
-        for (operation, needed) in [
-            ("data", ["create", "read", "update"].as_slice()),
-            ("metadata", &["read"]),
-            (retire, &["update"]),
-        ] {
+        for (operation, needed) in
+            [("data", ["create", "read", "update"].as_slice()), ("metadata", &["read"]), (retire, &["update"])]
+        {
             let path = self.path(operation, group)?;
             let (may, _) = self.capabilities(&path).await?;
             let has = |wanted: &&&str| may.iter().any(|one| one == **wanted || one == "root" || one == "sudo");
