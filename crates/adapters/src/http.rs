@@ -1,5 +1,7 @@
 //! What connectors that are clients of HTTP servers have in common.
 
+use std::error::Error;
+use std::io;
 use std::net::IpAddr;
 
 use reqwest::Url;
@@ -13,16 +15,14 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 
 /// Whether a certificate is why, wherever in the chain of causes the TLS library says so.
 pub(crate) fn is_untrusted(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()));
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+        if matches!(error.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))) {
             return true;
         }
-        cause = error.source();
+        // What an I/O error holds is not its source, but has the source that it names.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = held.map(|held| held as &(dyn Error + 'static)).or_else(|| error.source());
     }
     false
 }
