@@ -7,6 +7,8 @@ mod vault;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use handover_adapters::store::vault::{Auth, Config, Retired, Vault};
 use handover_core::port::{SecretStore as _, Value};
 use handover_core::{
@@ -15,6 +17,8 @@ use handover_core::{
 };
 use handover_secret::Secret;
 use handover_testkit::servers::{Certificates, Fate, Front, OpenBao};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use serde_json::json;
 
 use crate::vault::VaultHarness;
@@ -51,12 +55,15 @@ async fn what_goes_wrong_at_a_real_openbao() {
     what_somebody_else_did_shows_and_is_not_written_over(&server).await;
     retired_versions_are_deleted_where_that_is_asked_for(&server).await;
     a_login_that_ended_is_replaced(&server).await;
+    a_signed_token_of_a_third_party_lets_in(&server).await;
+    a_namespace_is_kept_to(&server).await;
     what_is_missing_is_named(&server).await;
     answers_are_told_apart(&server).await;
     a_lost_answer_is_read_back(&server).await;
     only_the_right_server_gets_anything(&server).await;
-    // Last: it does not come back by itself.
     a_sealed_server_is_waited_for(&server).await;
+    // Last: once the second node is gone, the first has no quorum.
+    a_standby_gives_nothing_old(&server).await;
 }
 
 /// F20: whatever a person or a tool does to a path shows as theirs, also where our label came along.
@@ -149,6 +156,53 @@ async fn a_login_that_ended_is_replaced(server: &Arc<OpenBao>) {
     assert_eq!(by_token.head(&group).await.unwrap().unwrap().generation, Some(Generation(3)));
 }
 
+async fn a_signed_token_of_a_third_party_lets_in(server: &Arc<OpenBao>) {
+    let harness = VaultHarness::on(Arc::clone(server), "signed", 3_600);
+    let random = SystemRandom::new();
+    let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+    let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_ref(), &random).unwrap();
+    // What stands before the point of a P-256 key in its DER form.
+    let prefix = "3059301306072a8648ce3d020106082a8648ce3d030107034200";
+    let der: Vec<u8> = [hex::decode(prefix).unwrap(), key.public_key().as_ref().to_vec()].concat();
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", BASE64_STANDARD.encode(der));
+    server.done("POST", "sys/auth/jwt", &json!({ "type": "jwt" })).unwrap();
+    server.done("POST", "auth/jwt/config", &json!({ "jwt_validation_pubkeys": [pem] })).unwrap();
+    let role = json!({
+        "role_type": "jwt", "user_claim": "sub", "bound_audiences": ["bao"], "token_policies": ["signed"], "token_ttl": 600,
+    });
+    server.done("POST", "auth/jwt/role/handover", &role).unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let part = |json: serde_json::Value| BASE64_URL_SAFE_NO_PAD.encode(json.to_string());
+    let said = format!(
+        "{}.{}",
+        part(json!({ "alg": "ES256", "typ": "JWT" })),
+        part(json!({ "sub": "handover", "aud": "bao", "iat": now, "nbf": now, "exp": now + 600 }))
+    );
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(key.sign(&random, said.as_bytes()).unwrap());
+    let auth = Auth::Jwt {
+        mount: "jwt".to_owned(),
+        role: "handover".to_owned(),
+        jwt_file: "not read by the store itself".into(),
+    };
+    harness.role.lock().unwrap().secret_id = format!("{said}.{signature}");
+    let store = harness.store_with(Config { auth, ..harness.config.clone() });
+    point(&store, &group("signed"), 1, 1, None).await.unwrap();
+}
+
+async fn a_namespace_is_kept_to(server: &Arc<OpenBao>) {
+    let harness = VaultHarness::on(Arc::clone(server), "namespace", 3_600);
+    server.done("POST", "sys/namespaces/team", &json!({})).unwrap();
+    let engine = json!({ "type": "kv", "options": { "version": "2" } });
+    server.done("POST", "team/sys/mounts/kv", &engine).unwrap();
+    let auth = Auth::Token { token_file: "not read by the store itself".into() };
+    harness.role.lock().unwrap().secret_id = server.root_token().to_owned();
+    let config = Config { auth, namespace: Some("team".to_owned()), ..harness.config.clone() };
+    let (store, group) = (harness.store_with(config), group("namespace"));
+    point(&store, &group, 1, 1, None).await.unwrap();
+    let (status, _) = server.ask("GET", "team/kv/data/handover/namespace", &json!({})).unwrap();
+    assert_eq!((status, harness.versions(&group)), (200, vec![]), "there, and not outside");
+}
+
 async fn what_is_missing_is_named(server: &Arc<OpenBao>) {
     let harness = VaultHarness::on(Arc::clone(server), "least", 3_600);
     assert_eq!(harness.store().preflight(&group("least")).await.unwrap(), [], "the documented policy suffices");
@@ -227,6 +281,23 @@ async fn only_the_right_server_gets_anything(server: &Arc<OpenBao>) {
     let store = harness.store_with(Config { url, ..harness.config.clone() });
     let fault = point(&store, &group("tls"), 1, 1, None).await.unwrap_err();
     assert_eq!(of(&fault), (FaultKind::Unreachable, Touched::Nothing), "{fault}");
+}
+
+/// A standby answers reads from what it has, which is some milliseconds old. Through the store nothing is.
+async fn a_standby_gives_nothing_old(server: &Arc<OpenBao>) {
+    let harness = VaultHarness::on(Arc::clone(server), "standby", 3_600);
+    let standby = server.standby().unwrap();
+    let store = harness.store_with(Config { url: standby.url(), ..harness.config.clone() });
+    let (direct, group) = (harness.store(), group("standby"));
+    let mut expect = None;
+    for number in 1..=40 {
+        // Written at the active node, and read at once through the other; then the other way.
+        let (writer, reader) = if number % 2 == 0 { (&store, &direct) } else { (&direct, &store) };
+        let version = point(writer, &group, number, number, expect.as_ref()).await.unwrap();
+        let head = reader.head(&group).await.unwrap().unwrap();
+        assert_eq!((&head.version, head.publication), (&version, Some(Publication(number))));
+        expect = Some(version);
+    }
 }
 
 /// F18: sealed in the middle of everything.

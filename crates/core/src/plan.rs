@@ -66,6 +66,8 @@ pub struct StoreCapability {
     pub fences: bool,
     /// How many versions it keeps per group, if there is a limit.
     pub versions_max: Option<u32>,
+    /// Whether others may write there: then it is looked at while nothing rotates, too.
+    pub shared: bool,
 }
 
 /// What happens when a phase's deadline passes.

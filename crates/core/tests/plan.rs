@@ -38,7 +38,7 @@ fn census(row: &Row) -> Census<'_> {
         verifies_rights: true,
         minter: Minter::Us,
     };
-    let shelf = StoreCapability { stages: true, fences: true, versions_max: None };
+    let shelf = StoreCapability { stages: true, fences: true, versions_max: None, shared: false };
     Census {
         row,
         target,
@@ -70,7 +70,7 @@ fn every_obstacle_is_told_at_once() {
     };
     let finding = Fault::untouched(FaultKind::ReadOnly, "the endpoint is a replica");
     world.findings.push(finding.clone());
-    world.stores.insert(store(), StoreCapability { stages: false, fences: false, versions_max: None });
+    world.stores.insert(store(), StoreCapability { stages: false, fences: false, versions_max: None, shared: false });
     let mut asked = policy();
     asked.presenters = false;
     asked.passes_min = 0;

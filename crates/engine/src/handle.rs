@@ -65,6 +65,8 @@ pub struct View {
     pub faults: Vec<FaultSeen>,
     /// From where the live rotation's last look found something in use.
     pub sighting: Option<Sighting>,
+    /// What somebody else did to one of its stores while nothing rotates.
+    pub drift: Option<FaultSeen>,
 }
 
 /// Why no rotation was started.
@@ -392,7 +394,9 @@ impl Handle {
         };
         let wants = plan.as_ref().map(|plan| wants(&row, plan, self.shared.now())).unwrap_or_default();
         let sighting = row.live().and_then(|live| self.shared.sightings.last(group, live.to.generation));
-        Ok(View { row, plan, wants, faults: self.shared.faults_of(group), sighting })
+        let binding = self.shared.binding(group).filter(|_| row.live().is_none());
+        let drift = binding.and_then(|binding| self.shared.drifts.of(&binding));
+        Ok(View { row, plan, wants, faults: self.shared.faults_of(group), sighting, drift })
     }
 
     /// The configured groups, by name.

@@ -3,7 +3,7 @@
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
     Cause, Course, Doubt, Fact, Fault, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Plan, Recovery, Refusal,
-    Rotation, Row, Strategy, Tally, Timestamp, Undo, Violation,
+    Rotation, Row, StoreId, Strategy, Tally, Timestamp, Undo, Violation,
 };
 
 use crate::memory::same_phase;
@@ -30,6 +30,10 @@ pub const SUPERSEDED: &str = "superseded";
 pub const REMOVING: &str = "removing";
 /// Event: a group is forgotten. Its history stays.
 pub const REMOVED: &str = "removed";
+/// Event: a store of others holds another version than ours, or nothing, while nothing rotates.
+pub const DRIFTED: &str = "drifted";
+/// Event: it holds ours again.
+pub const DRIFT_OVER: &str = "drift_over";
 /// Event: something retired could not be cleaned away; nothing depends on it.
 pub const LITTER: &str = "litter";
 /// Event: what retires is in use from somewhere that was not told yet in this rotation.
@@ -204,6 +208,18 @@ pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Ve
         entries.push(entry(new, HELD, now, vec![("hold", hold_words(hold))]));
     }
     entries
+}
+
+/// A store of others holds another version than ours, or nothing, while nothing rotates.
+pub(crate) fn drifted(store: &StoreId, holds_something: bool, now: Timestamp) -> Entry {
+    let holds = if holds_something { "something else" } else { "nothing" };
+    let fields = vec![("store", store.to_string()), ("holds", holds.to_owned())];
+    Entry { at: now, event: DRIFTED, actor: ENGINE.to_owned(), fields }
+}
+
+/// It holds ours again.
+pub(crate) fn drift_over(store: &StoreId, now: Timestamp) -> Entry {
+    Entry { at: now, event: DRIFT_OVER, actor: ENGINE.to_owned(), fields: vec![("store", store.to_string())] }
 }
 
 /// The wall clock is apart by so much from where it would be had it only run; `now` is what it shows after that.

@@ -16,6 +16,7 @@ mod asker;
 mod call;
 mod checkpoint;
 mod clock;
+mod drift;
 mod drive;
 pub mod environment;
 mod execute;

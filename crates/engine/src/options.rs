@@ -32,6 +32,8 @@ pub struct Options {
     pub outbox_pause: Duration,
     /// How long after a commit history gets a checkpoint. Default 60 s.
     pub checkpoint_every: Duration,
+    /// How often stores of others are looked at while nothing rotates. Default 60 s.
+    pub drift_every: Duration,
     /// After how many commits it gets one sooner. Default 256.
     pub checkpoint_commits_max: u64,
     /// How many events a slow receiver may fall behind before it misses some. Default 1,024.
@@ -55,6 +57,7 @@ impl Default for Options {
             outbox_batch_max: 256,
             outbox_pause: Duration::from_millis(50),
             checkpoint_every: Duration::from_secs(60),
+            drift_every: Duration::from_secs(60),
             checkpoint_commits_max: 256,
             events_max: 1_024,
             faults_kept_max: 8,

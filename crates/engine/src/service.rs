@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::call::{Call, Whom, caught};
 use crate::checkpoint;
 use crate::clock::Clock;
+use crate::drift;
 use crate::drive::{Next, drive};
 use crate::generate::Generate;
 use crate::handle::Handle;
@@ -124,11 +125,13 @@ impl Service {
             jumps: JumpWatch::default(),
         };
         let checkpoints = tokio::spawn(checkpoint::run(Arc::clone(&running.shared), running.drain.clone()));
+        let drifts = tokio::spawn(drift::run(Arc::clone(&running.shared), running.drain.clone()));
         tokio::select! {
             () = running.work() => {}
             never = outboxes.follow() => match never {},
         }
         checkpoints.abort();
+        drifts.abort();
         running.finish(outboxes).await;
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::call::{Call, Calls, Whom};
+use crate::drift::Drifts;
 use crate::fault;
 use crate::handle::{FaultSeen, SinkSeen};
 use crate::history;
@@ -83,6 +84,7 @@ pub(crate) struct Shared {
     faults: Mutex<HashMap<GroupId, VecDeque<FaultSeen>>>,
     sinks: Mutex<HashMap<String, Delivering>>,
     pub(crate) sightings: Sightings,
+    pub(crate) drifts: Drifts,
     /// Groups whose record was compared with the world since the lease was taken.
     compared: Mutex<HashSet<GroupId>>,
     epoch: AtomicU64,
@@ -108,6 +110,7 @@ impl Shared {
             faults: Mutex::default(),
             sinks: Mutex::default(),
             sightings: Sightings::default(),
+            drifts: Drifts::default(),
             compared: Mutex::default(),
             epoch: AtomicU64::new(epoch.0),
             lease_doubted: AtomicBool::new(false),

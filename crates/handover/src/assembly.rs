@@ -163,7 +163,11 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
         wired.sinks.push(WiredSink::make(configured, files)?);
     }
     let sinks = wired.sinks.iter().map(|wired| Arc::clone(&wired.sink)).collect();
-    let options = Options { checkpoint_every: config.checkpoint_every.0, ..Options::default() };
+    let options = Options {
+        checkpoint_every: config.checkpoint_every.0,
+        drift_every: config.drift_every.0,
+        ..Options::default()
+    };
     let ports = Ports { state: state.clone(), consumers: state.clone(), sinks, clock: Arc::new(SystemClock) };
     let (service, engine) = Service::new(options, ports, bindings).await?;
     call(&state, &config.groups).await?;

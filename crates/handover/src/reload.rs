@@ -409,6 +409,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         tokens,
         audit_file: _,
         checkpoint_every,
+        drift_every,
         sinks: _,
         remote_stores: _,
         groups: _,
@@ -424,6 +425,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         ("master_key", *master_key != new.master_key),
         ("tokens", *tokens != new.tokens),
         ("checkpoint_every", *checkpoint_every != new.checkpoint_every),
+        ("drift_every", *drift_every != new.drift_every),
     ];
     let mut keys: Vec<String> =
         differ.iter().filter(|(_, differs)| *differs).map(|(key, _)| (*key).to_owned()).collect();

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handover_testkit::rig::{DATABASE, GROUP, Options, Rig};
 use handover_testkit::servers::{Fate, Front, OpenBao};
@@ -46,6 +46,7 @@ impl Stage {
             role.role_id
         );
         let text = fs::read_to_string(rig.path("handover.toml")).unwrap();
+        let text = format!("drift_every = \"1s\"\n{text}");
         let text = text.replacen("[[group]]\n", &format!("{store}stores = [{stores}]\n"), 1);
         fs::write(rig.path("handover.toml"), text).unwrap();
         Self { rig, bao }
@@ -54,6 +55,19 @@ impl Stage {
     fn with_consumer() -> Self {
         let options = Options { consumers: vec![CONSUMER], policy: POLICY.to_owned(), fsync: false };
         Self::set(OpenBao::url, &options, "\"embedded\", \"bao\"")
+    }
+
+    /// Waits until the history of the group says this.
+    fn is_told(&self, event: &str) {
+        let limit = Instant::now() + Duration::from_secs(30);
+        loop {
+            let history = self.rig.succeed(&["history", GROUP, "--output", "json"]).unwrap();
+            if history.contains(&format!("\"{event}\"")) {
+                return;
+            }
+            assert!(Instant::now() < limit, "{event} is not told: {history}\n{}", self.rig.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// What whoever reads there gets.
@@ -154,6 +168,7 @@ async fn a_group_is_published_when_both_stores_have_it() {
     rig.succeed(&["audit", "verify"]).unwrap();
 }
 
+/// F86: a tool writes the old document back while nothing rotates: it is told, and stays.
 /// F20: a person wrote a newer version: it stops and says so, and what they wrote stays until somebody orders otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_person_wrote_is_not_written_over() {
@@ -166,6 +181,10 @@ async fn what_a_person_wrote_is_not_written_over() {
     // The old document, label and all, as a tool that keeps a copy of it would write it.
     let written = stage.read();
     stage.bao.done("POST", DATA, &json!({ "data": written })).unwrap();
+    // F86: nothing rotates, and it is told all the same; nobody fights over it.
+    stage.is_told("drifted");
+    let told = rig.succeed(&["explain", GROUP]).unwrap();
+    assert!(told.contains("store bao holds what somebody else wrote"), "{told}");
     rig.succeed(&["rotate", GROUP]).unwrap();
     let held = wait(rig, "drift", |status| !status["rotation"]["hold"].is_null()).await;
     assert_eq!(

@@ -198,5 +198,10 @@ pub(super) const ROWS: &[Row] = &[
         "Apply",
         "A provider minted the value and the reply is lost: it is found by its label and deleted, and another one is minted under another label.",
     ),
+    row(
+        "F86",
+        "At rest",
+        "A tool writes the old value back to a store after a rotation ended: it is told within the interval of looking, and nobody writes over it.",
+    ),
     row("F91", "Audit", "A receiver of the audit hangs or is away: nothing stalls, and no record is missed."),
 ];

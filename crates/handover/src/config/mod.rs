@@ -83,6 +83,9 @@ pub(crate) struct Config {
     /// How long after a change the history gets a signed checkpoint.
     #[serde(default = "checkpoint_every")]
     pub(crate) checkpoint_every: Span,
+    /// How often remote stores are looked at while nothing rotates.
+    #[serde(default = "drift_every")]
+    pub(crate) drift_every: Span,
     /// Where else the audit records are delivered.
     #[serde(default, rename = "sink")]
     pub(crate) sinks: Vec<SinkConfig>,
@@ -329,6 +332,9 @@ impl Config {
             wrong
                 .push((At::Key("group"), format!("there are {} groups; the limit is {GROUPS_MAX}", self.groups.len())));
         }
+        if self.drift_every < Span::seconds(1) {
+            wrong.push((At::Key("drift_every"), "drift_every is at least 1s".to_owned()));
+        }
         if self.checkpoint_every < Span::seconds(1) {
             wrong.push((At::Key("checkpoint_every"), "checkpoint_every is at least 1s".to_owned()));
         }
@@ -412,6 +418,10 @@ fn listen() -> SocketAddr {
 
 fn leave_after() -> Span {
     Span::seconds(0)
+}
+
+fn drift_every() -> Span {
+    Span::seconds(60)
 }
 
 fn checkpoint_every() -> Span {

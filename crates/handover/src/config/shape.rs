@@ -68,6 +68,7 @@ pub(crate) const ROOT: &[Key] = &[
     may("tokens", Shape::Text("tokens.json"), "The tokens of consumers and operators, as hashes."),
     may("audit_file", Shape::Text("audit.jsonl"), "A file to which the audit records are appended as well."),
     may("checkpoint_every", Shape::Duration("1m"), "How long after a change the history gets a signed checkpoint."),
+    may("drift_every", Shape::Duration("1m"), "How often remote stores are looked at while nothing rotates."),
     may("sink", Shape::List(&Shape::Kinds(SINKS)), "Where the audit records are delivered besides."),
     may("remote_store", Shape::List(&Shape::Kinds(REMOTE_STORES)), "Stores of others in which values are published."),
     may("group", Shape::List(&Shape::Table(GROUP)), "What rotates together."),

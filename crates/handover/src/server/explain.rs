@@ -167,8 +167,17 @@ impl Standing<'_> {
         }
     }
 
-    /// What the row still calls trouble, in the words that this process heard; at least its kind.
+    /// What the row still calls trouble, in the words that this process heard; at least its kind. At rest, drift.
     fn last_fault(&self) -> Option<api::FaultView> {
+        if let Some(seen) = &self.found.drift {
+            let code = seen.fault.kind.code();
+            return Some(api::FaultView {
+                code: code.to_owned(),
+                text: seen.fault.detail.clone(),
+                page: format!("docs/errors/{code}.md"),
+                at: Some(view::time(seen.at)),
+            });
+        }
         let trouble = self.found.row.live().and_then(|live| live.trouble)?;
         let heard: Option<&FaultSeen> = self.found.faults.iter().rev().find(|seen| seen.fault.kind == trouble);
         let code = trouble.code();

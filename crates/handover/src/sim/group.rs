@@ -202,7 +202,7 @@ impl Group {
 
     fn rotate(&mut self, line: usize) -> Result<(), Stop> {
         let stores = self.world.shelves.keys().cloned();
-        let capability = StoreCapability { stages: false, fences: true, versions_max: None };
+        let capability = StoreCapability { stages: false, fences: true, versions_max: None, shared: false };
         let census = Census {
             row: &self.row,
             target: TargetCapability {

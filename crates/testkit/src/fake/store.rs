@@ -16,6 +16,7 @@ use super::{Script, locked};
 pub struct FakeStore {
     inner: Arc<Mutex<Inner>>,
     script: Script,
+    shared: bool,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +37,13 @@ struct Shelf {
 impl FakeStore {
     /// An empty store.
     pub fn new(script: &Script) -> Self {
-        Self { inner: Arc::default(), script: script.clone() }
+        Self { inner: Arc::default(), script: script.clone(), shared: false }
+    }
+
+    /// The same, and others may write there.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { shared: true, ..self }
     }
 
     /// A copy of everything, as a backup would be: writing to one leaves the other as it is. Versions never recur, not
@@ -55,7 +62,7 @@ impl FakeStore {
             versions: inner.versions + 1_000_000,
             points: inner.points,
         };
-        Self { inner: Arc::new(Mutex::new(copy)), script: self.script.clone() }
+        Self { inner: Arc::new(Mutex::new(copy)), ..self.clone() }
     }
 
     /// The same store, as another process sees it.
@@ -104,7 +111,7 @@ impl Inner {
 
 impl SecretStore for FakeStore {
     fn capability(&self) -> StoreCapability {
-        StoreCapability { stages: true, fences: true, versions_max: None }
+        StoreCapability { stages: true, fences: true, versions_max: None, shared: self.shared }
     }
 
     fn head<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Option<Head>> {

@@ -20,7 +20,7 @@ use std::fmt;
 pub use certificates::Certificates;
 pub use front::{Fate, Front};
 pub use interceptor::{Interceptor, Trick};
-pub use openbao::{AppRole, OpenBao};
+pub use openbao::{AppRole, OpenBao, Standby};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;
 pub(crate) use process::{end, spawn};

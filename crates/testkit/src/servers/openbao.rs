@@ -67,29 +67,12 @@ impl OpenBao {
         let tls = trusting(&certificates.ca_pem)?;
         let (port, cluster) = (free_port()?, free_port()?);
         let root = directory.path();
-        let shown = root.display();
-        let configuration = format!(
-            "storage \"raft\" {{\n path = \"{shown}/raft\"\n node_id = \"n1\"\n performance_multiplier = 1\n}}\n\
-             seal \"static\" {{\n current_key_id = \"k1\"\n current_key = \"file://{shown}/seal.key\"\n}}\n\
-             listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n cluster_address = \"127.0.0.1:{cluster}\"\n \
-             tls_cert_file = \"{shown}/server.crt\"\n tls_key_file = \"{shown}/server.key\"\n}}\n\
-             audit \"file\" \"f\" {{\n options {{\n  file_path = \"{shown}/audit.log\"\n  log_raw = \"false\"\n }}\n}}\n\
-             api_addr = \"https://127.0.0.1:{port}\"\ncluster_addr = \"https://127.0.0.1:{cluster}\"\nui = false\n"
-        );
+        let configuration = configuration(root, root, (port, cluster), None);
         let mut seal = [0_u8; 32];
         fs::File::open("/dev/urandom")
             .and_then(|mut source| source.read_exact(&mut seal))
             .map_err(|error| ServerError::because("no random bytes", &error))?;
-        fs::create_dir(root.join("raft")).map_err(|error| ServerError::because("no folder could be made", &error))?;
-        for (name, content) in [
-            ("ca.pem", certificates.ca_pem.as_bytes()),
-            ("server.crt", certificates.certificate_pem.as_bytes()),
-            ("server.key", certificates.key_pem.as_bytes()),
-            ("seal.key", &seal),
-            ("bao.hcl", configuration.as_bytes()),
-        ] {
-            write(&root.join(name), content)?;
-        }
+        lay_out(root, &certificates, &seal, &configuration)?;
         let child = Mutex::new(launch(&program, root)?);
         let mut server = Self { child, program, directory, port, certificates, tls, root_token: String::new() };
         let shares = json!({ "recovery_shares": 1, "recovery_threshold": 1 });
@@ -183,6 +166,33 @@ impl OpenBao {
         Ok(AppRole { role_id: text(&id["data"]["role_id"]), secret_id: text(&secret["data"]["secret_id"]) })
     }
 
+    /// Starts a second node, and waits until it answers as a standby. It serves reads from what it has.
+    pub fn standby(&self) -> Result<Standby, ServerError> {
+        let directory = tempfile::Builder::new()
+            .prefix("handover-openbao-standby-")
+            .tempdir()
+            .map_err(|error| ServerError::because("no temporary folder could be made", &error))?;
+        let (port, cluster) = (free_port()?, free_port()?);
+        let (root, leader) = (directory.path(), self.directory.path());
+        let seal = fs::read(leader.join("seal.key"))
+            .map_err(|error| ServerError::because("the key of the seal could not be read", &error))?;
+        let configuration = configuration(root, leader, (port, cluster), Some(self.port));
+        lay_out(root, &self.certificates, &seal, &configuration)?;
+        let standby = Standby { child: launch(&self.program, root)?, port, directory };
+        let upstream = Upstream { port, tls: Arc::clone(&self.tls) };
+        let limit = Instant::now() + PATIENCE;
+        let head = "GET /v1/sys/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n";
+        // That is what it answers as a standby that is not sealed.
+        while upstream.pass(head, &[]).ok().and_then(|answer| parse(&answer)).is_none_or(|(status, _)| status != 429) {
+            if Instant::now() > limit {
+                let log = fs::read_to_string(standby.directory.path().join("log")).unwrap_or_default();
+                return Err(ServerError::new(format!("the standby did not start; its log says:\n{log}")));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(standby)
+    }
+
     /// SIGKILL, and wait until it is gone.
     pub fn kill(&self) {
         let mut child = self.child();
@@ -230,6 +240,27 @@ impl OpenBao {
 
     fn child(&self) -> MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A second node of an [`OpenBao`]. Ends, and is deleted, when dropped.
+pub struct Standby {
+    child: Child,
+    directory: TempDir,
+    port: u16,
+}
+
+impl Standby {
+    /// Where it is reached.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for Standby {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -299,6 +330,38 @@ fn trusting(ca_pem: &str) -> Result<Arc<ClientConfig>, ServerError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| ServerError::because("TLS could not be set up", &error))?;
     Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// What a node is told: its own folder, the first node's, its ports, and the port of the node that it joins.
+fn configuration(root: &Path, first: &Path, (port, cluster): (u16, u16), join: Option<u16>) -> String {
+    let (shown, first) = (root.display(), first.display());
+    let join = join.map_or_else(String::new, |leader| {
+        format!(
+            " retry_join {{\n  leader_api_addr = \"https://127.0.0.1:{leader}\"\n  leader_ca_cert_file = \"{shown}/ca.pem\"\n }}\n"
+        )
+    });
+    format!(
+        "storage \"raft\" {{\n path = \"{shown}/raft\"\n node_id = \"n{port}\"\n performance_multiplier = 1\n{join}}}\n\
+         seal \"static\" {{\n current_key_id = \"k1\"\n current_key = \"file://{shown}/seal.key\"\n}}\n\
+         listener \"tcp\" {{\n address = \"127.0.0.1:{port}\"\n cluster_address = \"127.0.0.1:{cluster}\"\n \
+         tls_cert_file = \"{shown}/server.crt\"\n tls_key_file = \"{shown}/server.key\"\n}}\n\
+         audit \"file\" \"f\" {{\n options {{\n  file_path = \"{first}/audit.log\"\n  log_raw = \"false\"\n }}\n}}\n\
+         api_addr = \"https://127.0.0.1:{port}\"\ncluster_addr = \"https://127.0.0.1:{cluster}\"\nui = false\n"
+    )
+}
+
+fn lay_out(root: &Path, certificates: &Certificates, seal: &[u8], configuration: &str) -> Result<(), ServerError> {
+    fs::create_dir(root.join("raft")).map_err(|error| ServerError::because("no folder could be made", &error))?;
+    for (name, content) in [
+        ("ca.pem", certificates.ca_pem.as_bytes()),
+        ("server.crt", certificates.certificate_pem.as_bytes()),
+        ("server.key", certificates.key_pem.as_bytes()),
+        ("seal.key", seal),
+        ("bao.hcl", configuration.as_bytes()),
+    ] {
+        write(&root.join(name), content)?;
+    }
+    Ok(())
 }
 
 fn launch(program: &Path, directory: &Path) -> Result<Child, ServerError> {

@@ -132,7 +132,7 @@ impl Embedded {
 
 impl SecretStore for Embedded {
     fn capability(&self) -> StoreCapability {
-        StoreCapability { stages: true, fences: true, versions_max: None }
+        StoreCapability { stages: true, fences: true, versions_max: None, shared: false }
     }
 
     fn head<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Option<Head>> {

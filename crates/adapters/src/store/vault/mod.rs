@@ -181,7 +181,7 @@ struct May {
 impl SecretStore for Vault {
     fn capability(&self) -> StoreCapability {
         // The engine drops the oldest version by itself when there are too many: no number of them is a limit to us.
-        StoreCapability { stages: false, fences: true, versions_max: None }
+        StoreCapability { stages: false, fences: true, versions_max: None, shared: true }
     }
 
     fn head<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Option<Head>> {
