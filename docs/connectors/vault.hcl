@@ -17,9 +17,13 @@ path "secret/delete/handover/*" {
 path "sys/internal/ui/mounts/secret" {
   capabilities = ["read"]
 }
-# What we may do, and how far the active node is.
+# What we may do, for `handover check --online`.
 path "sys/capabilities-self" {
   capabilities = ["update"]
+}
+# Written before each read: the answer says how far the active node is.
+path "cubbyhole/handover" {
+  capabilities = ["create", "update"]
 }
 path "auth/token/lookup-self" {
   capabilities = ["read"]

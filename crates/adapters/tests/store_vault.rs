@@ -194,8 +194,11 @@ async fn a_namespace_is_kept_to(server: &Arc<OpenBao>) {
     server.done("POST", "sys/namespaces/team", &json!({})).unwrap();
     let engine = json!({ "type": "kv", "options": { "version": "2" } });
     server.done("POST", "team/sys/mounts/kv", &engine).unwrap();
+    let policy = json!({ "policy": "path \"*\" { capabilities = [\"create\", \"read\", \"update\"] }" });
+    server.done("PUT", "team/sys/policies/acl/all", &policy).unwrap();
+    let token = server.done("POST", "team/auth/token/create", &json!({ "policies": ["all"] })).unwrap();
     let auth = Auth::Token { token_file: "not read by the store itself".into() };
-    harness.role.lock().unwrap().secret_id = server.root_token().to_owned();
+    harness.role.lock().unwrap().secret_id = token["auth"]["client_token"].as_str().unwrap().to_owned();
     let config = Config { auth, namespace: Some("team".to_owned()), ..harness.config.clone() };
     let (store, group) = (harness.store_with(config), group("namespace"));
     point(&store, &group, 1, 1, None).await.unwrap();

@@ -5,8 +5,8 @@
 //! be staged: `put` does nothing, and `point` writes.
 //!
 //! A version's number recurs once somebody deletes the path with its metadata, so ours is the number with the time of
-//! its making. Standbys of OpenBao answer reads from what they have: every read asks the active node first how far it is,
-//! and takes no answer of a node that is not as far.
+//! its making. Standbys of OpenBao answer reads from what they have: every read has the active node write something first,
+//! which says how far it is, and takes no answer of a node that is not as far.
 
 mod client;
 mod config;
@@ -68,7 +68,7 @@ impl Vault {
             [("data", ["create", "read", "update"].as_slice()), ("metadata", &["read"]), (retire, &["update"])]
         {
             let path = self.path(operation, group)?;
-            let (may, _) = self.capabilities(&path).await?;
+            let may = self.capabilities(&path).await?;
             let has = |wanted: &&&str| may.iter().any(|one| one == **wanted || one == "root" || one == "sudo");
             let lacks: Vec<&str> = needed.iter().filter(|wanted| !has(wanted)).copied().collect();
             if !lacks.is_empty() {
@@ -80,21 +80,32 @@ impl Vault {
         Ok(missing)
     }
 
-    /// What we may do at a path, and how far the active node is, which answers this.
-    async fn capabilities(&self, path: &[String]) -> Result<(Vec<String>, Option<HeaderValue>), Fault> {
+    /// What we may do at a path.
+    async fn capabilities(&self, path: &[String]) -> Result<Vec<String>, Fault> {
         let body = serde_json::json!({ "paths": [path.join("/")] }).to_string().into_bytes();
         let ask = ["sys", "capabilities-self"].map(str::to_owned).to_vec();
         let reply = self.client.ask(&Request::post(ask, body)).await?;
         let Some(May { capabilities }) = reply.json::<May>().filter(|_| reply.is_success()) else {
             return Err(self.client.refusal(&reply, false));
         };
-        Ok((capabilities, reply.index))
+        Ok(capabilities)
+    }
+
+    /// How far the active node is; `None` where nodes do not tell, and none lags. Only a write is sure to reach it: this
+    /// one goes to a place that every token has to itself, and that ends with it.
+    async fn index(&self) -> Result<Option<HeaderValue>, Fault> {
+        if self.client.session(None).await?.index.is_none() {
+            return Ok(None);
+        }
+        let place = ["cubbyhole", "handover"].map(str::to_owned).to_vec();
+        let reply = self.client.ask(&Request::post(place, br#"{"of":"reads"}"#.to_vec())).await?;
+        if reply.is_success() { Ok(reply.index) } else { Err(self.client.refusal(&reply, false)) }
     }
 
     /// Reads at a group's path, and nothing that is older than when this was called.
     async fn read(&self, operation: &str, group: &GroupId, version: Option<u64>) -> Result<Reply, Fault> {
         let path = self.path(operation, group)?;
-        let (_, index) = self.capabilities(&path).await?;
+        let index = self.index().await?;
         self.client.ask(&Request { version, index, ..Request::get(path) }).await
     }
 
