@@ -198,5 +198,10 @@ pub(super) const ROWS: &[Row] = &[
         "Apply",
         "A provider minted the value and the reply is lost: it is found by its label and deleted, and another one is minted under another label.",
     ),
+    row(
+        "F88",
+        "Verify",
+        "A node of Redis has other users than the others: it was left out, or loaded an older file (ACL LOAD). A node that is left out is found by preflight; one that is behind is found by Verify, and the change is made again at all of them.",
+    ),
     row("F91", "Audit", "A receiver of the audit hangs or is away: nothing stalls, and no record is missed."),
 ];
