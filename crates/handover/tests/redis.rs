@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use handover_sdk::{Client, Credential, Live, Options as ClientOptions};
 use handover_testkit::rig::{Options, Rig};
-use handover_testkit::servers::redis::{Redis, SUPERUSER, Session, Twins, Users};
 use handover_testkit::servers::Certificates;
+use handover_testkit::servers::redis::{Redis, SUPERUSER, Session, Twins, Users};
 use serde_json::Value;
 
 const CACHE: &str = "cache";

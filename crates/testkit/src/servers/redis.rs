@@ -77,7 +77,7 @@ impl Session {
     pub async fn ask(&self, words: &[&str]) -> RedisResult<Value> {
         let mut command = redis::Cmd::new();
         command.arg(words);
-        self.connection.clone().send_packed_command(&command).await
+        command.query_async(&mut self.connection.clone()).await
     }
 }
 
@@ -301,7 +301,8 @@ impl Redis {
         let mut lines = format!(
             "bind 127.0.0.1\nport 0\ntls-port {}\ntls-cert-file {folder}/server.crt\ntls-key-file {folder}/server.key\n\
              tls-ca-cert-file {folder}/ca.pem\ntls-auth-clients no\ntls-replication yes\ntls-cluster yes\ndir {folder}\n\
-             logfile {folder}/log\nloglevel verbose\nsave \"\"\nslowlog-log-slower-than 0\nslowlog-max-len 100000\n{users}",
+             logfile {folder}/log\nloglevel verbose\nsave \"\"\nslowlog-log-slower-than 0\nslowlog-max-len 100000\n\
+             repl-diskless-sync-delay 0\n{users}",
             self.port
         );
         for line in &self.settings {
@@ -350,8 +351,7 @@ impl Redis {
         let because = |error: &dyn std::fmt::Display| ServerError::because("Redis cannot be watched", error);
         let stream = TcpStream::connect(("127.0.0.1", self.port)).map_err(|error| because(&error))?;
         let name = ServerName::try_from("127.0.0.1").map_err(|error| because(&error))?;
-        let client =
-            rustls::ClientConnection::new(Arc::new(self.tls()), name).map_err(|error| because(&error))?;
+        let client = rustls::ClientConnection::new(Arc::new(self.tls()), name).map_err(|error| because(&error))?;
         let mut stream = rustls::StreamOwned::new(client, stream);
         let told = write!(stream, "AUTH {SUPERUSER} {}\r\nMONITOR\r\n", self.superuser_password);
         told.and_then(|()| stream.flush()).map_err(|error| because(&error))?;

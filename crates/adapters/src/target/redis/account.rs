@@ -13,6 +13,8 @@ pub(super) struct Account {
     pub(super) accepts: bool,
     /// Whether it needs no password.
     pub(super) is_open: bool,
+    /// The hashes of its passwords.
+    pub(super) hashes: Vec<String>,
     /// Our label, and claims: their text, to be taken out by the next change.
     pub(super) ours: Vec<String>,
     /// The highest label.
@@ -73,16 +75,16 @@ pub(super) async fn read(session: &mut Session, user: &str, owner: Owner) -> Res
     let mut account = Account {
         accepts: has("on"),
         is_open: has("nopass"),
+        hashes: Vec::new(),
         ours: Vec::new(),
         label: None,
         is_foreign: false,
         rules,
     };
-    let mut has_password = account.is_open;
     for entry in entries {
         let found = Entry::parse(&entry).map_err(|_| corrupt(user, session.endpoint()))?;
         match found {
-            Entry::Hash => has_password = true,
+            Entry::Hash => account.hashes.push(entry),
             Entry::Claim(theirs) => {
                 account.is_foreign |= theirs != owner;
                 account.ours.push(entry);
@@ -96,7 +98,7 @@ pub(super) async fn read(session: &mut Session, user: &str, owner: Owner) -> Res
             }
         }
     }
-    account.accepts &= has_password;
+    account.accepts &= account.is_open || !account.hashes.is_empty();
     Ok(Some(account))
 }
 
@@ -118,9 +120,7 @@ fn corrupt(user: &str, endpoint: &str) -> Fault {
 /// A reply of names and values, in either version of the protocol.
 pub(super) fn pairs(value: &Value) -> Option<Vec<(String, &Value)>> {
     match value {
-        Value::Array(items) => {
-            items.chunks_exact(2).map(|pair| Some((text(&pair[0])?, &pair[1]))).collect()
-        }
+        Value::Array(items) => items.chunks_exact(2).map(|pair| Some((text(&pair[0])?, &pair[1]))).collect(),
         Value::Map(items) => items.iter().map(|(name, value)| Some((text(name)?, value))).collect(),
         _ => None,
     }

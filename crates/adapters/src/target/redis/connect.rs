@@ -94,12 +94,11 @@ impl Connector {
         let doing = || format!("logging in as {user} at endpoint {}", endpoint.name);
         let broken = |error| Denied::Fault(fault::fault(&error, Touched::Nothing, &doing()));
         let (connection, driver) = made.await.map_err(broken)?;
-        let mut session =
-            Session { connection, driver: tokio::spawn(driver), endpoint: endpoint.name.clone() };
+        let mut session = Session { connection, driver: tokio::spawn(driver), endpoint: endpoint.name.clone() };
         let mut login = redis::cmd("AUTH");
         #[expect(clippy::disallowed_methods, reason = "a login presents it, over TLS, to the host that is named")]
         login.arg(user).arg(password.expose());
-        match session.connection.send_packed_command(&login).await {
+        match login.query_async::<Value>(&mut session.connection).await {
             Ok(_) => Ok(session),
             Err(error) => match fault::answered(&error) {
                 Some(Answered::WrongPassword) => Err(Denied::Refused),
@@ -130,13 +129,14 @@ impl Session {
 
     /// One command and its answer.
     pub(super) async fn ask(&mut self, words: &[&str]) -> redis::RedisResult<Value> {
-        self.connection.send_packed_command(&command(words)).await
+        command(words).query_async(&mut self.connection).await
     }
 
     /// One command that changes nothing; what goes wrong is a fault.
     pub(super) async fn look(&mut self, words: &[&str], doing: &str) -> Result<Value, Fault> {
         let answer = self.ask(words).await;
-        answer.map_err(|error| fault::fault(&error, Touched::Nothing, &format!("{doing} at endpoint {}", self.endpoint)))
+        answer
+            .map_err(|error| fault::fault(&error, Touched::Nothing, &format!("{doing} at endpoint {}", self.endpoint)))
     }
 }
 
@@ -171,4 +171,3 @@ impl Drop for Session {
         self.driver.abort();
     }
 }
-

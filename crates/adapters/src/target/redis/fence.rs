@@ -42,12 +42,7 @@ struct Node {
 }
 
 /// Makes the change at every node. No node is touched before all of them were looked at.
-pub(super) async fn change(
-    target: &Redis,
-    twin: &Twin<'_>,
-    intent: &Intent,
-    change: Change<'_>,
-) -> Result<(), Fault> {
+pub(super) async fn change(target: &Redis, twin: &Twin<'_>, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
     let label = twin.label(intent, change)?;
     let mut nodes = Vec::new();
     for endpoint in target.config.endpoints.iter() {
@@ -132,7 +127,11 @@ async fn claim(
         });
     }
     let found = target.read(session, twin.user).await?;
-    twin.judge(found.as_ref(), intent, change, session.endpoint())?;
+    if let Err(fault) = twin.judge(found.as_ref(), intent, change, session.endpoint()) {
+        // Whether it is taken out here or by the next change makes no difference.
+        let _ = session.ask(&["ACL", "SETUSER", twin.user, &format!("!{claim}")]).await;
+        return Err(fault);
+    }
     let ours = found.map(|found| found.ours).unwrap_or_default();
     if ours.contains(&claim) { Ok(ours) } else { Err(twin.busy(session.endpoint())) }
 }
@@ -178,10 +177,8 @@ impl Twin<'_> {
     /// Whether the entries are this twin's.
     pub(super) fn owns(&self, account: &Account, endpoint: &str) -> Result<(), Fault> {
         if account.is_foreign {
-            let detail = format!(
-                "user {} at endpoint {endpoint} has a label of another group than {}",
-                self.user, self.group
-            );
+            let detail =
+                format!("user {} at endpoint {endpoint} has a label of another group than {}", self.user, self.group);
             return Err(Fault::untouched(FaultKind::Foreign, detail));
         }
         match &account.label {
@@ -229,13 +226,7 @@ impl Twin<'_> {
         Fault::untouched(FaultKind::NotPermitted, detail)
     }
 
-    fn judge(
-        &self,
-        found: Option<&Account>,
-        intent: &Intent,
-        change: Change<'_>,
-        endpoint: &str,
-    ) -> Result<(), Fault> {
+    fn judge(&self, found: Option<&Account>, intent: &Intent, change: Change<'_>, endpoint: &str) -> Result<(), Fault> {
         let Some(found) = found else {
             return match change {
                 // What is made then has no password and no rights: it only bears the label.

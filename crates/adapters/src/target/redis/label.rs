@@ -98,8 +98,7 @@ impl Entry {
         };
         let (generation, rest) = rest.split_at(5);
         let (mark_generation, mark_version) = rest.split_at(5);
-        let mark =
-            Mark { generation: Generation(number(mark_generation)), version: RowVersion(number(mark_version)) };
+        let mark = Mark { generation: Generation(number(mark_generation)), version: RowVersion(number(mark_version)) };
         Ok(Self::Label(Label { owner, slot: *slot, generation: Generation(number(generation)), mark, state }))
     }
 }
@@ -206,7 +205,9 @@ mod tests {
                 assert_eq!(Entry::parse(&label.render().unwrap()), Ok(Entry::Label(label)), "{text:?}");
             }
         });
-        for bad in ["", "hndo", "zz", &label().render().unwrap()[2..], &label().render().unwrap().replace("6f01", "6f02")] {
+        for bad in
+            ["", "hndo", "zz", &label().render().unwrap()[2..], &label().render().unwrap().replace("6f01", "6f02")]
+        {
             assert_eq!(Entry::parse(bad), Err(Unreadable), "{bad}");
         }
     }

@@ -113,13 +113,29 @@ impl Redis {
             Err(Denied::Fault(_)) => return Ok(Probe::Unknown),
             Err(Denied::Refused) => {}
         }
-        let Some((who, value)) = control else {
+        let Some((other, others_value)) = control else {
             return Ok(Probe::Unknown);
         };
-        match self.login(main, who, value).await {
-            Ok(_) => Ok(Probe::Refused),
+        match self.login(main, other, others_value).await {
+            Ok(_) => self.elsewhere(who, value).await,
             Err(Denied::Refused | Denied::Fault(_)) => Ok(Probe::Unknown),
         }
+    }
+
+    /// What the first node refuses, another one may let in. It is looked up there, so that no login fails.
+    async fn elsewhere(&self, who: Occupant, value: &Secret) -> Result<Probe, Fault> {
+        let (twin, hash) = (self.twin(who.slot)?, hash(value)?);
+        for endpoint in self.config.endpoints.iter().skip(1) {
+            let Ok(mut session) = self.admin(endpoint).await else { return Ok(Probe::Unknown) };
+            match self.read(&mut session, twin.user).await {
+                Ok(Some(found)) if found.accepts && (found.is_open || found.hashes.contains(&hash)) => {
+                    return Ok(Probe::Accepted);
+                }
+                Ok(Some(_) | None) => {}
+                Err(_) => return Ok(Probe::Unknown),
+            }
+        }
+        Ok(Probe::Refused)
     }
 
     /// Of each twin what the node says that is furthest behind: what is not in force everywhere is not in force.

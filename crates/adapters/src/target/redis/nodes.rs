@@ -62,8 +62,7 @@ impl Node {
 
 /// Nodes that are not among the endpoints, as far as those that are know of them.
 pub(super) fn left_out(nodes: &[Node]) -> Option<Fault> {
-    let followers: Vec<&str> =
-        nodes.iter().flat_map(|node| node.followers.iter().map(String::as_str)).collect();
+    let followers: Vec<&str> = nodes.iter().flat_map(|node| node.followers.iter().map(String::as_str)).collect();
     let listed = nodes.iter().filter(|node| node.follows).count();
     (followers.len() > listed).then(|| {
         let detail = format!(
@@ -77,7 +76,11 @@ pub(super) fn left_out(nodes: &[Node]) -> Option<Fault> {
 }
 
 /// The same where the nodes are a cluster.
-pub(super) async fn left_out_of_cluster(node: &Node, session: &mut Session, listed: usize) -> Result<Option<Fault>, Fault> {
+pub(super) async fn left_out_of_cluster(
+    node: &Node,
+    session: &mut Session,
+    listed: usize,
+) -> Result<Option<Fault>, Fault> {
     if !node.in_cluster {
         return Ok(None);
     }

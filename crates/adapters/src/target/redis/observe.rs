@@ -111,7 +111,9 @@ async fn clients(session: &mut Session) -> Result<Vec<Client>, Fault> {
 /// A line of `name=value` words. Names that clients give themselves hold no spaces.
 fn parse(line: &str) -> Option<Client> {
     let word = |name: &str| {
-        line.split(' ').find_map(|word| word.split_once('=').filter(|(found, _)| *found == name)).map(|(_, value)| value)
+        line.split(' ')
+            .find_map(|word| word.split_once('=').filter(|(found, _)| *found == name))
+            .map(|(_, value)| value)
     };
     let address = word("addr").and_then(|address| Some(address.rsplit_once(':')?.0)).filter(|host| !host.is_empty());
     Some(Client { id: word("id")?.to_owned(), address: address.map(str::to_owned), user: word("user")?.to_owned() })

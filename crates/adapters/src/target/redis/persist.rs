@@ -70,8 +70,7 @@ impl Persistence {
 }
 
 fn may_not(endpoint: &str, what: &str, right: &str) -> Fault {
-    let detail = format!(
-        "our user may not {what} at endpoint {endpoint}; give it {right} there, as the connector's page shows"
-    );
+    let detail =
+        format!("our user may not {what} at endpoint {endpoint}; give it {right} there, as the connector's page shows");
     Fault::untouched(FaultKind::NotPermitted, detail)
 }
