@@ -119,29 +119,28 @@ fn corrupt(user: &str, endpoint: &str) -> Fault {
 
 /// A reply of names and values, in either version of the protocol.
 pub(super) fn pairs(value: &Value) -> Option<Vec<(String, &Value)>> {
-    match value {
-        Value::Array(items) => items.chunks_exact(2).map(|pair| Some((text(&pair[0])?, &pair[1]))).collect(),
-        Value::Map(items) => items.iter().map(|(name, value)| Some((text(name)?, value))).collect(),
-        _ => None,
+    if let Value::Map(items) = value {
+        return items.iter().map(|(name, value)| Some((text(name)?, value))).collect();
     }
+    let Value::Array(items) = value else { return None };
+    items.chunks_exact(2).map(|pair| Some((text(&pair[0])?, &pair[1]))).collect()
 }
 
 /// A reply that is text.
 pub(super) fn text(value: &Value) -> Option<String> {
-    match value {
-        Value::BulkString(bytes) => String::from_utf8(bytes.clone()).ok(),
-        Value::SimpleString(text) | Value::VerbatimString { text, .. } => Some(text.clone()),
-        Value::Okay => Some("OK".to_owned()),
-        Value::Int(number) => Some(number.to_string()),
-        _ => None,
+    if let Value::BulkString(bytes) = value {
+        return String::from_utf8(bytes.clone()).ok();
     }
+    if matches!(value, Value::Okay) {
+        return Some("OK".to_owned());
+    }
+    let (Value::SimpleString(text) | Value::VerbatimString { text, .. }) = value else { return None };
+    Some(text.clone())
 }
 
 fn texts(value: &Value) -> Option<Vec<String>> {
-    match value {
-        Value::Array(items) | Value::Set(items) => items.iter().map(text).collect(),
-        _ => None,
-    }
+    let (Value::Array(items) | Value::Set(items)) = value else { return None };
+    items.iter().map(text).collect()
 }
 
 /// Each selector as one line.

@@ -24,14 +24,14 @@ pub(super) enum Answered {
 
 /// The server's answer, if it gave one.
 pub(super) fn answered(error: &RedisError) -> Option<Answered> {
-    match error.kind() {
-        ErrorKind::ResponseError => Some(Answered::Refused),
-        _ => match error.code()? {
-            "WRONGPASS" => Some(Answered::WrongPassword),
-            "NOPERM" => Some(Answered::NoPermission),
-            _ => Some(Answered::Other),
-        },
+    if error.kind() == ErrorKind::ResponseError {
+        return Some(Answered::Refused);
     }
+    Some(match error.code()? {
+        "WRONGPASS" => Answered::WrongPassword,
+        "NOPERM" => Answered::NoPermission,
+        _ => Answered::Other,
+    })
 }
 
 /// A fault in our own words: what was tried, and what kind of trouble it is. What was answered, was not done.
@@ -46,21 +46,28 @@ pub(super) fn no_session(error: &std::io::Error, endpoint: &Endpoint, doing: &st
     let Endpoint { name: _, host, port } = endpoint;
     let doing = format!("{doing} ({host}:{port})");
     if let Some(tls) = tls(error) {
-        let words = match tls {
-            rustls::Error::InvalidCertificate(found) => distrusted(found, host),
-            rustls::Error::AlertReceived(
-                rustls::AlertDescription::CertificateRequired | rustls::AlertDescription::HandshakeFailure,
-            ) => "the server asks clients for a certificate, and we have none; set tls-auth-clients to no or optional there: \
-                  passwords stay needed"
-                .to_owned(),
-            rustls::Error::InvalidMessage(_) => {
-                "what answers there does not speak TLS; name the port that tls-port says".to_owned()
-            }
-            _ => "TLS was refused; compare the versions and ciphers that the server offers".to_owned(),
-        };
+        let words = refused(tls, host);
         return Fault::untouched(FaultKind::Misconfigured, format!("{doing}: {words}"));
     }
     Fault::untouched(FaultKind::Unreachable, format!("{doing}: {}", broken(error, host)))
+}
+
+/// Why TLS was not agreed on.
+fn refused(error: &rustls::Error, host: &str) -> String {
+    use rustls::AlertDescription::{CertificateRequired, HandshakeFailure};
+
+    if let rustls::Error::InvalidCertificate(found) = error {
+        return distrusted(found, host);
+    }
+    let words = if matches!(error, rustls::Error::AlertReceived(CertificateRequired | HandshakeFailure)) {
+        "the server asks clients for a certificate, and we have none; set tls-auth-clients to no or optional there: passwords \
+         stay needed"
+    } else if matches!(error, rustls::Error::InvalidMessage(_)) {
+        "what answers there does not speak TLS; name the port that tls-port says"
+    } else {
+        "TLS was refused; compare the versions and ciphers that the server offers"
+    };
+    words.to_owned()
 }
 
 /// The error of the connection under it, if it is one.
@@ -69,19 +76,14 @@ pub(super) fn io(error: &RedisError) -> Option<&std::io::Error> {
 }
 
 fn kind(error: &RedisError) -> FaultKind {
-    match error.kind() {
-        ErrorKind::IoError if error.is_timeout() => return FaultKind::TimedOut,
-        ErrorKind::IoError => return FaultKind::Unreachable,
-        ErrorKind::BusyLoadingError | ErrorKind::TryAgain | ErrorKind::MasterDown | ErrorKind::ClusterDown => {
-            return FaultKind::Busy;
-        }
-        ErrorKind::ReadOnly => return FaultKind::ReadOnly,
-        _ => {}
+    if error.is_io_error() {
+        return if error.is_timeout() { FaultKind::TimedOut } else { FaultKind::Unreachable };
     }
     match error.code() {
         Some("WRONGPASS" | "NOAUTH") => FaultKind::Unauthenticated,
         Some("NOPERM") => FaultKind::NotPermitted,
-        Some("BUSY") => FaultKind::Busy,
+        Some("BUSY" | "LOADING" | "TRYAGAIN" | "MASTERDOWN" | "CLUSTERDOWN") => FaultKind::Busy,
+        Some("READONLY") => FaultKind::ReadOnly,
         Some(_) | None => FaultKind::Unsupported,
     }
 }
@@ -131,15 +133,16 @@ fn distrusted(found: &CertificateError, host: &str) -> String {
 }
 
 fn broken(error: &std::io::Error, host: &str) -> String {
-    match error.kind() {
-        Io::ConnectionRefused => "nothing listens there; correct `host` and `port`, or start it".to_owned(),
-        Io::HostUnreachable | Io::NetworkUnreachable | Io::TimedOut => {
-            "there is no way to it from here, or it does not answer; look at routes and firewalls".to_owned()
-        }
-        // The standard library has no kind for it; the text is its own constant.
-        _ if error.to_string().starts_with("failed to lookup address") => {
-            format!("the name {host} cannot be resolved; correct `host`, or look at DNS")
-        }
-        _ => "the connection failed or broke".to_owned(),
+    let is = |kinds: &[Io]| kinds.contains(&error.kind());
+    if is(&[Io::ConnectionRefused]) {
+        return "nothing listens there; correct `host` and `port`, or start it".to_owned();
     }
+    if is(&[Io::HostUnreachable, Io::NetworkUnreachable, Io::TimedOut]) {
+        return "there is no way to it from here, or it does not answer; look at routes and firewalls".to_owned();
+    }
+    // The standard library has no kind for it; the text is its own constant.
+    if error.to_string().starts_with("failed to lookup address") {
+        return format!("the name {host} cannot be resolved; correct `host`, or look at DNS");
+    }
+    "the connection failed or broke".to_owned()
 }

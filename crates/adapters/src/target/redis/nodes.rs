@@ -26,12 +26,12 @@ impl Node {
     pub(super) async fn of(session: &mut Session) -> Result<Self, Fault> {
         let endpoint = session.endpoint().to_owned();
         let answer = session.look(&["INFO"], "asking for its version and its replicas").await;
-        let answer = answer.map_err(|fault| match fault.kind {
-            FaultKind::NotPermitted => {
-                let detail = format!("our user may not ask endpoint {endpoint} for its version; give it +info there");
-                Fault { detail, ..fault }
+        let answer = answer.map_err(|fault| {
+            if fault.kind != FaultKind::NotPermitted {
+                return fault;
             }
-            _ => fault,
+            let detail = format!("our user may not ask endpoint {endpoint} for its version; give it +info there");
+            Fault { detail, ..fault }
         })?;
         Ok(Self::read(endpoint, &text(&answer).unwrap_or_default()))
     }

@@ -19,9 +19,11 @@ impl Persistence {
     /// Asks the node.
     pub(super) async fn of(session: &mut Session) -> Result<Self, Fault> {
         let answer = session.look(&["CONFIG", "GET", "aclfile"], "asking where users are kept").await;
-        let answer = answer.map_err(|fault| match fault.kind {
-            FaultKind::NotPermitted => may_not(session.endpoint(), "ask where users are kept", "+config|get"),
-            _ => fault,
+        let answer = answer.map_err(|fault| {
+            if fault.kind != FaultKind::NotPermitted {
+                return fault;
+            }
+            may_not(session.endpoint(), "ask where users are kept", "+config|get")
         })?;
         let file = pairs(&answer).and_then(|found| Some(text(found.first()?.1)?.is_empty()));
         Ok(match file {
