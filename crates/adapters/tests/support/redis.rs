@@ -70,11 +70,12 @@ impl RedisGroup {
     /// The line of a user in the list of users.
     pub(crate) async fn line(&self, user: &str) -> String {
         let Value::Array(lines) = self.ask(&["ACL", "LIST"]).await else { panic!("a list of users") };
-        let lines = lines.iter().filter_map(|line| match line {
-            Value::BulkString(line) => Some(String::from_utf8_lossy(line).into_owned()),
-            _ => None,
+        let prefix = format!("user {user} ");
+        let mut lines = lines.iter().filter_map(|line| {
+            let Value::BulkString(line) = line else { return None };
+            Some(String::from_utf8_lossy(line).into_owned())
         });
-        lines.into_iter().find(|line| line.starts_with(&format!("user {user} "))).unwrap_or_default()
+        lines.find(|line| line.starts_with(&prefix)).unwrap_or_default()
     }
 }
 
