@@ -32,8 +32,8 @@ pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
 pub(crate) const SOAK: [Need; 2] = [POSTGRESQL, STRACE];
 
 /// What tests need besides Rust.
-pub(crate) const ALL: [Need; 10] =
-    [POSTGRESQL, PGBOUNCER, CHROMIUM, RSYSLOG, SYSTEMD, STRACE, FAKETIME, PYTHON, OPENBAO, CARGO_DENY];
+pub(crate) const ALL: [Need; 11] =
+    [POSTGRESQL, PGBOUNCER, REDIS, CHROMIUM, RSYSLOG, SYSTEMD, STRACE, FAKETIME, PYTHON, OPENBAO, CARGO_DENY];
 
 /// What the benchmarks need besides Rust: the servers, and a peer.
 pub(crate) const BENCH: [Need; 3] = [POSTGRESQL, PYTHON, OPENBAO];
@@ -43,6 +43,9 @@ const POSTGRESQL: Need =
 
 /// In front of PostgreSQL.
 const PGBOUNCER: Need = Need { name: "PgBouncer", source: Source::Debian(&["pgbouncer"]), find: pgbouncer };
+
+/// The other target. Its package would start a server.
+const REDIS: Need = Need { name: "Redis", source: Source::Debian(&["redis-server"]), find: redis };
 
 const CHROMIUM: Need =
     Need { name: "Chromium with its driver", source: Source::Debian(&["chromium", "chromium-driver"]), find: chromium };
@@ -152,6 +155,11 @@ fn postgresql() -> Option<PathBuf> {
 
 fn pgbouncer() -> Option<PathBuf> {
     let program = PathBuf::from("/usr/sbin/pgbouncer");
+    program.exists().then_some(program)
+}
+
+fn redis() -> Option<PathBuf> {
+    let program = PathBuf::from("/usr/bin/redis-server");
     program.exists().then_some(program)
 }
 

@@ -6,7 +6,7 @@
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fence {
     /// The mark of a slot.
-    #[cfg(feature = "target-postgres")]
+    #[cfg(any(feature = "target-postgres", feature = "target-redis"))]
     Slot,
     /// The version that a store is expected to be at.
     #[cfg(feature = "store-embedded")]
@@ -25,7 +25,7 @@ pub(crate) const fn is_on(_fence: Fence) -> bool {
 pub(crate) fn is_on(fence: Fence) -> bool {
     static OFF: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
     let word = match fence {
-        #[cfg(feature = "target-postgres")]
+        #[cfg(any(feature = "target-postgres", feature = "target-redis"))]
         Fence::Slot => "slot",
         #[cfg(feature = "store-embedded")]
         Fence::Store => "store",

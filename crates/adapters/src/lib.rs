@@ -5,12 +5,12 @@
 
 #[cfg(any(feature = "state-sqlite", feature = "store-embedded"))]
 pub mod copy;
-#[cfg(any(feature = "target-postgres", feature = "store-embedded"))]
+#[cfg(any(feature = "target-postgres", feature = "target-redis", feature = "store-embedded"))]
 mod fences;
 #[cfg(any(feature = "sink-http", feature = "store-vault"))]
 mod http;
 pub mod seal;
-#[cfg(feature = "target-postgres")]
+#[cfg(any(feature = "target-postgres", feature = "target-redis"))]
 pub mod shared;
 #[cfg(any(feature = "sink-file", feature = "sink-syslog", feature = "sink-http"))]
 pub mod sink;
@@ -18,7 +18,7 @@ pub mod sink;
 pub mod state;
 #[cfg(any(feature = "store-embedded", feature = "store-vault"))]
 pub mod store;
-#[cfg(feature = "target-postgres")]
+#[cfg(any(feature = "target-postgres", feature = "target-redis"))]
 pub mod target;
 #[cfg(any(feature = "sink-syslog", feature = "sink-http", feature = "store-vault"))]
 mod tls;

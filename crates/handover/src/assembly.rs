@@ -367,10 +367,10 @@ impl Binder {
 
 /// Groups on one cluster share its name, so that the limit on concurrent calls is the cluster's.
 fn target_name(target: &TargetConfig) -> String {
-    match target {
-        TargetConfig::Postgres(config) => {
-            let main = config.endpoints.first();
-            main.map_or_else(|| "postgres".to_owned(), |main| format!("postgres {}:{}", main.host, main.port))
-        }
-    }
+    let main = match target {
+        TargetConfig::Postgres(config) => config.endpoints.first().map(|main| (main.host.as_str(), main.port)),
+        TargetConfig::Redis(config) => config.endpoints.first().map(|main| (main.host.as_str(), main.port)),
+    };
+    let kind = target.kind().as_str();
+    main.map_or_else(|| kind.to_owned(), |(host, port)| format!("{kind} {host}:{port}"))
 }

@@ -344,6 +344,10 @@ fn is_elsewhere(old: &TargetConfig, new: &TargetConfig) -> bool {
             (&old.database, &old.owner, &old.twins, &old.versioned)
                 != (&new.database, &new.owner, &new.twins, &new.versioned)
         }
+        (TargetConfig::Redis(old), TargetConfig::Redis(new)) => old.twins != new.twins,
+        (TargetConfig::Postgres(_), TargetConfig::Redis(_)) | (TargetConfig::Redis(_), TargetConfig::Postgres(_)) => {
+            true
+        }
     }
 }
 

@@ -203,5 +203,10 @@ pub(super) const ROWS: &[Row] = &[
         "At rest",
         "A tool writes the old value back to a store after a rotation ended: it is told within the interval of looking, and nobody writes over it.",
     ),
+    row(
+        "F88",
+        "Verify",
+        "A node of Redis has other users than the others: it was left out, or loaded an older file (ACL LOAD). A node that is left out is found by preflight; one that is behind is found by Verify, and the change is made again at all of them.",
+    ),
     row("F91", "Audit", "A receiver of the audit hangs or is away: nothing stalls, and no record is missed."),
 ];

@@ -1,139 +1,34 @@
 //! Targets: the systems that accept a credential.
 
-use std::path::Path;
-use std::sync::Arc;
-
-use handover_core::port::Target;
-use handover_core::{Fault, GroupId, Slot};
-use handover_secret::Secret;
-use serde::Deserialize;
-
-use crate::shared::Shared;
-
+#[cfg(all(feature = "target-postgres", feature = "target-redis"))]
+mod config;
+#[cfg(feature = "target-postgres")]
 pub mod postgres;
+#[cfg(feature = "target-redis")]
+pub mod redis;
+
+#[cfg(all(feature = "target-postgres", feature = "target-redis"))]
+pub use config::{Common, TargetConfig};
 
 /// Every kind of target. The conformance suite matches on it without a wildcard, so that a kind without a harness does
 /// not compile.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum TargetKind {
-    /// Twin users of a PostgreSQL cluster.
+    /// Users of a PostgreSQL cluster.
     Postgres,
+    /// Twin users of a Redis, at all of its nodes.
+    Redis,
 }
 
 impl TargetKind {
     /// All kinds.
-    pub const ALL: [Self; 1] = [Self::Postgres];
+    pub const ALL: [Self; 2] = [Self::Postgres, Self::Redis];
 
     /// The kind as one word: the value of `kind` in a configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::Redis => "redis",
         }
     }
-}
-
-/// A group's target as configured: `kind`, and that kind's options.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum TargetConfig {
-    /// Twin users of a PostgreSQL cluster.
-    Postgres(Shared<postgres::Config>),
-}
-
-impl TargetConfig {
-    /// Which kind it is.
-    pub const fn kind(&self) -> TargetKind {
-        match self {
-            Self::Postgres(_) => TargetKind::Postgres,
-        }
-    }
-
-    /// The file that holds our own password at the target.
-    pub fn admin_password_file(&self) -> &Path {
-        match self {
-            Self::Postgres(config) => &config.admin.password_file,
-        }
-    }
-
-    /// The file that holds the CA to trust.
-    pub fn ca_file(&self) -> &Path {
-        match self {
-            Self::Postgres(config) => &config.ca_file,
-        }
-    }
-
-    /// Has the paths of files start at this directory.
-    pub fn resolve(&mut self, directory: &Path) {
-        match self {
-            Self::Postgres(config) => config.resolve(directory),
-        }
-    }
-
-    /// Has what is the same as in targets that were met before be one with theirs.
-    pub fn share(&mut self, common: &mut Common) {
-        match self {
-            Self::Postgres(config) => config.share(&mut common.postgres),
-        }
-    }
-
-    /// Looks for what cannot be meant, without opening anything.
-    ///
-    /// # Errors
-    /// `Misconfigured`, in words for whoever wrote it.
-    pub fn check(&self) -> Result<(), Fault> {
-        match self {
-            Self::Postgres(config) => config.check(),
-        }
-    }
-
-    /// What is allowed, and weaker than it could be; in words for whoever wrote it.
-    pub fn cautions(&self) -> Vec<String> {
-        match self {
-            Self::Postgres(config) => config.cautions(),
-        }
-    }
-
-    /// What consumers need beside the value to use the credential in `slot`, as `(field, text)`; `None` if there is no
-    /// such slot.
-    pub fn fields(&self, slot: Slot) -> Option<Vec<(String, String)>> {
-        match self {
-            Self::Postgres(config) => config.fields(slot),
-        }
-    }
-
-    /// Looks after the adoption of `user`, which is in use at the target of `group` already. The rest as for
-    /// [`TargetConfig::build`].
-    pub fn adoption(
-        self,
-        group: GroupId,
-        admin_password: impl Into<Arc<Secret>>,
-        ca_pem: &[u8],
-        user: &str,
-    ) -> Result<postgres::Adoption, Fault> {
-        match self {
-            Self::Postgres(config) => {
-                postgres::Adoption::new(postgres::Postgres::new(config, group, admin_password, ca_pem)?, user)
-            }
-        }
-    }
-
-    /// Makes the target of `group`. `admin_password` and `ca_pem` are the contents of the two files.
-    pub fn build(
-        self,
-        group: GroupId,
-        admin_password: impl Into<Arc<Secret>>,
-        ca_pem: &[u8],
-    ) -> Result<Arc<dyn Target>, Fault> {
-        match self {
-            Self::Postgres(config) => {
-                Ok(Arc::new(postgres::Postgres::new(config, group, admin_password, ca_pem)?) as Arc<dyn Target>)
-            }
-        }
-    }
-}
-
-/// What targets have in common that were met so far.
-#[derive(Debug, Default)]
-pub struct Common {
-    postgres: postgres::Common,
 }

@@ -1,5 +1,8 @@
-//! A real PostgreSQL, and groups on it.
+//! Real servers, and groups on them; here: PostgreSQL.
 #![expect(clippy::expect_used, reason = "a test that cannot be prepared fails")]
+
+#[cfg(feature = "target-redis")]
+pub(crate) mod redis;
 
 use std::any::Any;
 use std::future::Future;

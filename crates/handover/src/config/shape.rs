@@ -170,32 +170,50 @@ const DEADLINE: &[Key] = &[
     ),
 ];
 
-const TARGETS: &[(&str, &[Key])] = &[(
-    "postgres",
-    &[
-        must(
-            "endpoints",
-            Shape::List(&Shape::Table(ENDPOINT)),
-            "Where the cluster is reached. Changes are made at the first; uses are counted at all of them.",
-        ),
-        must("database", Shape::Text("orders"), "The database to log in to."),
-        must("admin", Shape::Table(ADMIN), "The user that Handover logs in as."),
-        must("ca_file", Shape::Text("db-ca.pem"), "The certificates to trust, PEM."),
-        must("owner", Shape::Text("orders"), "The role that owns the objects and never logs in."),
-        may("twins", Shape::Pair(&Shape::Text("orders_a")), "The two users that consumers log in as."),
-        may(
-            "versioned",
-            Shape::Text("orders_v"),
-            "Instead of twins: each generation has a user of its own, whose name is this and a number.",
-        ),
-        may("connect_timeout_ms", Shape::Number(u64::MAX, 5_000), "How long a login may take, TLS included."),
-        may(
-            "statement_timeout_ms",
-            Shape::Number(u64::MAX, 10_000),
-            "How long one statement, a wait for a lock, and an idle moment inside a transaction may take.",
-        ),
-    ],
-)];
+const TARGETS: &[(&str, &[Key])] = &[("postgres", POSTGRES), ("redis", REDIS)];
+
+const POSTGRES: &[Key] = &[
+    must(
+        "endpoints",
+        Shape::List(&Shape::Table(ENDPOINT)),
+        "Where the cluster is reached. Changes are made at the first; uses are counted at all of them.",
+    ),
+    must("database", Shape::Text("orders"), "The database to log in to."),
+    must("admin", Shape::Table(ADMIN), "The user that Handover logs in as."),
+    must("ca_file", Shape::Text("db-ca.pem"), "The certificates to trust, PEM."),
+    must("owner", Shape::Text("orders"), "The role that owns the objects and never logs in."),
+    may("twins", Shape::Pair(&Shape::Text("orders_a")), "The two users that consumers log in as."),
+    may(
+        "versioned",
+        Shape::Text("orders_v"),
+        "Instead of twins: each generation has a user of its own, whose name is this and a number.",
+    ),
+    may("connect_timeout_ms", Shape::Number(u64::MAX, 5_000), "How long a login may take, TLS included."),
+    may(
+        "statement_timeout_ms",
+        Shape::Number(u64::MAX, 10_000),
+        "How long one statement, a wait for a lock, and an idle moment inside a transaction may take.",
+    ),
+];
+
+const REDIS: &[Key] = &[
+    must(
+        "endpoints",
+        Shape::List(&Shape::Table(REDIS_ENDPOINT)),
+        "Every node: users are not replicated. Consumers are told the first.",
+    ),
+    must("admin", Shape::Table(ADMIN), "The user that Handover logs in as."),
+    must("ca_file", Shape::Text("cache-ca.pem"), "The certificates to trust, PEM."),
+    must("twins", Shape::Pair(&Shape::Text("orders_a")), "The two users that consumers log in as."),
+    may("connect_timeout_ms", Shape::Number(u64::MAX, 5_000), "How long a login may take, TLS included."),
+    may("command_timeout_ms", Shape::Number(u64::MAX, 10_000), "How long one command may take."),
+];
+
+const REDIS_ENDPOINT: &[Key] = &[
+    must("name", Shape::Text("first"), "A name for messages."),
+    must("host", Shape::Text("cache.internal"), "A DNS name or an address, as it stands in the server's certificate."),
+    may("port", Shape::Number(65_535, 6_379), "The port, where TLS is spoken."),
+];
 
 const ENDPOINT: &[Key] = &[
     must("name", Shape::Text("primary"), "A name for messages."),

@@ -13,6 +13,7 @@ pub mod postgres;
 mod process;
 mod proxy;
 mod receiver;
+pub mod redis;
 mod rsyslog;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub(crate) use process::{end, spawn};
 pub use process::{free_port, tool};
 pub use proxy::Proxy;
 pub use receiver::{Receiver, Reply, Request};
+pub use redis::Redis;
 pub use rsyslog::Rsyslog;
 
 /// A server could not be started, asked or stopped; the text says what to do about it.
