@@ -204,4 +204,9 @@ pub(super) const ROWS: &[Row] = &[
         "A tool writes the old value back to a store after a rotation ended: it is told within the interval of looking, and nobody writes over it.",
     ),
     row("F91", "Audit", "A receiver of the audit hangs or is away: nothing stalls, and no record is missed."),
+    row(
+        "F92",
+        "Notification",
+        "A receiver hangs, redirects, or answers and drops the message; a program hangs: given up in time, not followed, sent again under the same id; rotations do not wait for it.",
+    ),
 ];
