@@ -412,6 +412,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         audit_file: _,
         checkpoint_every,
         drift_every,
+        alerts: _,
         sinks: _,
         remote_stores: _,
         notify: _,

@@ -80,7 +80,7 @@ fn what_happens_is_told_at_least_once_and_nothing_waits_for_it() {
 
     // The receiver hangs, and rotations go on beside it.
     receiver.order([Reply::Hang]);
-    rig.succeed(&["hold", GROUP, "--reason", "line\u{2028}one <!channel>"]).unwrap();
+    rig.succeed(&["hold", GROUP, "--reason", "caf\u{e9} <!channel>"]).unwrap();
     until("the message", || receiver.asked() == 1, || receiver.asked().to_string());
     rig.succeed(&["resume", GROUP]).unwrap();
     rig.succeed(&["rollback", GROUP]).unwrap();
@@ -99,7 +99,7 @@ fn what_happens_is_told_at_least_once_and_nothing_waits_for_it() {
     let events: Vec<String> = told(&receiver).into_iter().map(|(event, _)| event).collect();
     assert_eq!(events, ["held", "rolling_back", "rolled_back"]);
     let bodies: String = receiver.taken().iter().map(|request| request.body.clone()).collect();
-    assert!(bodies.is_ascii() && bodies.contains("line\\\\u{2028}one <!channel>"), "{bodies}");
+    assert!(bodies.is_ascii() && bodies.contains("caf\\\\u{e9} <!channel>"), "{bodies}");
     assert!(rig.succeed(&["audit", "sinks"]).unwrap().contains("notify.ops"));
     assert!(!rig.said().contains("canary"), "{}", rig.said());
 }

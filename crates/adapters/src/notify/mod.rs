@@ -184,7 +184,7 @@ impl NotifyConfig {
             Self::Slack(config) => {
                 Channel::Slack(slack::Slack::new(&config, ca_pem, &secrets.next().ok_or_else(missing)?)?)
             }
-            Self::Email(config) => Channel::Email(email::Email::new(config, ca_pem, secrets.next())?),
+            Self::Email(config) => Channel::Email(Box::new(email::Email::new(config, ca_pem, secrets.next())?)),
             Self::Process(config) => Channel::Process(process::Process::new(config)),
         };
         Ok(Arc::new(Notifier { cursor_name, filter, channel, told: AtomicU64::new(0) }))
@@ -249,7 +249,7 @@ impl Sink for Notifier {
 enum Channel {
     Webhook(webhook::Webhook),
     Slack(slack::Slack),
-    Email(email::Email),
+    Email(Box<email::Email>),
     Process(process::Process),
 }
 

@@ -90,6 +90,9 @@ pub(crate) struct Config {
     /// How often remote stores are looked at while nothing rotates.
     #[serde(default = "drift_every")]
     pub(crate) drift_every: Span,
+    /// When the server alerts.
+    #[serde(default)]
+    pub(crate) alerts: AlertsConfig,
     /// Where else the audit records are delivered.
     #[serde(default, rename = "sink")]
     pub(crate) sinks: Vec<SinkConfig>,
@@ -102,6 +105,22 @@ pub(crate) struct Config {
     /// The groups. Whoever needs one shares it: there may be many.
     #[serde(default, rename = "group", deserialize_with = "split::each_shared")]
     pub(crate) groups: Vec<Arc<Group>>,
+}
+
+/// When the server alerts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AlertsConfig {
+    /// How long a rotation may wait for its consumers.
+    pub(crate) propagate_max: Span,
+    /// How long it may be unknown whether an act took place.
+    pub(crate) unknown_max: Span,
+}
+
+impl Default for AlertsConfig {
+    fn default() -> Self {
+        Self { propagate_max: Span::seconds(30 * 60), unknown_max: Span::seconds(15 * 60) }
+    }
 }
 
 /// One group.
