@@ -32,14 +32,17 @@ pub(crate) const SERVERS: [Need; 1] = [POSTGRESQL];
 pub(crate) const SOAK: [Need; 2] = [POSTGRESQL, STRACE];
 
 /// What tests need besides Rust.
-pub(crate) const ALL: [Need; 11] =
-    [POSTGRESQL, PGBOUNCER, REDIS, CHROMIUM, RSYSLOG, SYSTEMD, STRACE, FAKETIME, PYTHON, OPENBAO, CARGO_DENY];
+pub(crate) const ALL: [Need; 12] =
+    [POSTGRESQL, PGBOUNCER, REDIS, CHROMIUM, RSYSLOG, AIOSMTPD, SYSTEMD, STRACE, FAKETIME, PYTHON, OPENBAO, CARGO_DENY];
 
 /// What the benchmarks need besides Rust: the servers, and a peer.
 pub(crate) const BENCH: [Need; 3] = [POSTGRESQL, PYTHON, OPENBAO];
 
 const POSTGRESQL: Need =
     Need { name: "PostgreSQL's server", source: Source::Debian(&["postgresql"]), find: postgresql };
+
+/// What mail is sent to.
+const AIOSMTPD: Need = Need { name: "aiosmtpd", source: Source::Debian(&["python3-aiosmtpd"]), find: aiosmtpd };
 
 /// In front of PostgreSQL.
 const PGBOUNCER: Need = Need { name: "PgBouncer", source: Source::Debian(&["pgbouncer"]), find: pgbouncer };
@@ -169,6 +172,12 @@ fn rsyslog() -> Option<PathBuf> {
     let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
     let tls = folders.into_iter().any(|folder| folder.path().join("rsyslog/lmnsd_gtls.so").exists());
     (program.exists() && tls).then(|| program.to_owned())
+}
+
+/// The package of Debian's own Python.
+fn aiosmtpd() -> Option<PathBuf> {
+    let module = PathBuf::from("/usr/lib/python3/dist-packages/aiosmtpd");
+    (module.exists() && Path::new("/usr/bin/python3").exists()).then_some(module)
 }
 
 fn strace() -> Option<PathBuf> {

@@ -14,7 +14,7 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 }
 
 /// Whether a certificate is why, wherever in the chain of causes the TLS library says so.
-pub(crate) fn is_untrusted(error: &reqwest::Error) -> bool {
+pub(crate) fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
         if matches!(error.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))) {

@@ -9,6 +9,8 @@ pub mod copy;
 mod fences;
 #[cfg(any(feature = "sink-http", feature = "store-vault"))]
 mod http;
+#[cfg(feature = "notify")]
+pub mod notify;
 pub mod seal;
 #[cfg(any(feature = "target-postgres", feature = "target-redis"))]
 pub mod shared;

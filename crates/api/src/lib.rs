@@ -12,6 +12,7 @@
 //!
 //! These are wire types only. They share nothing with the core's types: conversions are written where both are known.
 
+mod alerts;
 mod bootstrap;
 mod code;
 mod delivery;
@@ -29,6 +30,7 @@ mod statistics;
 mod status;
 mod watch;
 
+pub use alerts::{AlertView, Alerts};
 pub use bootstrap::{BootstrapRequest, Bootstrapped};
 pub use code::{CODES, Code};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};

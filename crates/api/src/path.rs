@@ -10,6 +10,8 @@ pub const READY: &str = "/v1/ready";
 pub const METRICS: &str = "/metrics";
 /// How far each sink of the history got.
 pub const SINKS: &str = "/v1/sinks";
+/// The alerts that stand: `?group=G`.
+pub const ALERTS: &str = "/v1/alerts";
 /// What rotations came to: `?since=30d` and `?group=G`.
 pub const STATISTICS: &str = "/v1/stats";
 /// Who owns what, how old it is, and what shows its last rotation, page by page.

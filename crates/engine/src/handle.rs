@@ -537,6 +537,17 @@ impl Handle {
         self.shared.try_append(&history::statistics(), entry).await
     }
 
+    /// Appends to a group's history that an alert began, or is over.
+    pub async fn alerted(
+        &self,
+        group: &GroupId,
+        event: &'static str,
+        fields: Vec<(&'static str, String)>,
+    ) -> Result<(), Fault> {
+        let entry = Entry { at: self.shared.now(), event, actor: history::ENGINE.to_owned(), fields };
+        self.shared.try_append(group, entry).await
+    }
+
     /// Has the group's row looked at soon. Decides nothing, and hurries neither logins nor waits after a failure.
     pub fn wake(&self, group: &GroupId) {
         if self.binding(group).is_some() {

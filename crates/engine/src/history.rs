@@ -3,7 +3,7 @@
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
     Cause, Course, Doubt, Fact, Fault, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Plan, Recovery, Refusal,
-    Rotation, Row, StoreId, Strategy, Tally, Timestamp, Undo, Violation,
+    Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation,
 };
 
 use crate::memory::same_phase;
@@ -72,6 +72,11 @@ pub const BOOTSTRAPPED: &str = "bootstrapped";
 pub const RELOADED: &str = "reloaded";
 /// Event: the configuration was read again, and not taken.
 pub const RELOAD_REFUSED: &str = "reload_refused";
+
+/// Event: a condition began that somebody may have to act on.
+pub const ALERTED: &str = "alerted";
+/// Event: such a condition is over.
+pub const ALERT_OVER: &str = "alert_over";
 
 /// Event: a person had the counters of the statistics begin anew. Of no group: under the name [`STATISTICS`].
 pub const RESET: &str = "reset";
@@ -366,8 +371,11 @@ pub(crate) fn violated(broken: &[Violation], now: Timestamp) -> Entry {
 }
 
 fn faulted(rotation: &Rotation, effect: &'static str, fault: &Fault, now: Timestamp) -> Entry {
-    let fields =
+    let mut fields =
         vec![("effect", effect.to_owned()), ("code", fault.kind.code().to_owned()), ("detail", fault.detail.clone())];
+    if fault.touched == Touched::Unknown {
+        fields.push(("touched", "unknown".to_owned()));
+    }
     entry(rotation, FAULTED, now, fields)
 }
 

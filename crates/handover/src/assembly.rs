@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use handover_adapters::notify::{Notifier, NotifyConfig};
 use handover_adapters::seal::{MasterKey, Sealer};
-use handover_adapters::sink::SinkConfig;
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
@@ -15,6 +15,7 @@ use handover_engine::{Binding, Generate, Handle, Options, Ports, Service, System
 use handover_secret::Secret;
 
 use crate::backup::beside;
+use crate::config::delivery::Delivery;
 use crate::config::{Called, Config, GenerateConfig, Group, PolicyConfig, STORE_EMBEDDED};
 use crate::failure::Failure;
 use crate::file;
@@ -63,14 +64,14 @@ pub(crate) struct TargetFilesReader {
 #[derive(Clone, Default)]
 pub(crate) struct SinkFiles {
     ca_pem: Option<Vec<u8>>,
-    token: Option<Arc<Secret>>,
+    secrets: Vec<Arc<Secret>>,
 }
 
 /// A sink, and what it was made from.
 #[derive(Clone)]
 pub(crate) struct WiredSink {
     /// As configured.
-    pub(crate) config: SinkConfig,
+    pub(crate) config: Delivery,
     files: SinkFiles,
     /// The sink.
     pub(crate) sink: Arc<dyn Sink>,
@@ -108,32 +109,35 @@ impl TargetFiles {
 }
 
 impl SinkFiles {
-    pub(crate) fn read(config: &SinkConfig) -> Result<Self, Failure> {
+    pub(crate) fn read(config: &Delivery) -> Result<Self, Failure> {
         let ca_pem = config.ca_file().map(|path| file::public(path, "the CA file")).transpose()?;
-        let token = config.token_file().map(|path| file::secret(path, "the token file")).transpose()?;
-        Ok(Self { ca_pem, token: token.map(Arc::new) })
+        let what = match config {
+            Delivery::Sink(_) => "the token file",
+            Delivery::Notify(_) => "a file of a notifier",
+        };
+        let secret = |path| file::secret(path, what).map(Arc::new);
+        let secrets = config.secret_files().into_iter().map(secret).collect::<Result<_, _>>()?;
+        Ok(Self { ca_pem, secrets })
     }
 
     fn same(&self, other: &Self) -> bool {
-        let tokens = match (&self.token, &other.token) {
-            (Some(one), Some(two)) => one.matches(two),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
-        tokens && self.ca_pem == other.ca_pem
+        let pairs = || self.secrets.iter().zip(&other.secrets);
+        self.secrets.len() == other.secrets.len()
+            && pairs().all(|(one, two)| one.matches(two))
+            && self.ca_pem == other.ca_pem
     }
 }
 
 impl WiredSink {
     /// Opens the file of a file sink, and contacts nobody.
-    pub(crate) fn make(config: SinkConfig, files: SinkFiles) -> Result<Self, Failure> {
-        let token = files.token.as_deref().map(Secret::duplicate);
-        let sink = config.clone().build(files.ca_pem.as_deref(), token)?;
+    pub(crate) fn make(config: Delivery, files: SinkFiles) -> Result<Self, Failure> {
+        let secrets = files.secrets.iter().map(|secret| secret.duplicate()).collect();
+        let sink = config.clone().build(files.ca_pem.as_deref(), secrets)?;
         Ok(Self { config, files, sink })
     }
 
     /// Whether it was made from this.
-    pub(crate) fn is(&self, config: &SinkConfig, files: &SinkFiles) -> bool {
+    pub(crate) fn is(&self, config: &Delivery, files: &SinkFiles) -> bool {
         self.config == *config && self.files.same(files)
     }
 }
@@ -158,7 +162,9 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     }
     // Made at once, the map has no room to spare.
     let mut wired = Wired { targets: targets.into_iter().collect(), sinks: Vec::new(), stores };
-    for configured in config.all_sinks() {
+    let deliveries = config.all_deliveries();
+    begin_now(&state, &deliveries).await?;
+    for configured in deliveries {
         let files = SinkFiles::read(&configured)?;
         wired.sinks.push(WiredSink::make(configured, files)?);
     }
@@ -173,6 +179,22 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     call(&state, &config.groups).await?;
     excuse(&state, &config.groups).await?;
     Ok(Assembly { service, engine, store, state, wired })
+}
+
+/// Has those who are told begin at the end of the history, where they are here for the first time: nobody is told what
+/// was before. A cursor of its own keeps that it was done, so that what could not be told since is not passed over.
+pub(crate) async fn begin_now(state: &Sqlite, deliveries: &[Delivery]) -> Result<(), Fault> {
+    for delivery in deliveries {
+        let Delivery::Notify(notify) = delivery else { continue };
+        let (cursor, begun) = (notify.cursor_name(), format!("{}/begun", notify.cursor_name()));
+        if state.cursor(&begun).await? > 0 {
+            continue;
+        }
+        let last = state.history(None, None, 1).await?.first().map_or(0, |record| record.position);
+        state.move_cursor(&cursor, last).await?;
+        state.move_cursor(&begun, 1).await?;
+    }
+    Ok(())
 }
 
 /// How many groups share one transaction when the roll follows the configuration.
@@ -248,8 +270,15 @@ pub(crate) fn state(config: &Config, sealer: Arc<Sealer>) -> Result<Sqlite, Fail
 }
 
 /// A sink, with what its files hold. Opens the file of a file sink, and contacts nobody.
-pub(crate) fn sink(config: &SinkConfig) -> Result<Arc<dyn Sink>, Failure> {
+pub(crate) fn sink(config: &Delivery) -> Result<Arc<dyn Sink>, Failure> {
     Ok(WiredSink::make(config.clone(), SinkFiles::read(config)?)?.sink)
+}
+
+/// One who is told, with what its files hold. Contacts nobody.
+pub(crate) fn notifier(config: &NotifyConfig) -> Result<Arc<Notifier>, Failure> {
+    let SinkFiles { ca_pem, secrets } = SinkFiles::read(&Delivery::Notify(config.clone()))?;
+    let secrets = secrets.iter().map(|secret| secret.duplicate()).collect();
+    Ok(config.clone().build(ca_pem.as_deref(), secrets)?)
 }
 
 /// The embedded store. One that is gone is not made anew: it would publish nothing to consumers that start, while the

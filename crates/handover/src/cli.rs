@@ -1,5 +1,6 @@
 //! The command line: arguments only. What they do is in [`crate::command`], one file per verb.
 
+mod notify;
 mod statistics;
 mod token;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use crate::config::duration::Span;
+pub(crate) use notify::{Notify, NotifyTest};
 pub(crate) use statistics::{Statistics, StatisticsVerb};
 pub(crate) use token::{Bootstrap, Token, TokenCreate, TokenRevoke};
 
@@ -150,6 +152,9 @@ pub(crate) enum Verb {
     /// Look at the audit chain.
     #[command(subcommand)]
     Audit(Audit),
+    /// See whether those who are told what happens hear it.
+    #[command(subcommand)]
+    Notify(Notify),
     /// Run a scenario on the core, without a server.
     #[command(after_help = "Example:\n  handover sim tests/scenarios/supersede.txt")]
     Sim(Sim),

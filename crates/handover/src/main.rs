@@ -3,6 +3,7 @@
 //! Data goes to standard output, all else to standard error. Exit codes: 0 done, 1 refused by the state of the world,
 //! 2 error.
 
+mod alerts;
 mod assembly;
 mod backup;
 mod cli;

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::assembly::{self, Binder, SinkFiles, TargetFiles, TargetFilesReader, Wired, WiredSink};
 use crate::command::check;
+use crate::config::delivery::Delivery;
 use crate::config::{Config, Group};
 use crate::failure::Failure;
 use crate::metrics;
@@ -164,6 +165,7 @@ impl Reloader {
         };
         let bindings = anew.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(ReloadRefused::Unusable)?;
         let sinks = wire(&running.wired.sinks, sinks).map_err(ReloadRefused::Unusable)?;
+        assembly::begin_now(&self.state, &config.all_deliveries()).await.map_err(ReloadRefused::Fault)?;
         assembly::call(&self.state, &anew).await.map_err(ReloadRefused::Fault)?;
         let objects = sinks.iter().map(|wired| Arc::clone(&wired.sink)).collect();
         self.engine.rebind(Rebind { bindings, removed: gone, at_rest: elsewhere, sinks: objects }).await?;
@@ -251,7 +253,7 @@ impl ReloadRefused {
 struct Fresh {
     config: Config,
     targets: BTreeMap<GroupId, TargetFiles>,
-    sinks: Vec<(SinkConfig, SinkFiles)>,
+    sinks: Vec<(Delivery, SinkFiles)>,
     stores: Vec<WiredStore>,
 }
 
@@ -267,7 +269,7 @@ impl Fresh {
             .map(|group| Ok((group.name.clone(), files.read(group)?)))
             .collect::<Result<_, Failure>>()?;
         let sinks = config
-            .all_sinks()
+            .all_deliveries()
             .into_iter()
             .map(|sink| {
                 let files = SinkFiles::read(&sink)?;
@@ -351,23 +353,23 @@ fn is_elsewhere(old: &TargetConfig, new: &TargetConfig) -> bool {
     }
 }
 
-fn changes_of_sinks(running: &[WiredSink], fresh: &[(SinkConfig, SinkFiles)]) -> Changes {
+fn changes_of_sinks(running: &[WiredSink], fresh: &[(Delivery, SinkFiles)]) -> Changes {
     let mut changes = Changes::default();
     for (config, files) in fresh {
         match running.iter().find(|wired| wired.config.name() == config.name()) {
-            None => changes.added.push(config.name().to_owned()),
+            None => changes.added.push(config.name()),
             Some(wired) if wired.is(config, files) => {}
-            Some(_) => changes.changed.push(config.name().to_owned()),
+            Some(_) => changes.changed.push(config.name()),
         }
     }
     let gone = running.iter().map(|wired| wired.config.name());
     let gone = gone.filter(|name| fresh.iter().all(|(config, _)| config.name() != *name));
-    changes.removed = gone.map(str::to_owned).collect();
+    changes.removed = gone.collect();
     changes
 }
 
 /// All sinks: those that are the same as they are, the others made.
-fn wire(running: &[WiredSink], fresh: Vec<(SinkConfig, SinkFiles)>) -> Result<Vec<WiredSink>, Failure> {
+fn wire(running: &[WiredSink], fresh: Vec<(Delivery, SinkFiles)>) -> Result<Vec<WiredSink>, Failure> {
     let mut wired = Vec::with_capacity(fresh.len());
     for (config, files) in fresh {
         match running.iter().find(|wired| wired.is(&config, &files)) {
@@ -414,8 +416,10 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         audit_file: _,
         checkpoint_every,
         drift_every,
+        alerts: _,
         sinks: _,
         remote_stores: _,
+        notify: _,
         groups: _,
     } = &running.config;
     let new = &fresh.config;
@@ -435,10 +439,10 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         differ.iter().filter(|(_, differs)| *differs).map(|(key, _)| (*key).to_owned()).collect();
     // A file is locked by the sink that appends to it, until that sink has ended.
     for (config, _) in &fresh.sinks {
-        let SinkConfig::File(file) = config else { continue };
+        let Delivery::Sink(SinkConfig::File(file)) = config else { continue };
         let held = running.wired.sinks.iter().any(|wired| match &wired.config {
-            SinkConfig::File(other) => other.path == file.path && other.name != file.name,
-            SinkConfig::Syslog(_) | SinkConfig::Http(_) => false,
+            Delivery::Sink(SinkConfig::File(other)) => other.path == file.path && other.name != file.name,
+            Delivery::Sink(SinkConfig::Syslog(_) | SinkConfig::Http(_)) | Delivery::Notify(_) => false,
         });
         if held {
             keys.push(format!("the name of sink {}", file.name));

@@ -209,4 +209,9 @@ pub(super) const ROWS: &[Row] = &[
         "A node of Redis has other users than the others: it was left out, or loaded an older file (ACL LOAD). A node that is left out is found by preflight; one that is behind is found by Verify, and the change is made again at all of them.",
     ),
     row("F91", "Audit", "A receiver of the audit hangs or is away: nothing stalls, and no record is missed."),
+    row(
+        "F92",
+        "Notification",
+        "A receiver hangs, redirects, or answers and drops the message; a program hangs: given up in time, not followed, sent again under the same id; rotations do not wait for it.",
+    ),
 ];

@@ -10,7 +10,7 @@ pub mod line;
 #[cfg(feature = "sink-syslog")]
 pub mod syslog;
 #[cfg(any(feature = "sink-syslog", feature = "sink-http"))]
-mod time;
+pub(crate) mod time;
 #[cfg(any(feature = "sink-syslog", feature = "sink-http"))]
 mod tls;
 

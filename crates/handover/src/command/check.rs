@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::assembly::{self, TargetFilesReader};
 use crate::cli::Check;
+use crate::config::delivery::Delivery;
 use crate::config::{Config, Group, Unusable, schema};
 use crate::failure::Failure;
 use crate::printer::Printer;
@@ -137,7 +138,8 @@ fn look_at_files(config: &Config) -> Vec<Finding> {
             // Opening it takes a lock, which a running server holds.
             SinkKind::File => {}
             SinkKind::Syslog | SinkKind::Http => {
-                find(format!("sink {}", sink.name()), assembly::sink(sink).err());
+                let delivery = Delivery::Sink(sink.clone());
+                find(delivery.called(), assembly::sink(&delivery).err());
             }
         }
     }
@@ -145,6 +147,10 @@ fn look_at_files(config: &Config) -> Vec<Finding> {
         for store in &config.remote_stores {
             find(format!("remote_store {}", store.name()), WiredStore::make(store, &sealer).err());
         }
+    }
+    for notify in &config.notify {
+        let delivery = Delivery::Notify(notify.clone());
+        find(delivery.called(), assembly::sink(&delivery).err());
     }
     let mut files = TargetFilesReader::default();
     for group in &config.groups {

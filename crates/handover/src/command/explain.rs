@@ -15,7 +15,9 @@ pub(crate) async fn run(arguments: &OneGroup, printer: &Printer) -> Result<(), F
     let group = group(&arguments.group)?;
     let remote = Remote::new(&arguments.server)?;
     let found: Explanation = remote.get(&path::group(path::EXPLAIN, group.as_str())).await?;
-    printer.data(&found, text)
+    printer.data(&found, text)?;
+    super::status::alerts(&remote, Some(group.as_str()), printer).await;
+    Ok(())
 }
 
 /// One explanation, for people.

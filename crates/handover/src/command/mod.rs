@@ -11,6 +11,7 @@ mod get;
 mod group;
 mod history;
 mod init;
+mod notify;
 mod order;
 mod plan;
 mod recover;
@@ -62,6 +63,7 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Backup(arguments) => wait(backup::run(&arguments, printer)),
         Verb::Restore(arguments) => wait(restore::run(&arguments, printer)),
         Verb::Audit(arguments) => wait(audit::run(&arguments, printer)),
+        Verb::Notify(arguments) => wait(notify::run(&arguments, printer)),
         Verb::Sim(arguments) => sim::run(&arguments, printer),
         Verb::Completions(arguments) => completions::run(&arguments, printer),
     }

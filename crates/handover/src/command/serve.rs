@@ -206,7 +206,7 @@ fn look_around(app: Arc<App>, tls: Option<Arc<Tls>>, drain: &watch::Sender<bool>
             app.tokens.follow(draining),
             app.bootstrap.follow(&app.tokens, bootstrapping),
             access::follow(&app, recording),
-            app.statistics.follow(&app.engine, counting),
+            app.statistics.follow(&app.engine, &app.configured, counting),
         );
     });
     if let Some(tls) = tls {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use handover_api::{GroupStatus, GroupSummary, MemberView, OccupantView, SinkFailing, SinkView, Sinks, path};
+use handover_api::{
+    AlertView, Alerts, GroupStatus, GroupSummary, MemberView, OccupantView, SinkFailing, SinkView, Sinks, path,
+};
 
 use super::group;
 use crate::cli::Status;
@@ -15,7 +17,9 @@ pub(crate) async fn run(arguments: &Status, printer: &Printer) -> Result<(), Fai
     let remote = Remote::new(&arguments.server)?;
     if let Some(name) = &arguments.group {
         let found: GroupStatus = remote.get(&path::group(path::GROUP, group(name)?.as_str())).await?;
-        return printer.data(&found, text);
+        printer.data(&found, text)?;
+        alerts(&remote, Some(&found.group), printer).await;
+        return Ok(());
     }
     let groups = remote.groups().await?;
     printer.data(&groups, |groups| {
@@ -30,7 +34,17 @@ pub(crate) async fn run(arguments: &Status, printer: &Printer) -> Result<(), Fai
             printer.say(&line);
         }
     }
+    alerts(&remote, None, printer).await;
     Ok(())
+}
+
+/// Says which alerts stand. Beside what was asked for: a server that does not say them is no error.
+pub(crate) async fn alerts(remote: &Remote, group: Option<&str>, printer: &Printer) {
+    let query = group.map_or_else(String::new, |group| format!("?group={group}"));
+    let Ok(found) = remote.get::<Alerts>(&format!("{}{query}", path::ALERTS)).await else { return };
+    for AlertView { group, alert, since, text, hint } in found.alerts {
+        printer.say(&format!("alert {alert} of {group} since {since}: {text}; `{hint}`"));
+    }
 }
 
 /// What is wrong with a sink, if something is.

@@ -40,6 +40,8 @@ pub(super) enum At {
     Sink(usize),
     /// In the remote store with this index.
     RemoteStore(usize),
+    /// In the notifier with this index.
+    Notify(usize),
     /// In the group with this index.
     Group(usize),
 }
@@ -80,6 +82,7 @@ pub(super) fn place(text: &str, wrong: Vec<(At, String)>) -> Vec<Wrong> {
         At::Key(key) => root.get_ref().get(key).map(Spanned::span),
         At::Sink(index) => item("sink", index),
         At::RemoteStore(index) => item("remote_store", index),
+        At::Notify(index) => item("notify", index),
         At::Group(index) => item("group", index),
     };
     let line = |at| span(at).map(|span| line(text, span.start));

@@ -1,11 +1,13 @@
 //! The configuration: one file, typed, unknown keys refused. It names secrets by file and never holds them.
 
+pub(crate) mod delivery;
 pub(crate) mod duration;
 mod findings;
 mod policy;
 mod read;
 mod schema;
 mod shape;
+mod shape_notify;
 mod split;
 mod stores;
 mod telemetry;
@@ -16,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use handover_adapters::notify::NotifyConfig;
 use handover_adapters::sink::{SinkConfig, file};
 use handover_adapters::store::RemoteStoreConfig;
 use handover_adapters::target::{Common, TargetConfig};
@@ -26,6 +29,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 use crate::terminal;
+use delivery::Delivery;
 use duration::Span;
 use findings::At;
 pub(crate) use findings::Wrong;
@@ -86,15 +90,37 @@ pub(crate) struct Config {
     /// How often remote stores are looked at while nothing rotates.
     #[serde(default = "drift_every")]
     pub(crate) drift_every: Span,
+    /// When the server alerts.
+    #[serde(default)]
+    pub(crate) alerts: AlertsConfig,
     /// Where else the audit records are delivered.
     #[serde(default, rename = "sink")]
     pub(crate) sinks: Vec<SinkConfig>,
     /// Stores of others in which values are published.
     #[serde(default, rename = "remote_store")]
     pub(crate) remote_stores: Vec<RemoteStoreConfig>,
+    /// Who is told what happens.
+    #[serde(default)]
+    pub(crate) notify: Vec<NotifyConfig>,
     /// The groups. Whoever needs one shares it: there may be many.
     #[serde(default, rename = "group", deserialize_with = "split::each_shared")]
     pub(crate) groups: Vec<Arc<Group>>,
+}
+
+/// When the server alerts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AlertsConfig {
+    /// How long a rotation may wait for its consumers.
+    pub(crate) propagate_max: Span,
+    /// How long it may be unknown whether an act took place.
+    pub(crate) unknown_max: Span,
+}
+
+impl Default for AlertsConfig {
+    fn default() -> Self {
+        Self { propagate_max: Span::seconds(30 * 60), unknown_max: Span::seconds(15 * 60) }
+    }
 }
 
 /// One group.
@@ -240,16 +266,17 @@ impl Group {
 }
 
 impl Config {
-    /// All sinks, the one that `audit_file` makes first.
-    pub(crate) fn all_sinks(&self) -> Vec<SinkConfig> {
+    /// All sinks, the one that `audit_file` makes first, and then whoever is told.
+    pub(crate) fn all_deliveries(&self) -> Vec<Delivery> {
         let file =
             |path: &PathBuf| SinkConfig::File(file::Config { name: SINK_AUDIT_FILE.to_owned(), path: path.clone() });
-        self.audit_file.iter().map(file).chain(self.sinks.iter().cloned()).collect()
+        let sinks = self.audit_file.iter().map(file).chain(self.sinks.iter().cloned()).map(Delivery::Sink);
+        sinks.chain(self.notify.iter().cloned().map(Delivery::Notify)).collect()
     }
 
     /// Their names.
     pub(crate) fn sink_names(&self) -> Vec<String> {
-        self.all_sinks().iter().map(|sink| sink.name().to_owned()).collect()
+        self.all_deliveries().iter().map(Delivery::name).collect()
     }
 
     /// What a file says of traces, whatever its groups are; `None` if that is not usable.
@@ -297,6 +324,9 @@ impl Config {
         }
         for store in &mut config.remote_stores {
             store.resolve(directory);
+        }
+        for notify in &mut config.notify {
+            notify.resolve(directory);
         }
         config.audit_file = config.audit_file.map(|path| directory.join(path));
         let mut common = Common::default();
@@ -346,6 +376,13 @@ impl Config {
             }
         }
         wrong.extend(self.check_stores());
+        let mut told = BTreeSet::new();
+        for (index, notify) in self.notify.iter().enumerate() {
+            wrong.extend(notify.check().err().map(|fault| (At::Notify(index), fault.detail)));
+            if !told.insert(notify.name()) || sinks.contains(notify.cursor_name().as_str()) {
+                wrong.push((At::Notify(index), format!("notify {} is there twice", notify.name())));
+            }
+        }
         let mut names = BTreeSet::new();
         for (index, group) in self.groups.iter().enumerate() {
             if !names.insert(&group.name) {

@@ -69,9 +69,16 @@ pub(crate) const ROOT: &[Key] = &[
     may("audit_file", Shape::Text("audit.jsonl"), "A file to which the audit records are appended as well."),
     may("checkpoint_every", Shape::Duration("1m"), "How long after a change the history gets a signed checkpoint."),
     may("drift_every", Shape::Duration("1m"), "How often remote stores are looked at while nothing rotates."),
+    may("alerts", Shape::Table(ALERTS), "When the server alerts."),
     may("sink", Shape::List(&Shape::Kinds(SINKS)), "Where the audit records are delivered besides."),
     may("remote_store", Shape::List(&Shape::Kinds(REMOTE_STORES)), "Stores of others in which values are published."),
+    may("notify", Shape::List(&Shape::Kinds(super::shape_notify::NOTIFY)), "Who is told what happens."),
     may("group", Shape::List(&Shape::Table(GROUP)), "What rotates together."),
+];
+
+const ALERTS: &[Key] = &[
+    may("propagate_max", Shape::Duration("30m"), "How long a rotation may wait for its consumers."),
+    may("unknown_max", Shape::Duration("15m"), "How long it may be unknown whether an act took place."),
 ];
 
 const TLS: &[Key] = &[
@@ -314,11 +321,11 @@ const SINKS: &[(&str, &[Key])] = &[
 /// The largest number of 32 bits.
 const U32_MAX: u64 = 4_294_967_295;
 
-const fn must(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn must(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key { name, shape, needed: true, about }
 }
 
-const fn may(name: &'static str, shape: Shape, about: &'static str) -> Key {
+pub(super) const fn may(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key { name, shape, needed: false, about }
 }
 
@@ -393,7 +400,7 @@ mod tests {
     #[test]
     fn the_parser_takes_what_is_described_here_and_nothing_else() {
         let mut tables = 0;
-        for kind in 0..SINKS.len() {
+        for kind in 0..SINKS.len().max(crate::config::shape_notify::NOTIFY.len()) {
             let whole = sample(&Shape::Table(ROOT), kind);
             Config::deserialize_value(whole.clone()).unwrap();
             visit(&whole, &mut Vec::new(), &Shape::Table(ROOT), kind, &mut |changed, keys| {

@@ -140,6 +140,12 @@ pub(crate) const SUCCEEDED_AT: Metric = Metric::seconds(
     "When a rotation last succeeded, since the Unix epoch; absent if none did.",
 );
 
+pub(crate) const ALERT: Metric = Metric::gauge(
+    "handover_alert",
+    &["group", "alert"],
+    "1 while the alert of the group stands; absent while it does not.",
+);
+
 pub(crate) const EFFECTS: Metric = Metric::counter(
     "handover_effects",
     &["effect", "result"],
@@ -215,7 +221,7 @@ pub(crate) const TRACE_EXPORTS: Metric =
     Metric::counter("handover_trace_exports", &["result"], "Batches of spans that were sent: done, failed.");
 
 /// All of them, in the order in which they are shown.
-pub(crate) const ALL: [&Metric; 45] = [
+pub(crate) const ALL: [&Metric; 46] = [
     &BUILD,
     &STARTED_AT,
     &MEMORY,
@@ -236,6 +242,7 @@ pub(crate) const ALL: [&Metric; 45] = [
     &GENERATION,
     &GENERATION_AGE,
     &SUCCEEDED_AT,
+    &ALERT,
     &EFFECTS,
     &FAULTS,
     &SETBACKS,

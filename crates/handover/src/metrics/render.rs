@@ -22,6 +22,7 @@ pub(crate) struct Scrape {
     counters: Counters,
     groups: Vec<(GroupId, GroupNumbers)>,
     left_out: usize,
+    alerts: Vec<(GroupId, &'static str)>,
     standing: Standing,
     /// `None`: the state could not be asked.
     sinks: Option<Vec<SinkProgress>>,
@@ -41,6 +42,7 @@ impl Scrape {
         engine: &Handle,
         meter: &Meter,
         (streams, ready): (usize, bool),
+        mut alerts: Vec<(GroupId, &'static str)>,
         covers: impl Fn(&GroupId) -> bool,
     ) -> Self {
         let (groups, left_out) = engine.groups_now(&covers, GROUPS_MAX);
@@ -50,11 +52,13 @@ impl Scrape {
         counters.ended.retain(|(group, _), _| told(group));
         counters.deliveries.retain(|group, _| told(group));
         counters.acknowledgements.retain(|(group, _), _| told(group));
+        alerts.retain(|(group, _)| told(group));
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self {
             counters,
             groups: groups.into_iter().collect(),
             left_out,
+            alerts,
             standing: engine.standing(),
             sinks: engine.sinks_progress().await.ok(),
             http: meter.http().clone(),
@@ -148,7 +152,8 @@ impl Scrape {
         out.gauges(&names::GENERATION_AGE, since)?;
         let seconds = |at: Timestamp| std::time::Duration::from_millis(u64::try_from(at.0).unwrap_or(0)).as_secs_f64();
         let success = groups().filter_map(|(group, numbers)| Some(([group], seconds(numbers.succeeded_at?))));
-        out.gauges(&names::SUCCEEDED_AT, success)
+        out.gauges(&names::SUCCEEDED_AT, success)?;
+        out.gauges(&names::ALERT, self.alerts.iter().map(|(group, alert)| ([group.as_str(), *alert], 1.0)))
     }
 
     fn work(&self, out: &mut Out<'_>) -> fmt::Result {

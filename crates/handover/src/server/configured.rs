@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handover_core::GroupId;
 
-use crate::config::{Config, Group};
+use crate::config::{AlertsConfig, Config, Group};
 
 /// The groups by name.
 pub(crate) type Groups = BTreeMap<GroupId, Arc<Group>>;
@@ -18,6 +18,7 @@ pub(crate) struct Configured(Arc<RwLock<Taken>>);
 struct Taken {
     groups: Arc<Groups>,
     leave_after: Duration,
+    alerts: AlertsConfig,
 }
 
 impl Configured {
@@ -40,6 +41,11 @@ impl Configured {
         self.0.read().unwrap_or_else(PoisonError::into_inner).leave_after
     }
 
+    /// When the server alerts.
+    pub(crate) fn alerts(&self) -> AlertsConfig {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).alerts
+    }
+
     /// From now on it is this.
     pub(crate) fn take(&self, config: &Config) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Taken::of(config);
@@ -49,6 +55,6 @@ impl Configured {
 impl Taken {
     fn of(config: &Config) -> Self {
         let groups = config.groups.iter().map(|group| (group.name.clone(), Arc::clone(group)));
-        Self { groups: Arc::new(groups.collect()), leave_after: config.leave_after.0 }
+        Self { groups: Arc::new(groups.collect()), leave_after: config.leave_after.0, alerts: config.alerts }
     }
 }

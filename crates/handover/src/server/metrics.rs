@@ -34,7 +34,11 @@ async fn scrape_all(State(app): State<Arc<App>>) -> Response {
 
 async fn take(app: &App, covers: impl Fn(&GroupId) -> bool) -> Scrape {
     let now = (app.news.open_streams(), app.unready().is_none());
-    Scrape::take(&app.engine, &app.meter, now, covers).await
+    let of = |(group, all): (&GroupId, &std::collections::BTreeMap<_, _>)| -> Vec<_> {
+        all.keys().map(|alert: &crate::alerts::Alert| (group.clone(), alert.word())).collect()
+    };
+    let alerts = app.statistics.ledger().alerts().iter().flat_map(of).collect();
+    Scrape::take(&app.engine, &app.meter, now, alerts, covers).await
 }
 
 fn answer(scrape: Scrape) -> Response {

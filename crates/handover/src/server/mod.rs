@@ -1,6 +1,7 @@
 //! The HTTP server: one table of routes, each with its rule.
 
 pub(crate) mod access;
+mod alerts;
 mod auth;
 mod body;
 pub(crate) mod bootstrap;
@@ -110,6 +111,7 @@ pub(crate) fn table() -> Vec<Route> {
         look(path::READY, Rule::Public, get(health::ready)),
         look(path::METRICS, Rule::May(Verb::Metrics), get(metrics::scrape)),
         look(path::SINKS, Rule::May(Verb::Look), get(sinks::list)),
+        look(path::ALERTS, Rule::May(Verb::Look), get(alerts::list)),
         look(path::STATISTICS, Rule::May(Verb::Look), get(statistics::show)),
         look(path::REPORT, Rule::May(Verb::Audit), get(statistics::report)),
         act(path::STATISTICS_RESET, Rule::MayAll(Verb::Reset), post(statistics::reset)),

@@ -113,6 +113,11 @@ fn looks(method: &Method, path: &str) -> Option<Operation> {
         ("GET", "/v1/sinks") => {
             look("sinks", "How far each sink of the history got", Answer::Media("application/json"))
         }
+        ("GET", path::ALERTS) => Operation {
+            query: &[("group", "string", "Of this group only")],
+            refusals: &["no_such_group"],
+            ..look("alerts", "The alerts that stand", Answer::Json("Alerts"))
+        },
         ("GET", path::STATISTICS) => Operation {
             query: &[
                 ("since", "string", "Only what ended within this time, such as 30d"),
@@ -329,6 +334,7 @@ fn reference(schema: &str) -> Value {
 fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     let mut all = Vec::new();
     add::<api::Ack>(&mut all);
+    add::<api::Alerts>(&mut all);
     add::<api::BootstrapRequest>(&mut all);
     add::<api::Bootstrapped>(&mut all);
     add::<api::Delivered>(&mut all);

@@ -1,11 +1,13 @@
 //! Rotations as the history tells them, one record after the other.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use handover_core::port::Record;
 use handover_core::{GroupId, Timestamp};
 use handover_engine::history;
 use serde::Deserialize;
+
+use crate::alerts::{Alert, Standing};
 
 /// Of how many rotations the figures are kept, the newest. Some 250 bytes each.
 const ENDED_MAX: usize = 100_000;
@@ -53,6 +55,19 @@ struct Live {
     litter: bool,
 }
 
+/// What the history says of a group that alerts go by.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Watched {
+    /// A person had its live rotation go on without what it waited for.
+    pub(crate) forced: bool,
+    /// Its record may not be what the world is at.
+    pub(crate) doubted: bool,
+    /// Something stayed behind of its last rotation.
+    pub(crate) litter: bool,
+    /// Since when nobody knows whether an act took place.
+    pub(crate) unknown_since: Option<Timestamp>,
+}
+
 /// What is folded.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -65,6 +80,9 @@ pub(crate) struct Ledger {
     in_force_since: HashMap<GroupId, Timestamp>,
     ended: VecDeque<Ended>,
     refused: VecDeque<(GroupId, Timestamp)>,
+    /// Only groups of which there is something to watch.
+    watched: BTreeMap<GroupId, Watched>,
+    alerts: Standing,
 }
 
 /// What is read of a record's body.
@@ -85,6 +103,8 @@ pub(crate) struct Fields {
     pub(crate) from: Option<String>,
     pub(crate) order: Option<String>,
     pub(crate) evidence: Option<String>,
+    pub(crate) touched: Option<String>,
+    pub(crate) alert: Option<String>,
 }
 
 impl Ledger {
@@ -114,6 +134,16 @@ impl Ledger {
         self.refused.iter().map(|(group, at)| (group, *at))
     }
 
+    /// What alerts go by, of those groups of which there is something.
+    pub(crate) const fn watched(&self) -> &BTreeMap<GroupId, Watched> {
+        &self.watched
+    }
+
+    /// The alerts that stand.
+    pub(crate) const fn alerts(&self) -> &Standing {
+        &self.alerts
+    }
+
     /// One record more. One that was folded already changes nothing.
     pub(crate) fn fold(&mut self, record: &Record) {
         if record.position <= self.position {
@@ -128,6 +158,7 @@ impl Ledger {
         }
         let Ok(Body { event, fields }) = serde_json::from_str(&record.body) else { return };
         let (group, at) = (&record.group, record.at);
+        self.watch(group, &event, &fields, at);
         match event.as_str() {
             history::STARTED => {
                 self.live.insert(group.clone(), Live::started(&fields, at));
@@ -161,6 +192,47 @@ impl Ledger {
                 self.refused.push_back((group.clone(), at));
             }
             _ => {}
+        }
+    }
+
+    fn watch(&mut self, group: &GroupId, event: &str, fields: &Fields, at: Timestamp) {
+        let mut watched = self.watched.get(group).copied().unwrap_or_default();
+        match event {
+            history::STARTED => {
+                watched = Watched { doubted: watched.doubted, litter: watched.litter, ..Watched::default() }
+            }
+            history::ADVANCED | history::LEARNT => watched.unknown_since = None,
+            history::FAULTED if fields.touched.is_some() => {
+                watched.unknown_since = watched.unknown_since.or(Some(at));
+            }
+            history::ORDERED if fields.order.as_deref() == Some("force") => watched.forced = true,
+            history::LITTER => watched.litter = true,
+            history::DOUBTED => watched.doubted = true,
+            history::RECOVERED | history::REMOVED => watched = Watched::default(),
+            history::ENDED | history::SUPERSEDED => {
+                // What stayed behind is there until a rotation ends without.
+                let litter = self.live.get(group).is_some_and(|live| live.litter);
+                watched = Watched { doubted: watched.doubted, litter, ..Watched::default() };
+            }
+            history::ALERTED => {
+                if let Some(alert) = fields.alert.as_deref().and_then(Alert::named) {
+                    self.alerts.entry(group.clone()).or_default().entry(alert).or_insert(at);
+                }
+            }
+            history::ALERT_OVER => {
+                if let Some(all) = self.alerts.get_mut(group) {
+                    fields.alert.as_deref().and_then(Alert::named).map(|alert| all.remove(&alert));
+                    if all.is_empty() {
+                        self.alerts.remove(group);
+                    }
+                }
+            }
+            _ => {}
+        }
+        if watched == Watched::default() {
+            self.watched.remove(group);
+        } else {
+            self.watched.insert(group.clone(), watched);
         }
     }
 

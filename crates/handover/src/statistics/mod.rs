@@ -14,7 +14,10 @@ use handover_engine::{Handle, history};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use ledger::{Body, Ledger};
+use crate::alerts;
+use crate::server::configured::Configured;
+
+pub(crate) use ledger::{Body, Ledger, Watched};
 pub(crate) use summary::{AgeCount, Window, summary};
 
 /// How many records are read at once.
@@ -38,22 +41,30 @@ pub(crate) struct Statistics {
 }
 
 impl Statistics {
-    /// Folds what happened, until `drain` turns true.
-    pub(crate) async fn follow(&self, engine: &Handle, mut drain: watch::Receiver<bool>) {
+    /// Folds what happened, and looks for alerts, until `drain` turns true.
+    pub(crate) async fn follow(&self, engine: &Handle, configured: &Configured, mut drain: watch::Receiver<bool>) {
         loop {
-            let folded = tokio::select! {
+            let looked = tokio::select! {
                 _ = drain.wait_for(|drain| *drain) => return,
-                folded = self.fold(engine, None) => folded,
+                looked = self.look(engine, configured) => looked,
             };
-            if let Err(fault) = folded {
+            if let Err(fault) = looked {
                 // Whoever asks for figures is told; here it is tried again.
-                tracing::debug!(code = fault.kind.code(), "history could not be read for the statistics");
+                tracing::debug!(
+                    code = fault.kind.code(),
+                    "history could not be read for figures and alerts, or none be added"
+                );
             }
             tokio::select! {
                 _ = drain.wait_for(|drain| *drain) => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
         }
+    }
+
+    async fn look(&self, engine: &Handle, configured: &Configured) -> Result<(), Fault> {
+        self.fold(engine, None).await?;
+        alerts::look(engine, self, configured, Timestamp(jiff::Timestamp::now().as_millisecond())).await
     }
 
     /// Folds what happened until now, as far as that is quickly done; how many records are left.

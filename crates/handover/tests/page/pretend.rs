@@ -23,6 +23,7 @@ pub(crate) fn pretend(browser: &Browser, text: &str) {
         "/v1/audit": records(text),
         "/v1/sinks": sinks(text),
         "/v1/stats": statistics(text),
+        "/v1/alerts": alerts(text),
     });
     let script = format!(
         "window.answers = {answers};
@@ -71,6 +72,11 @@ fn records(text: &str) -> History {
         record(1, "started", "", "asked for"),
     ];
     History { records, next: None }
+}
+
+fn alerts(text: &str) -> Value {
+    let at = "2026-01-02T03:04:05Z";
+    json!({ "alerts": [{ "group": "alpha", "alert": "stuck", "since": at, "text": text, "hint": text }] })
 }
 
 fn statistics(text: &str) -> Value {

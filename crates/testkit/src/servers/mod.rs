@@ -7,6 +7,7 @@
 mod certificates;
 mod front;
 mod interceptor;
+mod mail;
 mod openbao;
 pub mod pgbouncer;
 pub mod postgres;
@@ -21,6 +22,7 @@ use std::fmt;
 pub use certificates::Certificates;
 pub use front::{Fate, Front};
 pub use interceptor::{Interceptor, Trick};
+pub use mail::{Mail, MailServer};
 pub use openbao::{AppRole, OpenBao, Standby};
 pub use pgbouncer::PgBouncer;
 pub use postgres::Postgres;

@@ -223,8 +223,9 @@ function decode(part) {
 
 async function load(wanted) {
   if (wanted.name === "fleet") {
-    const [found, delivered, figures] = await Promise.all([allGroups(), sinks(), beside("/v1/stats?since=30d")]);
-    return { view: wanted, ...found, sinks: delivered, figures };
+    const asked = [allGroups(), sinks(), beside("/v1/stats?since=30d"), beside("/v1/alerts")];
+    const [found, delivered, figures, alerted] = await Promise.all(asked);
+    return { view: wanted, ...found, sinks: delivered, figures, alerted };
   }
   if (wanted.name === "group") {
     const path = `/v1/groups/${encodeURIComponent(wanted.group)}`;

@@ -82,7 +82,22 @@ function figures(found) {
   ]);
 }
 
-function fleet({ groups, unconfigured, sinks: delivered, figures: lately }, chosen) {
+const ALERTS_MAX = 20;
+
+function alerts(found) {
+  const there = found?.alerts ?? [];
+  const shown = there.slice(0, ALERTS_MAX).map(({ group: name, alert, since, text, hint }) =>
+    element(
+      "div",
+      { class: "notice", role: "alert" },
+      element("p", {}, `${spaced(alert)}: `, element("a", { href: `#/groups/${encodeURIComponent(name)}` }, name), `: ${text}, since `, moment(since), `. Next: ${hint}`),
+    ),
+  );
+  const rest = there.length - shown.length;
+  return rest > 0 ? [...shown, element("p", {}, `and ${rest} more alerts`)] : shown;
+}
+
+function fleet({ groups, unconfigured, sinks: delivered, figures: lately, alerted }, chosen) {
   const choices = counts(groups, chosen);
   const only = choices.find(({ word }) => word === chosen.only);
   const text = chosen.filter.trim();
@@ -107,6 +122,7 @@ function fleet({ groups, unconfigured, sinks: delivered, figures: lately }, chos
   return [
     element("h1", {}, "Groups"),
     ...failing(delivered),
+    ...alerts(alerted),
     figures(lately),
     unconfigured?.length ? element("p", { class: "quiet-text" }, `Not configured any more: ${unconfigured.join(", ")}`) : null,
     element("div", { class: "counts", role: "group", "aria-label": "Show only" }, ...choices.map(({ button }) => button)),
