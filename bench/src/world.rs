@@ -99,6 +99,7 @@ impl Fakes {
                 .into(),
             generator: generator.clone(),
             publish_fields: Arc::new(|slot| vec![("user".to_owned(), format!("app_{slot}"))]),
+            schedule: None,
         };
         Ok(self.targets.iter().map(binding).collect())
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use handover_core::port::{Commit, Committed, Entry, Loaded};
+use handover_core::schedule::{Opening, needs_opening};
 use handover_core::{
     Candidate, Effect, Fact, Fault, FaultKind, Generation, GroupId, Occupant, Outcome, Phase, Plan, Row, RowVersion,
     Seen, Stretch, Timestamp, Touched, Violation, Wants, advance, check, wants,
@@ -260,7 +261,7 @@ impl Drive<'_> {
         if !broken.is_empty() {
             return Round::Wait(self.violated(fold.row.version, broken).await);
         }
-        if fold.row.version == current.row.version {
+        if self.park(&current, &mut fold).await || fold.row.version == current.row.version {
             for entry in fold.entries {
                 self.shared.append(self.group, entry).await;
             }
@@ -270,6 +271,25 @@ impl Drive<'_> {
             self.memory.backoff.reset();
         }
         self.commit(current, fold, sealed).await
+    }
+
+    /// Leaves a rotation where both generations are valid, if the next step takes one away and no window is open. What was
+    /// learnt is learnt again at the next look: waiting for a window is no waiting of the phase. Whether it did.
+    async fn park(&mut self, current: &Current, fold: &mut Fold) -> bool {
+        let Some(schedule) = current.binding.schedule.as_ref().filter(|_| needs_opening(&current.row, &fold.row)) else {
+            return false;
+        };
+        let now = self.shared.now();
+        let Opening::Closed { until } = schedule.opening(now) else { return false };
+        fold.entries.retain(|entry| entry.event != history::ADVANCED && entry.event != history::LEARNT);
+        if !self.memory.parked
+            && let Some(live) = current.row.live()
+        {
+            tracing::info!(group = %self.group, "{}", telemetry::PARKED);
+            fold.entries.push(history::parked(live, until, now));
+        }
+        self.memory.parked = true;
+        true
     }
 
     async fn commit(&mut self, current: Current, fold: Fold, sealed: Option<(Generation, Candidate, Secret)>) -> Round {
@@ -319,7 +339,7 @@ impl Drive<'_> {
     async fn tick(&mut self, current: Current, next: Next, now: Timestamp) -> Round {
         let stretch = current.row.live().and_then(|live| Stretch::of(&live.phase));
         let deadline = stretch.and_then(|stretch| current.plan.deadlines.get(&stretch));
-        let (Next::At(at), Some(_)) = (next, deadline) else { return Round::Wait(next) };
+        let (Next::At(at), Some(_), false) = (next, deadline, self.memory.parked) else { return Round::Wait(next) };
         let next = Next::At(at.min(Instant::now() + current.plan.poll));
         let mut fold = Fold { row: Row::clone(&current.row), entries: Vec::new() };
         let advanced = fold.learn(&current.plan, &Seen { now, fact: Fact::Tick });

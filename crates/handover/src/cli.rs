@@ -1,5 +1,6 @@
 //! The command line: arguments only. What they do is in [`crate::command`], one file per verb.
 
+mod schedule;
 mod statistics;
 mod token;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use crate::config::duration::Span;
+pub(crate) use schedule::{Schedule, ScheduleCalendar, ScheduleList, ScheduleNext};
 pub(crate) use statistics::{Statistics, StatisticsVerb};
 pub(crate) use token::{Bootstrap, Token, TokenCreate, TokenRevoke};
 
@@ -147,6 +149,9 @@ pub(crate) enum Verb {
         after_help = "Example:\n  handover restore /var/backups/handover/2026-01-31 --replace --reason 'disk lost'"
     )]
     Restore(Restore),
+    /// Look at schedules, at what is coming, and pause them.
+    #[command(subcommand)]
+    Schedule(Schedule),
     /// Look at the audit chain.
     #[command(subcommand)]
     Audit(Audit),

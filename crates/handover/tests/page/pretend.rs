@@ -137,6 +137,7 @@ fn group(text: &str) -> GroupStatus {
         publication: 5,
         rotation: Some(rotation),
         consumers: vec![member(Reach::Expected), member(Reach::Used)],
+        schedule: None,
     }
 }
 
