@@ -121,6 +121,15 @@ impl Schedules {
         self.news.notify_one();
     }
 
+    /// All rows are read again, because time is not what it was.
+    pub(crate) fn reread(&self, shared: &Shared) {
+        let bound = shared.bindings();
+        let scheduled = bound.values().filter(|binding| binding.schedule.is_some());
+        let unread: Vec<_> = scheduled.map(|binding| binding.group.clone()).collect();
+        self.lock().unread = unread;
+        self.news.notify_one();
+    }
+
     pub(crate) fn refused(&self, group: &GroupId) -> Option<Refused> {
         self.lock().refused.get(group).cloned()
     }
@@ -163,9 +172,7 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        let bound = shared.bindings();
-        let scheduled = bound.values().filter(|binding| binding.schedule.is_some());
-        shared.schedules.lock().unread = scheduled.map(|binding| binding.group.clone()).collect();
+        shared.schedules.reread(shared);
         Self { shared: Arc::clone(shared), starts: JoinSet::new() }
     }
 

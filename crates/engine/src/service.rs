@@ -204,7 +204,13 @@ impl Running {
         #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
         let nobody = GroupId::parse(history::NO_GROUP).expect("the constant is a name");
         match self.shared.try_append(&nobody, history::clock_jumped(by_ms, wall)).await {
-            Ok(()) => self.jumps.told(wall, now),
+            Ok(()) => {
+                self.jumps.told(wall, now);
+                // What was planned by a clock that was ahead would come too late.
+                if by_ms < 0 {
+                    self.shared.schedules.reread(&self.shared);
+                }
+            }
             Err(fault) => {
                 tracing::error!(code = fault.kind.code(), detail = %fault.detail, "{}", telemetry::STATE_FAILED);
             }

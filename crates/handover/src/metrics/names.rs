@@ -172,6 +172,18 @@ pub(crate) const QUEUE: Metric = Metric::gauge(
     "Groups that wait for their time (waiting), or are worked on (running).",
 );
 
+pub(crate) const SCHEDULES: Metric = Metric::gauge(
+    "handover_schedule_groups",
+    &["state"],
+    "Groups whose schedule has a next rotation (planned), and those of them that may start and have not (overdue).",
+);
+
+pub(crate) const SCHEDULE_OVERDUE: Metric = Metric::seconds(
+    "handover_schedule_overdue",
+    &[],
+    "How long ago the most overdue rotation was planned that may start and has not; absent where none is overdue.",
+);
+
 pub(crate) const SINK_POSITION: Metric =
     Metric::gauge("handover_sink_position", &["sink"], "Everything up to this position is delivered.");
 pub(crate) const SINK_WAITING: Metric =
@@ -245,6 +257,8 @@ pub(crate) const ALL: [&Metric; 45] = [
     &STATE_TRANSACTIONS,
     &STATE_WRITES,
     &QUEUE,
+    &SCHEDULES,
+    &SCHEDULE_OVERDUE,
     &SINK_POSITION,
     &SINK_WAITING,
     &SINK_FAILING,

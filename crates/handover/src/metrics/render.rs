@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use handover_core::{GroupId, Timestamp};
-use handover_engine::{Counters, EffectResult, GroupNumbers, Handle, LiveNumbers, SinkProgress, Spread, Standing};
+use handover_engine::{Counters, EffectResult, GroupNumbers, Handle, LiveNumbers, SchedulesSeen, SinkProgress, Spread, Standing};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -23,6 +23,7 @@ pub(crate) struct Scrape {
     groups: Vec<(GroupId, GroupNumbers)>,
     left_out: usize,
     standing: Standing,
+    schedules: SchedulesSeen,
     /// `None`: the state could not be asked.
     sinks: Option<Vec<SinkProgress>>,
     http: Http,
@@ -56,6 +57,7 @@ impl Scrape {
             groups: groups.into_iter().collect(),
             left_out,
             standing: engine.standing(),
+            schedules: engine.schedules(),
             sinks: engine.sinks_progress().await.ok(),
             http: meter.http().clone(),
             proofs_refused: meter.proofs_refused.load(Ordering::Relaxed),
@@ -159,7 +161,10 @@ impl Scrape {
         out.counters(&names::SETBACKS, [([], self.counters.setbacks)])?;
         out.counters(&names::VIOLATIONS, [([], self.counters.violations)])?;
         let queue = [(["waiting"], count(self.standing.queued)), (["running"], count(self.standing.running))];
-        out.gauges(&names::QUEUE, queue)
+        out.gauges(&names::QUEUE, queue)?;
+        let SchedulesSeen { planned, overdue, overdue_since } = self.schedules;
+        out.gauges(&names::SCHEDULES, [(["planned"], count(planned)), (["overdue"], count(overdue))])?;
+        out.gauge(&names::SCHEDULE_OVERDUE, overdue_since.map(|since| self.now.since(since).as_secs_f64()))
     }
 
     fn calls(&self, out: &mut Out<'_>) -> fmt::Result {
