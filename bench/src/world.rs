@@ -22,7 +22,7 @@ use crate::Trouble;
 /// An engine that runs.
 pub(crate) struct World {
     pub(crate) handle: Handle,
-    events: broadcast::Receiver<Event>,
+    pub(crate) events: broadcast::Receiver<Event>,
     drain: watch::Sender<bool>,
     task: JoinHandle<()>,
 }

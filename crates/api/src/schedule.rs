@@ -25,7 +25,7 @@ pub struct ScheduleView {
     pub state: ScheduleState,
     /// The same for people.
     pub text: String,
-    /// For when the next rotation is planned: RFC 3339, UTC. In the past, it is overdue.
+    /// For when the next rotation is planned: RFC 3339, UTC. In the past, it is late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub planned_at: Option<String>,
     /// From when it may start: spread, jittered, and in a window. RFC 3339, UTC.
@@ -58,7 +58,7 @@ pub enum ScheduleState {
     /// The next rotation is planned.
     Planned,
     /// A rotation is due, and waits for its turn or for a window.
-    Overdue,
+    Late,
     /// A rotation is due, and waits for the live one to end.
     Queued,
     /// A rotation is live; the next one is planned.
@@ -75,7 +75,7 @@ impl ScheduleState {
             Self::NothingInForce => "nothing_in_force",
             Self::Paused => "paused",
             Self::Planned => "planned",
-            Self::Overdue => "overdue",
+            Self::Late => "late",
             Self::Queued => "queued",
             Self::Rotating => "rotating",
             Self::Refused => "refused",
@@ -117,7 +117,7 @@ mod tests {
     fn words_on_the_wire() {
         use ScheduleState as S;
         for state in
-            [S::ByHand, S::NothingInForce, S::Paused, S::Planned, S::Overdue, S::Queued, S::Rotating, S::Refused]
+            [S::ByHand, S::NothingInForce, S::Paused, S::Planned, S::Late, S::Queued, S::Rotating, S::Refused]
         {
             assert_eq!(serde_json::to_value(state).unwrap(), state.word());
         }

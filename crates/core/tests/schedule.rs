@@ -82,7 +82,7 @@ fn an_interval_counts_from_the_last_start_and_times_from_after_it() {
 fn what_was_missed_runs_once_or_is_left_out() {
     let skip = Schedule { missed: Missed::Skip, ..daily(2) };
     // Off for a month.
-    assert_eq!(due(&daily(2), 2, 24 * 30 + 12), Some((26, 26)), "the most overdue is known by its first planned time");
+    assert_eq!(due(&daily(2), 2, 24 * 30 + 12), Some((26, 26)), "the most late is known by its first planned time");
     assert_eq!(due(&skip, 2, 24 * 30 + 12), Some((24 * 31 + 2, 24 * 31 + 2)));
     assert_eq!(due(&skip, 2, 24 * 30 + 3), Some((24 * 30 + 2, 24 * 30 + 2)), "not yet an hour late");
     let skip = Schedule { missed: Missed::Skip, ..every(10) };
@@ -92,7 +92,7 @@ fn what_was_missed_runs_once_or_is_left_out() {
 }
 
 #[test]
-fn a_start_waits_for_a_window_and_counts_as_overdue_from_its_planned_time() {
+fn a_start_waits_for_a_window_and_counts_as_late_from_its_planned_time() {
     let windowed = |schedule: Schedule| Schedule { openings: Some(Arc::new(Hours(3, 5))), ..schedule };
     assert_eq!(due(&windowed(daily(2)), 1, 1), Some((2, 3)));
     assert_eq!(due(&windowed(daily(4)), 1, 1), Some((4, 4)));
@@ -185,7 +185,7 @@ fn only_what_takes_a_generation_away_needs_a_window() {
     assert!(rows.iter().all(|row| closed_window(row, &windowed, Timestamp(4 * HOUR)).is_none()));
 }
 
-/// F66: of many that are overdue, those come first that were planned first.
+/// F66: of many that are late, those come first that were planned first.
 #[test]
 fn an_agenda_gives_what_is_due_in_order_and_forgets_nothing() {
     let mut agenda = Agenda::default();
@@ -213,7 +213,7 @@ fn an_agenda_gives_what_is_due_in_order_and_forgets_nothing() {
                 let ready = || expected.iter().filter(|(_, due)| due.start_at <= now);
                 let first = ready().min_by_key(|(group, due)| (due.planned_at, (*group).clone()));
                 let first = first.map(|(group, due)| (group.clone(), *due));
-                assert_eq!(agenda.overdue(), (ready().count(), first.as_ref().map(|(_, due)| due.planned_at)));
+                assert_eq!(agenda.late(), (ready().count(), first.as_ref().map(|(_, due)| due.planned_at)));
                 let waiting = expected.values().filter(|due| due.start_at > now).map(|due| due.start_at).min();
                 assert_eq!(agenda.wake_at(), waiting);
                 assert_eq!(agenda.take(), first);

@@ -251,17 +251,18 @@ impl Drive<'_> {
         if facts.is_empty() {
             facts.push(Seen { now: self.shared.now(), fact: Fact::Tick });
         }
-        let mut fold = Fold { row: Row::clone(&current.row), entries };
+        let (noted, mut fold) = (entries.len(), Fold { row: Row::clone(&current.row), entries });
         for seen in &facts {
             if fold.learn(&current.plan, seen) {
                 break;
             }
         }
+        let fold = self.park(&current, &facts, noted, fold);
         let broken = check(&fold.row, &current.plan);
         if !broken.is_empty() {
             return Round::Wait(self.violated(fold.row.version, broken).await);
         }
-        if self.park(&current, &mut fold).await || fold.row.version == current.row.version {
+        if fold.row.version == current.row.version {
             for entry in fold.entries {
                 self.shared.append(self.group, entry).await;
             }
@@ -273,23 +274,26 @@ impl Drive<'_> {
         self.commit(current, fold, sealed).await
     }
 
-    /// Leaves a rotation where both generations are valid, if the next step takes one away and no window is open. What was
-    /// learnt is learnt again at the next look: waiting for a window is no waiting of the phase. Whether it did.
-    async fn park(&mut self, current: &Current, fold: &mut Fold) -> bool {
-        let Some(schedule) = current.binding.schedule.as_ref().filter(|_| needs_opening(&current.row, &fold.row)) else {
-            return false;
-        };
+    /// Leaves a rotation where both generations are valid, if the next step takes one away and no window is open: then only
+    /// faults are learnt of this round. The rest is learnt again at the next look: waiting for a window is no waiting of the phase.
+    fn park(&mut self, current: &Current, facts: &[Seen], noted: usize, fold: Fold) -> Fold {
+        let schedule = current.binding.schedule.as_ref();
+        let Some(schedule) = schedule.filter(|_| needs_opening(&current.row, &fold.row)) else { return fold };
         let now = self.shared.now();
-        let Opening::Closed { until } = schedule.opening(now) else { return false };
-        fold.entries.retain(|entry| entry.event != history::ADVANCED && entry.event != history::LEARNT);
+        let Opening::Closed { until } = schedule.opening(now) else { return fold };
+        let mut parked = Fold { row: Row::clone(&current.row), entries: fold.entries };
+        parked.entries.truncate(noted);
+        for seen in facts.iter().filter(|seen| matches!(seen.fact, Fact::Fault { .. })) {
+            parked.learn(&current.plan, seen);
+        }
         if !self.memory.parked
             && let Some(live) = current.row.live()
         {
             tracing::info!(group = %self.group, "{}", telemetry::PARKED);
-            fold.entries.push(history::parked(live, until, now));
+            parked.entries.push(history::parked(live, until, now));
         }
         self.memory.parked = true;
-        true
+        parked
     }
 
     async fn commit(&mut self, current: Current, fold: Fold, sealed: Option<(Generation, Candidate, Secret)>) -> Round {

@@ -84,9 +84,9 @@ pub struct SchedulesSeen {
     /// Groups that have a next rotation.
     pub planned: usize,
     /// Groups that may start and have not.
-    pub overdue: usize,
-    /// For when the most overdue of them was planned.
-    pub overdue_since: Option<Timestamp>,
+    pub late: usize,
+    /// For when the most late of them was planned.
+    pub late_since: Option<Timestamp>,
 }
 
 impl Schedules {
@@ -136,11 +136,11 @@ impl Schedules {
 
     pub(crate) fn seen(&self) -> SchedulesSeen {
         let inner = self.lock();
-        let (overdue, overdue_since) = inner.agenda.overdue();
-        SchedulesSeen { planned: inner.agenda.len(), overdue, overdue_since }
+        let (late, late_since) = inner.agenda.late();
+        SchedulesSeen { planned: inner.agenda.len(), late, late_since }
     }
 
-    /// Takes what may start now, the most overdue first, as far as there is room beside `live` rotations.
+    /// Takes what may start now, the most late first, as far as there is room beside `live` rotations.
     fn take(&self, now: Timestamp, live: usize, most: usize) -> Vec<(GroupId, Due)> {
         let mut inner = self.lock();
         inner.agenda.ripen(now);
@@ -197,7 +197,7 @@ impl Scheduler {
     }
 
     /// Reads the rows of groups that are bound anew, all of them before anything starts: only who knows all knows which is
-    /// the most overdue.
+    /// the most late.
     async fn read(&self) -> Result<(), Fault> {
         loop {
             let Some(group) = self.shared.schedules.lock().unread.last().cloned() else { return Ok(()) };

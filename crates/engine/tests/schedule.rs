@@ -129,9 +129,9 @@ async fn what_was_missed_runs_once() {
     process.stop().await;
 }
 
-/// F66: thirty days off, more overdue than may run at once: so many at a time, the most overdue first.
+/// F66: thirty days off, more late than may run at once: so many at a time, the most late first.
 #[tokio::test(start_paused = true)]
-async fn after_a_long_time_off_the_most_overdue_come_first_and_few_at_a_time() {
+async fn after_a_long_time_off_the_most_late_come_first_and_few_at_a_time() {
     let mut world = World { schedule: every(24), ..World::new() };
     let names: Vec<_> = (0..12).map(|number| group(&format!("g{number:02}"))).collect();
     world.policy.presenters = false;
@@ -144,7 +144,7 @@ async fn after_a_long_time_off_the_most_overdue_come_first_and_few_at_a_time() {
         world.start_bound(&script, bindings).await
     };
     let process = start(&world).await;
-    // The last one rotates first: it is the most overdue later.
+    // The last one rotates first: it is the most late later.
     for name in names.iter().rev() {
         process.handle.rotate(name, "tester").await.unwrap();
         process.until_row_of(name, "its end", |row| row.live().is_none()).await;
@@ -229,7 +229,7 @@ async fn a_person_who_forces_it_does_not_wait_for_a_window() {
     world.schedule = Some(Arc::new(schedule(Repeats::Every(HOUR), Some(Arc::new(never)))));
     let process = world.start().await;
     pass(HOUR * 5).await;
-    assert_eq!(world.row().last_generation, Generation(1), "overdue, and no window is open");
+    assert_eq!(world.row().last_generation, Generation(1), "late, and no window is open");
     process.handle.rotate(&group("db"), "tester").await.unwrap();
     process.until("drain").await;
     pass(HOUR).await;

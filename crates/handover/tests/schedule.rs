@@ -65,7 +65,7 @@ fn a_schedule_rotates_a_pause_stops_it_and_both_outlive_a_restart() {
     assert!(json(&rig, &["schedule", "next", GROUP])["rotations"].as_array().unwrap().is_empty());
     let explained = rig.succeed(&["explain", GROUP]).unwrap();
     assert!(explained.contains("by schedule: a person paused it"), "{explained}");
-    // Twice as long as it is overdue after.
+    // Twice as long as it is late after.
     std::thread::sleep(Duration::from_secs(6));
     assert_eq!(starts(&rig), before, "nothing starts while it is paused");
 

@@ -206,7 +206,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "F66",
         "Schedule",
-        "Off for 30 days with many overdue: no more run at once than may, and the most overdue come first.",
+        "Off for 30 days with many that are late: no more run at once than may, and those come first that are the most late.",
     ),
     row(
         "F84",

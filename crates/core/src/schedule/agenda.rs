@@ -12,7 +12,7 @@ pub struct Agenda {
     entries: HashMap<GroupId, Entry>,
     /// Those whose time has not come, by when it does.
     waiting: BTreeSet<(Timestamp, GroupId)>,
-    /// Those that may start, by when they were planned: the most overdue first.
+    /// Those that may start, by when they were planned: the most late first.
     ready: BTreeSet<(Timestamp, GroupId)>,
 }
 
@@ -51,7 +51,7 @@ impl Agenda {
         }
     }
 
-    /// Takes the most overdue of those that may start.
+    /// Takes the most late of those that may start.
     pub fn take(&mut self) -> Option<(GroupId, Due)> {
         let (_, group) = self.ready.pop_first()?;
         self.entries.remove(&group).map(|entry| (group, entry.due))
@@ -63,7 +63,7 @@ impl Agenda {
     }
 
     /// How many may start and have not, and for when the first of them was planned.
-    pub fn overdue(&self) -> (usize, Option<Timestamp>) {
+    pub fn late(&self) -> (usize, Option<Timestamp>) {
         (self.ready.len(), self.ready.first().map(|(planned_at, _)| *planned_at))
     }
 

@@ -93,7 +93,7 @@ pub struct Schedule {
 /// A rotation that a schedule asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Due {
-    /// For when it was planned. The earliest of many is the most overdue.
+    /// For when it was planned. The earliest of many is the most late.
     pub planned_at: Timestamp,
     /// From when it may start: planned, spread, jittered, and in a window.
     pub start_at: Timestamp,

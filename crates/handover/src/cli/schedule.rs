@@ -18,7 +18,7 @@ pub(crate) enum Schedule {
     /// Have nothing started by a group's schedule until it is resumed. A live rotation goes on.
     #[command(after_help = "Example:\n  handover schedule pause orders --reason 'year-end freeze'")]
     Pause(Ordered),
-    /// Let a group's schedule start rotations again. What is overdue then starts once.
+    /// Let a group's schedule start rotations again. What is late then starts once.
     #[command(after_help = "Example:\n  handover schedule resume orders")]
     Resume(Ordered),
 }

@@ -175,13 +175,13 @@ pub(crate) const QUEUE: Metric = Metric::gauge(
 pub(crate) const SCHEDULES: Metric = Metric::gauge(
     "handover_schedule_groups",
     &["state"],
-    "Groups whose schedule has a next rotation (planned), and those of them that may start and have not (overdue).",
+    "Groups whose schedule has a next rotation (planned), and those of them that may start and have not (late).",
 );
 
-pub(crate) const SCHEDULE_OVERDUE: Metric = Metric::seconds(
-    "handover_schedule_overdue",
+pub(crate) const SCHEDULE_LATE: Metric = Metric::seconds(
+    "handover_schedule_late",
     &[],
-    "How long ago the most overdue rotation was planned that may start and has not; absent where none is overdue.",
+    "How long ago the rotation was planned that is the most late of those that may start; absent where none is late.",
 );
 
 pub(crate) const SINK_POSITION: Metric =
@@ -258,7 +258,7 @@ pub(crate) const ALL: [&Metric; 45] = [
     &STATE_WRITES,
     &QUEUE,
     &SCHEDULES,
-    &SCHEDULE_OVERDUE,
+    &SCHEDULE_LATE,
     &SINK_POSITION,
     &SINK_WAITING,
     &SINK_FAILING,

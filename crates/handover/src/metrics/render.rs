@@ -162,9 +162,9 @@ impl Scrape {
         out.counters(&names::VIOLATIONS, [([], self.counters.violations)])?;
         let queue = [(["waiting"], count(self.standing.queued)), (["running"], count(self.standing.running))];
         out.gauges(&names::QUEUE, queue)?;
-        let SchedulesSeen { planned, overdue, overdue_since } = self.schedules;
-        out.gauges(&names::SCHEDULES, [(["planned"], count(planned)), (["overdue"], count(overdue))])?;
-        out.gauge(&names::SCHEDULE_OVERDUE, overdue_since.map(|since| self.now.since(since).as_secs_f64()))
+        let SchedulesSeen { planned, late, late_since } = self.schedules;
+        out.gauges(&names::SCHEDULES, [(["planned"], count(planned)), (["late"], count(late))])?;
+        out.gauge(&names::SCHEDULE_LATE, late_since.map(|since| self.now.since(since).as_secs_f64()))
     }
 
     fn calls(&self, out: &mut Out<'_>) -> fmt::Result {

@@ -147,16 +147,16 @@ fn told(group: &GroupId, configured: &ScheduleConfig, seen: &ScheduleSeen, now: 
 }
 
 fn state(seen: &ScheduleSeen, now: Timestamp) -> ScheduleState {
-    let overdue = seen.due.is_some_and(|due| due.planned_at <= now);
+    let late = seen.due.is_some_and(|due| due.planned_at <= now);
     match (&seen.schedule.repeats, seen.since) {
         (Repeats::Never, _) => ScheduleState::ByHand,
         (Repeats::Every(_) | Repeats::At(_), _) if seen.paused => ScheduleState::Paused,
         (Repeats::Every(_) | Repeats::At(_), None) => ScheduleState::NothingInForce,
-        (Repeats::Every(_) | Repeats::At(_), Some(_)) => match (overdue, seen.live) {
+        (Repeats::Every(_) | Repeats::At(_), Some(_)) => match (late, seen.live) {
             (true, true) => ScheduleState::Queued,
             (false, true) => ScheduleState::Rotating,
             (true, false) if seen.refused.is_some() => ScheduleState::Refused,
-            (true, false) => ScheduleState::Overdue,
+            (true, false) => ScheduleState::Late,
             (false, false) => ScheduleState::Planned,
         },
     }
@@ -173,18 +173,18 @@ pub(super) fn text(seen: &ScheduleSeen, now: Timestamp) -> String {
         ScheduleState::Paused => "a person paused it".to_owned(),
         ScheduleState::Planned if due.is_none() => "no time of it lies ahead".to_owned(),
         ScheduleState::Planned => format!("the next rotation may start at {start}"),
-        ScheduleState::Overdue => match due.filter(|due| due.start_at > now) {
-            Some(_) => format!("overdue since {planned}; it may start at {start}"),
-            None => format!("overdue since {planned}; it starts when it is its turn"),
+        ScheduleState::Late => match due.filter(|due| due.start_at > now) {
+            Some(_) => format!("late since {planned}; it may start at {start}"),
+            None => format!("late since {planned}; it starts when it is its turn"),
         },
-        ScheduleState::Queued => format!("overdue since {planned}; it waits until the live rotation ends"),
+        ScheduleState::Queued => format!("late since {planned}; it waits until the live rotation ends"),
         ScheduleState::Rotating => match due {
             Some(_) => format!("a rotation is live; the next one may start at {start}"),
             None => "a rotation is live".to_owned(),
         },
         ScheduleState::Refused => seen.refused.as_ref().map_or_else(String::new, |refused| {
             format!(
-                "overdue since {planned}; not started at {} ({}), tried again at {}",
+                "late since {planned}; not started at {} ({}), tried again at {}",
                 view::time(refused.at),
                 refused.why,
                 view::time(refused.again_at)
