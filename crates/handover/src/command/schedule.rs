@@ -55,7 +55,9 @@ async fn next(arguments: &ScheduleNext, printer: &Printer) -> Result<(), Failure
     let found: Calendar = remote.get(&query).await?;
     printer.data(&found, |found| match found.rotations.as_slice() {
         [] => "nothing is planned".to_owned(),
-        rotations => rotations.iter().map(|one| format!("{}  {}", one.start_at, one.group)).collect::<Vec<_>>().join("\n"),
+        rotations => {
+            rotations.iter().map(|one| format!("{}  {}", one.start_at, one.group)).collect::<Vec<_>>().join("\n")
+        }
     })
 }
 

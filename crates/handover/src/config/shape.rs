@@ -116,11 +116,7 @@ const SCHEDULE: &[Key] = &[
         Shape::List(&Shape::Text("sat,sun 02:00-05:00")),
         "When rotations may start, and old generations may be refused. Absent: at any time.",
     ),
-    may(
-        "blackout",
-        Shape::List(&Shape::Text("2026-12-20..2027-01-05")),
-        "Dates on which they may not, both included.",
-    ),
+    may("blackout", Shape::List(&Shape::Text("2026-12-20..2027-01-05")), "Dates on which they may not, both included."),
     may("jitter", Shape::Duration("10m"), "How much later each start is at the most, by chance."),
     may("spread", Shape::Duration("6h"), "Over how long groups that are due at one time are spread."),
     may(

@@ -227,7 +227,7 @@ pub(crate) const TRACE_EXPORTS: Metric =
     Metric::counter("handover_trace_exports", &["result"], "Batches of spans that were sent: done, failed.");
 
 /// All of them, in the order in which they are shown.
-pub(crate) const ALL: [&Metric; 45] = [
+pub(crate) const ALL: [&Metric; 47] = [
     &BUILD,
     &STARTED_AT,
     &MEMORY,

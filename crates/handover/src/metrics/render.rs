@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use handover_core::{GroupId, Timestamp};
-use handover_engine::{Counters, EffectResult, GroupNumbers, Handle, LiveNumbers, SchedulesSeen, SinkProgress, Spread, Standing};
+use handover_engine::{
+    Counters, EffectResult, GroupNumbers, Handle, LiveNumbers, SchedulesSeen, SinkProgress, Spread, Standing,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;

@@ -46,7 +46,8 @@ pub(crate) async fn list(
     let Query(Page { after, limit }) = query.map_err(|_| Refused::bad_request(words))?;
     let limit = history::limit(limit)?;
     let configured = app.configured.groups();
-    let scheduled = configured.iter().filter(|(group, configured)| configured.schedule.is_some() && caller.covers(group));
+    let scheduled =
+        configured.iter().filter(|(group, configured)| configured.schedule.is_some() && caller.covers(group));
     let scheduled: Vec<&GroupId> = scheduled.map(|(group, _)| group).collect();
     let (page, next) = page(&scheduled, after.as_deref(), limit);
     let mut schedules = Vec::with_capacity(page.len());
@@ -192,4 +193,3 @@ pub(super) fn text(seen: &ScheduleSeen, now: Timestamp) -> String {
         }),
     }
 }
-

@@ -1,9 +1,9 @@
 //! Answers in front of the server's API, in the API's own types, so that each state can be shown at will.
 
 use handover_api::{
-    ActionView, Awaited, Calendar, EvidenceView, Explanation, FaultView, GroupStatus, GroupSummary, Groups, History, HoldView,
-    MemberView, NextView, ObstacleView, OccupantView, PlannedRotation, Reach, RecordView, Role, RotationView, ScheduleState, ScheduleView, Schedules, SinkFailing, SinkView,
-    Sinks, Status,
+    ActionView, Awaited, Calendar, EvidenceView, Explanation, FaultView, GroupStatus, GroupSummary, Groups, History,
+    HoldView, MemberView, NextView, ObstacleView, OccupantView, PlannedRotation, Reach, RecordView, Role, RotationView,
+    ScheduleState, ScheduleView, Schedules, SinkFailing, SinkView, Sinks, Status,
 };
 use serde_json::{Value, json};
 
