@@ -17,6 +17,7 @@ mod report;
 mod requests;
 mod restart;
 mod rotations;
+mod schedules;
 mod signals;
 mod world;
 
@@ -107,6 +108,9 @@ enum Name {
     /// P3: whole rotations on a real PostgreSQL.
     #[value(alias = "P3")]
     Postgres,
+    /// P4: a million schedules, and ten thousand due at once.
+    #[value(alias = "P4")]
+    Schedules,
     /// P6: reading one secret over TLS, against OpenBao.
     #[value(alias = "P6")]
     Read,
@@ -133,6 +137,7 @@ impl Name {
             Self::Rotations => "rotations",
             Self::Immediate => "immediate",
             Self::Postgres => "postgres",
+            Self::Schedules => "schedules",
             Self::Read => "read",
             Self::Signals => "signals",
             Self::Memory => "memory",
@@ -147,6 +152,7 @@ impl Name {
             Self::Rotations => rotations::run(setting),
             Self::Immediate => immediate::run(setting),
             Self::Postgres => postgres::run(setting),
+            Self::Schedules => schedules::run(setting),
             Self::Read => read::run(setting),
             Self::Signals => signals::run(setting),
             Self::Memory => memory::run(setting),

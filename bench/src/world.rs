@@ -22,7 +22,7 @@ use crate::Trouble;
 /// An engine that runs.
 pub(crate) struct World {
     pub(crate) handle: Handle,
-    events: broadcast::Receiver<Event>,
+    pub(crate) events: broadcast::Receiver<Event>,
     drain: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -99,6 +99,7 @@ impl Fakes {
                 .into(),
             generator: generator.clone(),
             publish_fields: Arc::new(|slot| vec![("user".to_owned(), format!("app_{slot}"))]),
+            schedule: None,
         };
         Ok(self.targets.iter().map(binding).collect())
     }

@@ -3,6 +3,8 @@
 //! Connectors are dumb: they do no retries, keep no timers and write no logs. A driver's error text never crosses the
 //! border of this crate; it is mapped to a [`handover_core::Fault`] in our own words.
 
+#[cfg(feature = "calendar")]
+pub mod calendar;
 #[cfg(any(feature = "state-sqlite", feature = "store-embedded"))]
 pub mod copy;
 #[cfg(any(feature = "target-postgres", feature = "target-redis", feature = "store-embedded"))]

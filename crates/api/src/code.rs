@@ -27,6 +27,7 @@ pub const CODES: &[Code] = &[
     Code { word: "metrics", status: 500 },
     Code { word: "no_free_slot", status: 409 },
     Code { word: "no_labels", status: 409 },
+    Code { word: "no_schedule", status: 409 },
     Code { word: "no_such_group", status: 404 },
     Code { word: "no_such_path", status: 404 },
     Code { word: "not_accepted", status: 409 },

@@ -5,6 +5,7 @@
 //! * [`proof`]: how a consumer proves what it loaded, described so that any language can do it;
 //! * [`GroupStatus`], [`RotationView`]: where a group stands, and for whom it waits;
 //! * [`Explanation`]: what is happening to a group, why, and what can be done about it;
+//! * [`Schedules`], [`Calendar`]: when groups are rotated without anybody asking;
 //! * [`Ready`], [`Sinks`]: how the server itself is doing;
 //! * [`Statistics`], [`Report`]: what rotations came to, and how old what is in force is;
 //! * [`WatchEvent`]: what a watch stream carries; publications, never values; [`EventReader`] reads it;
@@ -26,6 +27,7 @@ mod problem;
 pub mod proof;
 mod recover;
 mod reload;
+mod schedule;
 mod statistics;
 mod status;
 mod watch;
@@ -42,6 +44,7 @@ pub use order::{IDEMPOTENCY_KEY, OrderRequest, REASON_CHARS_MAX, RotateRequest, 
 pub use problem::{MEDIA_TYPE, Problem};
 pub use recover::{RecoverRequest, Recovered};
 pub use reload::{Changes, ReloadRequest, Reloaded};
+pub use schedule::{Calendar, PlannedRotation, ScheduleState, ScheduleView, Schedules};
 pub use statistics::{AgeStanding, Ages, Ended, LastRotation, Percentiles, Report, ReportLine, Statistics};
 pub use status::{
     GroupStatus, GroupSummary, Groups, Health, MemberView, ObstacleView, OccupantView, PlanStep, PlanView,

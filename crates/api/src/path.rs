@@ -46,6 +46,14 @@ pub const ABANDON: &str = "/v1/groups/{group}/abandon";
 pub const FORCE: &str = "/v1/groups/{group}/force";
 /// Start a rotation over a rollback that waits.
 pub const SUPERSEDE: &str = "/v1/groups/{group}/supersede";
+/// How the schedules of groups stand, page by page: `?after=GROUP&limit=N`.
+pub const SCHEDULES: &str = "/v1/schedules";
+/// What is coming: `?days=N&limit=N`, and `&group=G` of that group only.
+pub const CALENDAR: &str = "/v1/calendar";
+/// Have nothing started by the group's schedule.
+pub const SCHEDULE_PAUSE: &str = "/v1/groups/{group}/schedule/pause";
+/// Let the group's schedule start rotations again.
+pub const SCHEDULE_RESUME: &str = "/v1/groups/{group}/schedule/resume";
 /// Compare the record with the world, and make them be of one time.
 pub const RECOVER: &str = "/v1/groups/{group}/recover";
 /// What happened to the group, the newest first, page by page: `?before=POSITION&limit=N`.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Reach, Role};
+use crate::schedule::ScheduleView;
 
 /// Whether the server is up.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -84,6 +85,9 @@ pub struct GroupStatus {
     pub rotation: Option<RotationView>,
     /// Who is expected to acknowledge, and how far each got.
     pub consumers: Vec<MemberView>,
+    /// When it is rotated without anybody asking, if it has a schedule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleView>,
 }
 
 /// A generation and where the target keeps it.
@@ -205,7 +209,7 @@ impl Status {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitingFor {
     /// A constant word: `held`, `trouble`, `verification`, `consumer`, `roll_incomplete`, `store`, `in_use`,
-    /// `use_unknown`, `quiet`, `overlap`, `target`, `brake`.
+    /// `use_unknown`, `quiet`, `overlap`, `target`, `brake`, `window`.
     pub kind: String,
     /// The same for people.
     pub text: String,

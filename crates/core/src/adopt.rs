@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::id::{Candidate, Slot, StoreId, StoreVersion};
 use crate::model::{Occupant, Row};
+use crate::schedule::Cadence;
+use crate::time::Timestamp;
 
 /// How far an adoption is. There is no flag for it: a generation that is current and that no store was ever seen to
 /// publish can only come from an adoption that is not finished.
@@ -59,9 +61,11 @@ pub fn adopt(row: &Row, slot: Slot) -> Result<Row, AdoptionRefusal> {
     })
 }
 
-/// The row of a finished adoption: the stores were seen to publish the current generation, at these versions.
-pub fn adopted(row: &Row, heads: BTreeMap<StoreId, StoreVersion>) -> Row {
-    Row { version: row.version.next(), heads, ..row.clone() }
+/// The row of a finished adoption: the stores were seen to publish the current generation, at these versions. A schedule
+/// counts from here.
+pub fn adopted(row: &Row, heads: BTreeMap<StoreId, StoreVersion>, now: Timestamp) -> Row {
+    let cadence = Cadence { since: Some(now), ..row.cadence };
+    Row { version: row.version.next(), heads, cadence, ..row.clone() }
 }
 
 #[cfg(test)]
@@ -85,7 +89,7 @@ mod tests {
             assert_eq!((begun.current, begun.last_generation), (Some(occupant), Generation(1)));
             assert_eq!((begun.publication, begun.version), (Publication(1), RowVersion(1)));
             assert_eq!(adoption(&begun, slot), Ok(Adoption::Unfinished(occupant)));
-            let done = adopted(&begun, heads());
+            let done = adopted(&begun, heads(), Timestamp(7));
             assert_eq!((done.version, done.heads.clone()), (RowVersion(2), heads()));
             assert_eq!(adoption(&done, slot), Err(AdoptionRefusal::InForce(occupant)));
             assert_eq!(adopt(&done, slot), Err(AdoptionRefusal::InForce(occupant)), "once is enough");

@@ -9,7 +9,8 @@
 //! * [`compare`] says whether the record is what the world is at, and [`recover`] what to do if not;
 //! * [`adopt`] makes the row of a credential that is in use already;
 //! * [`wants`] derives from a row what to do now, whom it waits for, and when to look again;
-//! * [`check`] lists the invariants that a row breaks.
+//! * [`check`] lists the invariants that a row breaks;
+//! * [`schedule`] says when a group is due, and when it may start.
 //!
 //! The traits in [`port`] are what the engine asks of the world.
 
@@ -24,6 +25,7 @@ mod model;
 mod plan;
 pub mod port;
 mod recover;
+pub mod schedule;
 mod time;
 mod wants;
 

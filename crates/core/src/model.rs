@@ -6,6 +6,7 @@ use crate::effect::{Role, Tally};
 use crate::fault::FaultKind;
 use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion};
 use crate::plan::Strategy;
+use crate::schedule::Cadence;
 use crate::time::{Timestamp, Waited};
 
 /// A generation, the slot that it occupies and the value that it has. The slot is stored, never computed from the
@@ -52,6 +53,8 @@ pub struct Row {
     /// Why this record may not be what the world is at. While it is there, nothing is started, and nothing written
     /// outside.
     pub doubt: Option<Doubt>,
+    /// What its schedule counts from, and whether it is paused.
+    pub cadence: Cadence,
 }
 
 impl Row {
@@ -66,6 +69,7 @@ impl Row {
             heads: BTreeMap::new(),
             rotation: None,
             doubt: None,
+            cadence: Cadence::default(),
         }
     }
 

@@ -64,6 +64,11 @@ pub enum Blocker {
         /// This much longer.
         remaining: Duration,
     },
+    /// A window has to open before a valid generation is taken away.
+    Window {
+        /// When it does, if that is known.
+        opens_at: Option<Timestamp>,
+    },
 }
 
 /// What a row wants.

@@ -90,7 +90,8 @@ impl Handle {
             ("slot", who.slot.to_string()),
             ("publication", row.publication.to_string()),
         ];
-        self.commit_adoption(&row, adopted(&row, heads), history::ADOPTED, fields, None, actor).await?;
+        let done = adopted(&row, heads, self.shared.now());
+        self.commit_adoption(&row, done, history::ADOPTED, fields, None, actor).await?;
         self.shared.wake(group, Wake::Changed);
         Ok(who)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use handover_core::port::{Commit, Committed, Entry, Loaded};
+use handover_core::schedule::{Opening, needs_opening};
 use handover_core::{
     Candidate, Effect, Fact, Fault, FaultKind, Generation, GroupId, Occupant, Outcome, Phase, Plan, Row, RowVersion,
     Seen, Stretch, Timestamp, Touched, Violation, Wants, advance, check, wants,
@@ -250,12 +251,13 @@ impl Drive<'_> {
         if facts.is_empty() {
             facts.push(Seen { now: self.shared.now(), fact: Fact::Tick });
         }
-        let mut fold = Fold { row: Row::clone(&current.row), entries };
+        let (noted, mut fold) = (entries.len(), Fold { row: Row::clone(&current.row), entries });
         for seen in &facts {
             if fold.learn(&current.plan, seen) {
                 break;
             }
         }
+        let fold = self.park(&current, &facts, noted, fold);
         let broken = check(&fold.row, &current.plan);
         if !broken.is_empty() {
             return Round::Wait(self.violated(fold.row.version, broken).await);
@@ -270,6 +272,28 @@ impl Drive<'_> {
             self.memory.backoff.reset();
         }
         self.commit(current, fold, sealed).await
+    }
+
+    /// Leaves a rotation where both generations are valid, if the next step takes one away and no window is open: then only
+    /// faults are learnt of this round. The rest is learnt again at the next look: waiting for a window is no waiting of the phase.
+    fn park(&mut self, current: &Current, facts: &[Seen], noted: usize, fold: Fold) -> Fold {
+        let schedule = current.binding.schedule.as_ref();
+        let Some(schedule) = schedule.filter(|_| needs_opening(&current.row, &fold.row)) else { return fold };
+        let now = self.shared.now();
+        let Opening::Closed { until } = schedule.opening(now) else { return fold };
+        let mut parked = Fold { row: Row::clone(&current.row), entries: fold.entries };
+        parked.entries.truncate(noted);
+        for seen in facts.iter().filter(|seen| matches!(seen.fact, Fact::Fault { .. })) {
+            parked.learn(&current.plan, seen);
+        }
+        if !self.memory.parked
+            && let Some(live) = current.row.live()
+        {
+            tracing::info!(group = %self.group, "{}", telemetry::PARKED);
+            parked.entries.push(history::parked(live, until, now));
+        }
+        self.memory.parked = true;
+        parked
     }
 
     async fn commit(&mut self, current: Current, fold: Fold, sealed: Option<(Generation, Candidate, Secret)>) -> Round {
@@ -319,7 +343,7 @@ impl Drive<'_> {
     async fn tick(&mut self, current: Current, next: Next, now: Timestamp) -> Round {
         let stretch = current.row.live().and_then(|live| Stretch::of(&live.phase));
         let deadline = stretch.and_then(|stretch| current.plan.deadlines.get(&stretch));
-        let (Next::At(at), Some(_)) = (next, deadline) else { return Round::Wait(next) };
+        let (Next::At(at), Some(_), false) = (next, deadline, self.memory.parked) else { return Round::Wait(next) };
         let next = Next::At(at.min(Instant::now() + current.plan.poll));
         let mut fold = Fold { row: Row::clone(&current.row), entries: Vec::new() };
         let advanced = fold.learn(&current.plan, &Seen { now, fact: Fact::Tick });

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use handover_core::port::{Commit, Delivery, Entry, Loaded, Record};
+use handover_core::schedule::closed_window;
 use handover_core::{
     Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan, Publication, Reach,
     Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
@@ -24,7 +25,7 @@ use crate::sighting::Sighting;
 pub const REASON_CHARS_MAX: usize = 1_000;
 
 /// How often a change is tried again because somebody else changed the row at the same time.
-const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 
 /// A fault, and when it happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -392,7 +393,10 @@ impl Handle {
             Some(Loaded { row, plan }) => (row.into_inner(), plan),
             None => (Row::new(group.clone()), None),
         };
-        let wants = plan.as_ref().map(|plan| wants(&row, plan, self.shared.now())).unwrap_or_default();
+        let now = self.shared.now();
+        let mut wants = plan.as_ref().map(|plan| wants(&row, plan, now)).unwrap_or_default();
+        let window = self.bound_schedule(group).and_then(|schedule| closed_window(&row, &schedule, now));
+        wants.waiting_for.splice(0..0, window);
         let sighting = row.live().and_then(|live| self.shared.sightings.last(group, live.to.generation));
         let binding = self.shared.binding(group).filter(|_| row.live().is_none());
         let drift = binding.and_then(|binding| self.shared.drifts.of(&binding));
@@ -557,7 +561,7 @@ impl Handle {
 
     /// Refused each time: either others are faster each time, or our epoch is not the latest. The loop finds out, and
     /// takes the lease again if it is free.
-    fn contended(&self, group: &GroupId) -> Fault {
+    pub(crate) fn contended(&self, group: &GroupId) -> Fault {
         self.shared.doubt_lease();
         let detail =
             format!("the row of {group} was changed by others each time, or the lease is not held here: look again");

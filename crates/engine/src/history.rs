@@ -6,6 +6,7 @@ use handover_core::{
     Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation,
 };
 
+use crate::handle::StartRefused;
 use crate::memory::same_phase;
 
 /// Event: a rotation started.
@@ -57,6 +58,15 @@ pub const RECOVERING: &str = "recovering";
 /// Event: record and world are of one time again.
 pub const RECOVERED: &str = "recovered";
 
+/// Event: a rotation that was due by schedule was not started, and why. It is tried again.
+pub const NOT_STARTED: &str = "not_started";
+/// Event: a person paused the group's schedule.
+pub const PAUSED: &str = "paused";
+/// Event: a person resumed the group's schedule.
+pub const UNPAUSED: &str = "unpaused";
+/// Event: a rotation waits for a window, where both generations are valid.
+pub const PARKED: &str = "parked";
+
 /// Event: the wall clock jumped. Of no group: under the name [`NO_GROUP`], like checkpoints.
 pub const CLOCK_JUMPED: &str = "clock_jumped";
 
@@ -86,6 +96,9 @@ pub const READ: &str = "read";
 
 /// Who causes what nobody ordered.
 pub const ENGINE: &str = "engine";
+
+/// Who starts what is due by schedule.
+pub const SCHEDULE: &str = "schedule";
 
 /// The name that stands where other records name their group.
 pub const NO_GROUP: &str = "handover";
@@ -241,6 +254,25 @@ pub(crate) fn adoption(event: &'static str, actor: &str, fields: Vec<(&'static s
 pub(crate) fn superseded(over: &Rotation, actor: &str, reason: &str, now: Timestamp) -> Entry {
     let fields = vec![("phase", phase_word(&over.phase).to_owned()), ("reason", reason.to_owned())];
     Entry { actor: actor.to_owned(), ..entry(over, SUPERSEDED, now, fields) }
+}
+
+/// A schedule that is paused or resumed.
+pub(crate) fn paused(paused: bool, actor: &str, reason: Option<&str>, now: Timestamp) -> Entry {
+    let fields = reason.map(|reason| ("reason", reason.to_owned())).into_iter().collect();
+    Entry { at: now, event: if paused { PAUSED } else { UNPAUSED }, actor: actor.to_owned(), fields }
+}
+
+/// What was due and could not be started.
+pub(crate) fn not_started(planned_at: Timestamp, why: &StartRefused, now: Timestamp) -> Entry {
+    let fields = vec![("planned_at_ms", planned_at.0.to_string()), ("why", why.to_string())];
+    Entry { at: now, event: NOT_STARTED, actor: SCHEDULE.to_owned(), fields }
+}
+
+/// A rotation waits for a window.
+pub(crate) fn parked(rotation: &Rotation, opens_at: Option<Timestamp>, now: Timestamp) -> Entry {
+    let mut fields = vec![("phase", phase_word(&rotation.phase).to_owned())];
+    fields.extend(opens_at.map(|at| ("opens_at_ms", at.0.to_string())));
+    entry(rotation, PARKED, now, fields)
 }
 
 /// The first line of a rotation.

@@ -35,6 +35,8 @@ pub(crate) struct Memory {
     performed: BTreeMap<Done, Instant>,
     /// The row's version, and what it was found to break: said once.
     pub(crate) violated: Option<(RowVersion, Vec<Violation>)>,
+    /// What this process saw last was that a window is all that the row's phase waits for.
+    pub(crate) parked: bool,
     pub(crate) backoff: BackOff,
 }
 
@@ -50,6 +52,7 @@ impl Memory {
     /// Our commit took `before` to `after`.
     pub(crate) fn committed(&mut self, before: &Row, after: &Row) {
         self.seen = Some(after.version);
+        self.parked = false;
         if !same_phase(before, after) {
             self.unfamiliar = false;
             self.settled.clear();

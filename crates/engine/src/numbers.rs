@@ -163,6 +163,8 @@ pub(crate) struct Numbers {
 struct Inner {
     counters: Counters,
     groups: BTreeMap<GroupId, GroupNumbers>,
+    /// How many of them have a live rotation that is not held.
+    moving: usize,
     state: StateHealth,
     /// When the loop last came by.
     beat: Option<Instant>,
@@ -194,6 +196,16 @@ impl Numbers {
         for (group, numbers) in &self.lock().groups {
             see(group, numbers);
         }
+    }
+
+    /// How many groups have a live rotation that is not held, of those whose row was read.
+    pub(crate) fn moving(&self) -> usize {
+        self.lock().moving
+    }
+
+    /// Whether a later row of the group than this one was read or committed.
+    pub(crate) fn knows_later(&self, row: &Row) -> bool {
+        self.lock().groups.get(&row.group).is_some_and(|known| known.version > row.version)
     }
 
     /// What keeps the state store from being written or read, if its last calls failed.
@@ -357,7 +369,10 @@ impl Inner {
             succeeded_at: succeeded_at.or_else(|| before.and_then(|before| before.succeeded_at)),
             live: row.live().map(|rotation| Box::new(live(rotation, before.and_then(|before| before.live.as_deref())))),
         };
-        self.groups.insert(row.group.clone(), numbers);
+        let moves = |numbers: &GroupNumbers| numbers.live.as_ref().is_some_and(|live| live.hold.is_none());
+        self.moving += usize::from(moves(&numbers));
+        let before = self.groups.insert(row.group.clone(), numbers);
+        self.moving -= usize::from(before.as_ref().is_some_and(moves));
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Options {
     pub sweep_every: Duration,
     /// How many groups one sweep takes. Default 1,000.
     pub sweep_max: usize,
+    /// How many rotations may be live for the schedule to start another one; held ones do not count. Default 16.
+    pub scheduled_max: usize,
     /// How many records a sink is given at once. Default 256.
     pub outbox_batch_max: usize,
     /// How long a sink that took all there was is left alone, so that what is committed meanwhile goes together: each
@@ -54,6 +56,7 @@ impl Default for Options {
             drain_limit: Duration::from_secs(20),
             sweep_every: Duration::from_secs(30),
             sweep_max: 1_000,
+            scheduled_max: 16,
             outbox_batch_max: 256,
             outbox_pause: Duration::from_millis(50),
             checkpoint_every: Duration::from_secs(60),

@@ -90,6 +90,7 @@ impl Handle {
             bound.remove(group);
         }
         self.shared.bind(bound, &anew);
+        self.shared.schedules.rebound(&anew, &removed);
         self.shared.sinks_bound.send_if_modified(|bound| {
             let same = bound.len() == sinks.len() && bound.iter().zip(&sinks).all(|(old, new)| Arc::ptr_eq(old, new));
             *bound = sinks;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_core::port::{Consumers, SecretStore, Sink, StateStore, Target};
+use handover_core::schedule::Schedule;
 use handover_core::{Fault, FaultKind, GroupId, Policy, Slot, StoreId, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +24,7 @@ use crate::jump::JumpWatch;
 use crate::memory::{BackOff, Memory};
 use crate::options::Options;
 use crate::outbox::Outboxes;
+use crate::schedules::Scheduler;
 use crate::shared::Shared;
 use crate::telemetry;
 
@@ -52,6 +54,8 @@ pub struct Binding {
     pub generator: Arc<dyn Generate>,
     /// What is published beside the value.
     pub publish_fields: PublishFields,
+    /// When it is rotated without anybody asking, and when that may be; `None`: people start, at any time.
+    pub schedule: Option<Arc<Schedule>>,
 }
 
 impl fmt::Debug for Binding {
@@ -114,6 +118,7 @@ impl Service {
         // Also when this future is dropped: whoever asks is told that nothing is worked on.
         let _over = Over(Arc::clone(&shared));
         let mut outboxes = Outboxes::start(&shared);
+        let mut scheduler = Scheduler::new(&shared);
         let (tasks, memories) = (JoinSet::new(), HashMap::new());
         let mut running = Running {
             shared,
@@ -129,9 +134,12 @@ impl Service {
         tokio::select! {
             () = running.work() => {}
             never = outboxes.follow() => match never {},
+            never = scheduler.run() => match never {},
         }
         checkpoints.abort();
         drifts.abort();
+        // A start that is cut off here is durable, or made at the next start.
+        drop(scheduler);
         running.finish(outboxes).await;
     }
 }
@@ -196,7 +204,13 @@ impl Running {
         #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
         let nobody = GroupId::parse(history::NO_GROUP).expect("the constant is a name");
         match self.shared.try_append(&nobody, history::clock_jumped(by_ms, wall)).await {
-            Ok(()) => self.jumps.told(wall, now),
+            Ok(()) => {
+                self.jumps.told(wall, now);
+                // What was planned by a clock that was ahead would come too late.
+                if by_ms < 0 {
+                    self.shared.schedules.reread(&self.shared);
+                }
+            }
             Err(fault) => {
                 tracing::error!(code = fault.kind.code(), detail = %fault.detail, "{}", telemetry::STATE_FAILED);
             }

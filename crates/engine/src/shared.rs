@@ -17,6 +17,7 @@ use crate::history;
 use crate::numbers::Numbers;
 use crate::options::Options;
 use crate::queue::{Queue, Wake};
+use crate::schedules::Schedules;
 use crate::service::{Binding, Ports};
 use crate::sighting::Sightings;
 use crate::telemetry;
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     pub(crate) calls: Calls,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) queue: Queue,
+    pub(crate) schedules: Schedules,
     pub(crate) events: broadcast::Sender<Event>,
     /// Counts commits, so that the outbox wakes.
     pub(crate) committed: watch::Sender<u64>,
@@ -105,6 +107,7 @@ impl Shared {
             calls: Calls::new(&options, Arc::clone(&numbers)),
             numbers,
             queue: Queue::default(),
+            schedules: Schedules::default(),
             events: broadcast::Sender::new(options.events_max.max(1)),
             committed: watch::Sender::new(0),
             faults: Mutex::default(),
@@ -186,6 +189,11 @@ impl Shared {
         tracing::info!(group = %row.group, version = %row.version, phase = word, "{}", telemetry::COMMITTED);
         self.committed.send_modify(|count| *count = count.wrapping_add(1));
         self.numbers.committed(before, &row, self.now());
+        // What a schedule follows from changes with these alone.
+        let live = |row: &Row| row.live().is_some();
+        if before.is_none_or(|before| before.cadence != row.cadence || live(before) != live(&row)) {
+            self.schedules.stands(self, &row);
+        }
         let advanced = before.is_none_or(|before| history::row_word(before) != word);
         self.tell(&row.group, Happening::Committed { row: Arc::new(Row::clone(&row)), advanced });
         Ok(row)

@@ -30,6 +30,10 @@ pub const SINK_FAILED: &str = "sink failed";
 pub const SINK_RECOVERED: &str = "sink recovered";
 /// Message: the wall clock jumped; waits are not shortened by it.
 pub const CLOCK_JUMPED: &str = "clock jumped";
+/// Message: a rotation that is due was not started; it is tried again.
+pub const NOT_STARTED: &str = "scheduled rotation not started";
+/// Message: a window is closed; a rotation waits for it where both generations are valid.
+pub const PARKED: &str = "waits for a window";
 /// Message: history got no checkpoint; it is tried again.
 pub const CHECKPOINT_FAILED: &str = "checkpoint failed";
 /// Message: the limit for draining passed with work unfinished; it resumes at the next start.

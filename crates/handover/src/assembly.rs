@@ -10,13 +10,14 @@ use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
 use handover_core::port::{Sink, StateStore as _, Target};
+use handover_core::schedule::Schedule;
 use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Policy, Role, Row};
 use handover_engine::{Binding, Generate, Handle, Options, Ports, Service, SystemClock};
 use handover_secret::Secret;
 
 use crate::backup::beside;
 use crate::config::delivery::Delivery;
-use crate::config::{Called, Config, GenerateConfig, Group, PolicyConfig, STORE_EMBEDDED};
+use crate::config::{Called, Config, GenerateConfig, Group, PolicyConfig, STORE_EMBEDDED, ScheduleConfig};
 use crate::failure::Failure;
 use crate::file;
 use crate::remote_stores::{Shelf, WiredStore};
@@ -172,6 +173,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let options = Options {
         checkpoint_every: config.checkpoint_every.0,
         drift_every: config.drift_every.0,
+        scheduled_max: config.scheduled_max,
         ..Options::default()
     };
     let ports = Ports { state: state.clone(), consumers: state.clone(), sinks, clock: Arc::new(SystemClock) };
@@ -324,6 +326,8 @@ pub(crate) struct Binder {
     generator: Option<(Arc<GenerateConfig>, Arc<dyn Generate>)>,
     /// What the group before had.
     policy: Option<Planned>,
+    /// That of the group before.
+    schedule: Option<(Arc<ScheduleConfig>, Arc<Schedule>)>,
     /// Targets' names, as far as they are known.
     names: HashSet<Arc<str>>,
 }
@@ -338,7 +342,13 @@ struct Planned {
 
 impl Binder {
     pub(crate) fn new(embedded: &Embedded, remote: &[WiredStore]) -> Self {
-        Self { shelf: Shelf::new(embedded, remote), generator: None, policy: None, names: HashSet::new() }
+        Self {
+            shelf: Shelf::new(embedded, remote),
+            generator: None,
+            policy: None,
+            schedule: None,
+            names: HashSet::new(),
+        }
     }
 
     /// What a group is bound to.
@@ -353,6 +363,7 @@ impl Binder {
             target: build(group, files)?,
             stores: self.shelf.stores(group)?,
             generator: self.generator(group)?,
+            schedule: self.schedule(group)?,
             publish_fields: Arc::new(move |slot| fields.target.fields(slot).unwrap_or_default()),
         })
     }
@@ -369,6 +380,19 @@ impl Binder {
         let planned = Planned { from: (Arc::clone(&group.policy), called), policy, digest };
         self.policy = Some(planned.clone());
         planned
+    }
+
+    fn schedule(&mut self, group: &Group) -> Result<Option<Arc<Schedule>>, Failure> {
+        let Some(configured) = &group.schedule else { return Ok(None) };
+        if let Some((from, schedule)) = &self.schedule
+            && from == configured
+        {
+            return Ok(Some(Arc::clone(schedule)));
+        }
+        let made = configured.schedule().map_err(|wrong| Failure::error(format!("group {}: {wrong}", group.name)))?;
+        let schedule = Arc::new(made);
+        self.schedule = Some((Arc::clone(configured), Arc::clone(&schedule)));
+        Ok(Some(schedule))
     }
 
     fn target_name(&mut self, target: &TargetConfig) -> Arc<str> {

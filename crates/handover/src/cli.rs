@@ -1,6 +1,7 @@
 //! The command line: arguments only. What they do is in [`crate::command`], one file per verb.
 
 mod notify;
+mod schedule;
 mod statistics;
 mod token;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config;
 use crate::config::duration::Span;
 pub(crate) use notify::{Notify, NotifyTest};
+pub(crate) use schedule::{Schedule, ScheduleCalendar, ScheduleList, ScheduleNext};
 pub(crate) use statistics::{Statistics, StatisticsVerb};
 pub(crate) use token::{Bootstrap, Token, TokenCreate, TokenRevoke};
 
@@ -149,6 +151,9 @@ pub(crate) enum Verb {
         after_help = "Example:\n  handover restore /var/backups/handover/2026-01-31 --replace --reason 'disk lost'"
     )]
     Restore(Restore),
+    /// Look at schedules, at what is coming, and pause them.
+    #[command(subcommand)]
+    Schedule(Schedule),
     /// Look at the audit chain.
     #[command(subcommand)]
     Audit(Audit),

@@ -417,6 +417,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         checkpoint_every,
         drift_every,
         alerts: _,
+        scheduled_max,
         sinks: _,
         remote_stores: _,
         notify: _,
@@ -434,6 +435,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         ("tokens", *tokens != new.tokens),
         ("checkpoint_every", *checkpoint_every != new.checkpoint_every),
         ("drift_every", *drift_every != new.drift_every),
+        ("scheduled_max", *scheduled_max != new.scheduled_max),
     ];
     let mut keys: Vec<String> =
         differ.iter().filter(|(_, differs)| *differs).map(|(key, _)| (*key).to_owned()).collect();

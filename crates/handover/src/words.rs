@@ -12,6 +12,7 @@ use handover_core::{
 use handover_engine::history::order_word;
 
 use crate::config::duration::Span;
+use crate::server::view::time;
 
 /// The published table from phases to statuses. A hold changes neither.
 pub(crate) const fn status(phase: &Phase) -> Status {
@@ -136,6 +137,7 @@ pub(crate) const fn blocker_kind(blocker: &Blocker) -> &'static str {
         Blocker::Overlap { .. } => "overlap",
         Blocker::Target(_) => "target",
         Blocker::Brake { .. } => "brake",
+        Blocker::Window { .. } => "window",
     }
 }
 
@@ -154,7 +156,8 @@ pub(crate) fn blocker_subject(blocker: &Blocker) -> Option<&str> {
         | Blocker::Quiet { .. }
         | Blocker::Overlap { .. }
         | Blocker::Target(_)
-        | Blocker::Brake { .. } => None,
+        | Blocker::Brake { .. }
+        | Blocker::Window { .. } => None,
     }
 }
 
@@ -178,6 +181,10 @@ pub(crate) fn blocker(blocker: &Blocker) -> String {
         Blocker::Overlap { remaining } => format!("both generations stay valid for another {}", Span(*remaining)),
         Blocker::Target(what) => format!("the target has to {what}"),
         Blocker::Brake { remaining } => format!("the brake is held for another {}", Span(*remaining)),
+        Blocker::Window { opens_at: Some(at) } => {
+            format!("no window is open until {}; both generations stay valid until then", time(*at))
+        }
+        Blocker::Window { opens_at: None } => "no window is open, and none is known to open".to_owned(),
     }
 }
 

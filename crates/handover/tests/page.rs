@@ -270,9 +270,13 @@ fn commands_beside_the_views_are_those_of_the_program() {
     };
     let mut all = commands();
     sign_in(&browser, &operator(&rig));
-    for (view, title) in
-        [("#/", "Groups"), ("#/groups/app", "app"), ("#/audit", "Audit"), ("#/audit/app", "Audit of app")]
-    {
+    for (view, title) in [
+        ("#/", "Groups"),
+        ("#/groups/app", "app"),
+        ("#/calendar", "Calendar"),
+        ("#/audit", "Audit"),
+        ("#/audit/app", "Audit of app"),
+    ] {
         browser.script("location.hash = arguments[0]", &json!([view]));
         browser.holds(&format!("document.querySelector('h1')?.textContent === '{title}'"));
         let here = commands();
@@ -307,8 +311,8 @@ fn everything_is_reached_by_the_keyboard_alone() {
     assert_eq!(walk(&browser, stops.len()), stops);
 
     browser.script("document.getElementById('skip').focus()", &json!([]));
-    assert_eq!(walk(&browser, 4), ["Groups", "Audit", "Sign out", "HO0105"]);
-    browser.press(&TAB.repeat(5));
+    assert_eq!(walk(&browser, 4), ["Groups", "Calendar", "Audit", "Sign out"]);
+    browser.press(&TAB.repeat(6));
     browser.press(ENTER);
     browser.shows("1 of 4 groups");
     assert_eq!(browser.value("document.activeElement.textContent"), "held 1", "the focus stays through a redrawing");
@@ -405,10 +409,11 @@ fn every_text_has_contrast_in_both_modes_and_fits_a_small_screen() {
     assert_ne!(grounds[0], grounds[1], "the modes differ");
 }
 
-const VIEWS: [(&str, &str, &str); 4] = [
+const VIEWS: [(&str, &str, &str); 5] = [
     ("sign-in", "", "Token of a viewer or operator"),
     ("fleet", "#/", "4 of 4 groups"),
     ("group", "#/groups/alpha", "Timeline"),
+    ("calendar", "#/calendar", "2026-01-03 UTC"),
     ("audit", "#/audit", "store points, at 7"),
 ];
 

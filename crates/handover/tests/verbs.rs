@@ -385,12 +385,13 @@ fn a_wait_shows_each_phase_and_how_long_it_took() {
 #[test]
 fn what_is_wrong_has_its_exit_code_and_a_next_step() {
     let rig = rig(vec![]);
-    let verbs: [&[&str]; 6] = [
+    let verbs: [&[&str]; 7] = [
         &["explain", GROUP],
         &["watch", GROUP],
         &["history", GROUP],
         &["get", GROUP],
         &["group", "list"],
+        &["schedule", "list"],
         &["supersede", GROUP, "--reason", "x"],
     ];
     for verb in verbs {

@@ -173,6 +173,11 @@ pub(super) const ROWS: &[Row] = &[
         "The controller's disk is full, or a flush fails: nothing new is begun, deliveries of a full disk go on, and with room again, or after a restart, it ends what it began.",
     ),
     row(
+        "F56",
+        "Idle",
+        "Killed and started again 50 times with nothing to do: no rotation starts, and what is planned is not moved and runs.",
+    ),
+    row(
         "F59",
         "State",
         "Files of the state are torn or edited: that is noticed, and nothing is touched. The record that was being written when it died is there whole or not at all.",
@@ -186,7 +191,22 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "F62",
         "Clock",
-        "The clock jumps or stands still: nothing is retired early, nothing stops for good, and history tells it.",
+        "The clock jumps or stands still: nothing is retired early, nothing stops for good, no schedule is lost, and history tells it.",
+    ),
+    row(
+        "F64",
+        "Schedule",
+        "A group is due while both its generations are valid: it is queued, and starts when the live rotation has ended.",
+    ),
+    row(
+        "F65",
+        "Schedule",
+        "The window closes in the middle: it is parked where both generations are valid, says so, and goes on when it opens.",
+    ),
+    row(
+        "F66",
+        "Schedule",
+        "Off for 30 days with many that are late: no more run at once than may, and those come first that are the most late.",
     ),
     row(
         "F84",

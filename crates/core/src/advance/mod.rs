@@ -20,6 +20,7 @@ use crate::id::{Candidate, Generation, Publication};
 use crate::mint::Minter;
 use crate::model::{Cause, Doubt, Hold, Occupant, Outcome, Phase, Roll, Rotation, Row};
 use crate::plan::{OnDeadline, Plan, Stretch};
+use crate::schedule::Cadence;
 use crate::time::{Timestamp, Waited};
 
 /// A fact, and when it was learnt.
@@ -89,6 +90,7 @@ pub fn start(row: &Row, plan: &Plan, now: Timestamp) -> Result<Row, Refusal> {
             trouble: None,
             cause: None,
         }),
+        cadence: Cadence { since: Some(now), ..row.cadence },
         ..row.clone()
     })
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use handover_core::schedule::Schedule;
 use handover_core::{
     ConsumerId, Fault, FaultKind, GroupId, Outcome, Phase, Policy, Reach, Role, Row, Slots, StoreId, Strategy,
     Timestamp,
@@ -52,6 +53,7 @@ pub struct World {
     pub clock: TestClock,
     pub options: Options,
     pub policy: Policy,
+    pub schedule: Option<Arc<Schedule>>,
     pub groups: Vec<GroupId>,
 }
 
@@ -121,6 +123,7 @@ impl World {
             clock: TestClock { start: Instant::now(), jump_ms: Arc::default() },
             options: Options::default(),
             policy: policy(),
+            schedule: None,
             groups: vec![group("db")],
             consumers,
             stores,
@@ -155,6 +158,7 @@ impl World {
             stores: Arc::new(stores.map(|(id, store)| (id.clone(), Arc::new(store.seen_by(script)) as _)).collect()),
             generator: Arc::new(Random::new(&RandomRule::default()).unwrap()),
             publish_fields: Arc::new(|slot| vec![("user".to_owned(), format!("app_{slot}"))]),
+            schedule: self.schedule.clone(),
         }
     }
 

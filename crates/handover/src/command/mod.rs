@@ -18,6 +18,7 @@ mod recover;
 mod reload;
 mod restore;
 mod rotate;
+mod schedule;
 mod serve;
 mod sim;
 mod statistics;
@@ -62,6 +63,7 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Reload(arguments) => wait(reload::run(&arguments, printer)),
         Verb::Backup(arguments) => wait(backup::run(&arguments, printer)),
         Verb::Restore(arguments) => wait(restore::run(&arguments, printer)),
+        Verb::Schedule(arguments) => wait(schedule::run(arguments, printer)),
         Verb::Audit(arguments) => wait(audit::run(&arguments, printer)),
         Verb::Notify(arguments) => wait(notify::run(&arguments, printer)),
         Verb::Sim(arguments) => sim::run(&arguments, printer),

@@ -83,6 +83,9 @@ pub(crate) fn text(found: &GroupStatus) -> String {
         }
         lines.extend(rotation.waiting_for.iter().map(|waiting| format!("  waiting      {}", waiting.text)));
     }
+    lines.extend(
+        found.schedule.iter().map(|schedule| format!("  schedule     {}: {}", schedule.repeats, schedule.text)),
+    );
     lines.extend(found.consumers.iter().map(consumer));
     lines.join("\n")
 }

@@ -5,6 +5,7 @@ pub(crate) mod duration;
 mod findings;
 mod policy;
 mod read;
+mod schedule;
 mod schema;
 mod shape;
 mod shape_notify;
@@ -35,6 +36,7 @@ use findings::At;
 pub(crate) use findings::Wrong;
 pub(crate) use policy::{Called, PolicyConfig};
 pub(crate) use read::Unusable;
+pub(crate) use schedule::ScheduleConfig;
 pub(crate) use schema::schema;
 pub(crate) use telemetry::Telemetry;
 pub(crate) use tls::{ClientAuth, TlsConfig};
@@ -93,6 +95,9 @@ pub(crate) struct Config {
     /// When the server alerts.
     #[serde(default)]
     pub(crate) alerts: AlertsConfig,
+    /// How many rotations may be live for the schedule to start another one.
+    #[serde(default = "scheduled_max")]
+    pub(crate) scheduled_max: usize,
     /// Where else the audit records are delivered.
     #[serde(default, rename = "sink")]
     pub(crate) sinks: Vec<SinkConfig>,
@@ -135,6 +140,9 @@ pub(crate) struct Group {
     pub(crate) policy: Arc<PolicyConfig>,
     /// What accepts its credential: `kind`, and that kind's options.
     pub(crate) target: TargetConfig,
+    /// When it is rotated without anybody asking, and when that may be.
+    #[serde(default, deserialize_with = "split::shared_if_any")]
+    pub(crate) schedule: Option<Arc<ScheduleConfig>>,
     /// Where it is published: `embedded`, and remote stores by name.
     #[serde(default = "stores", deserialize_with = "split::shared")]
     pub(crate) stores: Arc<Vec<String>>,
@@ -368,6 +376,10 @@ impl Config {
         if self.checkpoint_every < Span::seconds(1) {
             wrong.push((At::Key("checkpoint_every"), "checkpoint_every is at least 1s".to_owned()));
         }
+        if self.scheduled_max == 0 {
+            let words = "scheduled_max is at least 1; pause a schedule to have nothing started";
+            wrong.push((At::Key("scheduled_max"), words.to_owned()));
+        }
         let mut sinks: BTreeSet<&str> = self.audit_file.iter().map(|_| SINK_AUDIT_FILE).collect();
         for (index, sink) in self.sinks.iter().enumerate() {
             wrong.extend(sink.check().err().map(|fault| (At::Sink(index), fault.detail)));
@@ -429,6 +441,7 @@ impl Group {
             wrong.push("age_max is at least 1s".to_owned());
         }
         wrong.extend(self.target.check().err().map(|fault| format!("target: {}", fault.detail)));
+        wrong.extend(self.schedule.as_ref().and_then(|schedule| schedule.schedule().err()));
         wrong.extend(self.generate.random().err().map(|rule| format!("generate: {rule}")));
         wrong
     }
@@ -463,6 +476,10 @@ fn drift_every() -> Span {
 
 fn checkpoint_every() -> Span {
     Span::seconds(60)
+}
+
+fn scheduled_max() -> usize {
+    handover_engine::Options::default().scheduled_max
 }
 
 fn state() -> PathBuf {
@@ -551,6 +568,11 @@ mod tests {
             (&GROUP.replace("orders-db", "Orders DB"), "lower-case"),
             (&GROUP.replace("consumers =", "stores = [\"vault\"]\nconsumers ="), "no remote_store is called vault"),
             (&GROUP.replace("consumers =", "generate.length = 4\nconsumers ="), "length must be"),
+            ("scheduled_max = 0", "at least 1"),
+            (
+                &GROUP.replace("consumers =", "schedule.cron = \"30 25 * * *\"\nconsumers ="),
+                "group orders-db: schedule.cron: the hour",
+            ),
             (&GROUP.replace("consumers =", "policy.poll = \"soon\"\nconsumers ="), "must be a duration"),
         ];
         for (text, words) in cases {
@@ -587,6 +609,11 @@ name = "app"
 consumers = [{ name = "web" }]
 [group.policy]
 quiet_min = "5m"
+[group.schedule]
+cron = "30 2 * * sun"
+zone = "Europe/Berlin"
+windows = ["sun 02:00-05:00"]
+blackout = ["2026-12-24..2027-01-02"]
 [group.generate]
 length = 40
 required = ["lower", "digit"]

@@ -70,6 +70,11 @@ pub(crate) const ROOT: &[Key] = &[
     may("checkpoint_every", Shape::Duration("1m"), "How long after a change the history gets a signed checkpoint."),
     may("drift_every", Shape::Duration("1m"), "How often remote stores are looked at while nothing rotates."),
     may("alerts", Shape::Table(ALERTS), "When the server alerts."),
+    may(
+        "scheduled_max",
+        Shape::Number(u64::MAX, 16),
+        "How many rotations may be live for the schedule to start another one; held ones do not count.",
+    ),
     may("sink", Shape::List(&Shape::Kinds(SINKS)), "Where the audit records are delivered besides."),
     may("remote_store", Shape::List(&Shape::Kinds(REMOTE_STORES)), "Stores of others in which values are published."),
     may("notify", Shape::List(&Shape::Kinds(super::shape_notify::NOTIFY)), "Who is told what happens."),
@@ -91,6 +96,7 @@ const TLS: &[Key] = &[
 const GROUP: &[Key] = &[
     must("name", Shape::Name("orders-db"), "The group's name: 1 to 63 of a-z 0-9 - _ ."),
     may("policy", Shape::Table(POLICY), "How the group rotates."),
+    may("schedule", Shape::Table(SCHEDULE), "When the group is rotated without anybody asking, and when that may be."),
     must("target", Shape::Kinds(TARGETS), "What accepts the credential."),
     may("stores", Shape::List(&Shape::Name("embedded")), "Where values are published: `embedded`, and remote stores."),
     may("consumers", Shape::List(&Shape::Table(CONSUMER)), "Who presents the credential. The list counts as complete."),
@@ -102,6 +108,29 @@ const GROUP: &[Key] = &[
     ),
     may("owner", Shape::Text("payments"), "Who answers for it: a name for reports and notifications."),
     may("age_max", Shape::Duration("90d"), "The oldest that what is in force may become."),
+];
+
+const SCHEDULE: &[Key] = &[
+    may("every", Shape::Duration("90d"), "So long after the last rotation started. \"0\": people start."),
+    may(
+        "cron",
+        Shape::Text("30 2 * * sun"),
+        "Instead of every: minute, hour, day of the month, month, day of the week.",
+    ),
+    may("zone", Shape::Text("Europe/Berlin"), "The time zone of cron, windows and blackout, by its IANA name."),
+    may(
+        "windows",
+        Shape::List(&Shape::Text("sat,sun 02:00-05:00")),
+        "When rotations may start, and old generations may be refused. Absent: at any time.",
+    ),
+    may("blackout", Shape::List(&Shape::Text("2026-12-20..2027-01-05")), "Dates on which they may not, both included."),
+    may("jitter", Shape::Duration("10m"), "How much later each start is at the most, by chance."),
+    may("spread", Shape::Duration("6h"), "Over how long groups that are due at one time are spread."),
+    may(
+        "missed",
+        Shape::Choice(&["run_once", "skip"]),
+        "Whether what was missed starts once as soon as it may, or is left out when it is over an hour late.",
+    ),
 ];
 
 const CONSUMER: &[Key] = &[

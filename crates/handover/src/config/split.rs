@@ -54,6 +54,15 @@ where
     T::deserialize(deserializer).map(Arc::new)
 }
 
+/// The same for one that may be absent.
+pub(super) fn shared_if_any<'de, D, T>(deserializer: D) -> Result<Option<Arc<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(|found| found.map(Arc::new))
+}
+
 /// The same for each of a list.
 pub(super) fn each_shared<'de, D, T>(deserializer: D) -> Result<Vec<Arc<T>>, D::Error>
 where
@@ -121,6 +130,9 @@ impl Kept {
             share(&before.stores, &mut group.stores);
             share(&before.consumers, &mut group.consumers);
             share(&before.generate, &mut group.generate);
+            if let (Some(before), Some(now)) = (&before.schedule, &mut group.schedule) {
+                share(before, now);
+            }
         }
         group.target.share(&mut self.common);
         self.before = Some(group.clone());

@@ -178,6 +178,18 @@ pub(crate) const QUEUE: Metric = Metric::gauge(
     "Groups that wait for their time (waiting), or are worked on (running).",
 );
 
+pub(crate) const SCHEDULES: Metric = Metric::gauge(
+    "handover_schedule_groups",
+    &["state"],
+    "Groups whose schedule has a next rotation (planned), and those of them that may start and have not (late).",
+);
+
+pub(crate) const SCHEDULE_LATE: Metric = Metric::seconds(
+    "handover_schedule_late",
+    &[],
+    "How long ago the rotation was planned that is the most late of those that may start; absent where none is late.",
+);
+
 pub(crate) const SINK_POSITION: Metric =
     Metric::gauge("handover_sink_position", &["sink"], "Everything up to this position is delivered.");
 pub(crate) const SINK_WAITING: Metric =
@@ -221,7 +233,7 @@ pub(crate) const TRACE_EXPORTS: Metric =
     Metric::counter("handover_trace_exports", &["result"], "Batches of spans that were sent: done, failed.");
 
 /// All of them, in the order in which they are shown.
-pub(crate) const ALL: [&Metric; 46] = [
+pub(crate) const ALL: [&Metric; 48] = [
     &BUILD,
     &STARTED_AT,
     &MEMORY,
@@ -252,6 +264,8 @@ pub(crate) const ALL: [&Metric; 46] = [
     &STATE_TRANSACTIONS,
     &STATE_WRITES,
     &QUEUE,
+    &SCHEDULES,
+    &SCHEDULE_LATE,
     &SINK_POSITION,
     &SINK_WAITING,
     &SINK_FAILING,

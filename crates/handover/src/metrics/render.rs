@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use handover_core::{GroupId, Timestamp};
-use handover_engine::{Counters, EffectResult, GroupNumbers, Handle, LiveNumbers, SinkProgress, Spread, Standing};
+use handover_engine::{
+    Counters, EffectResult, GroupNumbers, Handle, LiveNumbers, SchedulesSeen, SinkProgress, Spread, Standing,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, text};
 use prometheus_client::metrics::MetricType;
@@ -24,6 +26,7 @@ pub(crate) struct Scrape {
     left_out: usize,
     alerts: Vec<(GroupId, &'static str)>,
     standing: Standing,
+    schedules: SchedulesSeen,
     /// `None`: the state could not be asked.
     sinks: Option<Vec<SinkProgress>>,
     http: Http,
@@ -60,6 +63,7 @@ impl Scrape {
             left_out,
             alerts,
             standing: engine.standing(),
+            schedules: engine.schedules(),
             sinks: engine.sinks_progress().await.ok(),
             http: meter.http().clone(),
             proofs_refused: meter.proofs_refused.load(Ordering::Relaxed),
@@ -164,7 +168,10 @@ impl Scrape {
         out.counters(&names::SETBACKS, [([], self.counters.setbacks)])?;
         out.counters(&names::VIOLATIONS, [([], self.counters.violations)])?;
         let queue = [(["waiting"], count(self.standing.queued)), (["running"], count(self.standing.running))];
-        out.gauges(&names::QUEUE, queue)
+        out.gauges(&names::QUEUE, queue)?;
+        let SchedulesSeen { planned, late, late_since } = self.schedules;
+        out.gauges(&names::SCHEDULES, [(["planned"], count(planned)), (["late"], count(late))])?;
+        out.gauge(&names::SCHEDULE_LATE, late_since.map(|since| self.now.since(since).as_secs_f64()))
     }
 
     fn calls(&self, out: &mut Out<'_>) -> fmt::Result {

@@ -58,6 +58,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("metrics"),
     page!("no_free_slot"),
     page!("no_labels"),
+    page!("no_schedule"),
     page!("no_such_group"),
     page!("no_such_path"),
     page!("not_accepted"),

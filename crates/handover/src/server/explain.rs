@@ -16,7 +16,7 @@ use handover_engine::{FaultSeen, View, sighting};
 use super::App;
 use super::auth::Covered;
 use super::refusal::Refused;
-use super::{since, view};
+use super::{schedule, since, view};
 use crate::words;
 
 pub(crate) async fn explain(
@@ -43,7 +43,9 @@ pub(crate) async fn explain(
         None => litter(&app, &group).await,
     };
     let current_since = since::in_force(&app.engine, &found.row, since::ALONE).await;
-    let standing = Standing { found: &found, current_since, roll, litter, next: next.as_ref() };
+    let schedule = app.engine.bound_schedule(&group).map(|schedule| app.engine.schedule_of(schedule, &found.row));
+    let schedule = schedule.map(|seen| schedule::text(&seen, app.engine.now()));
+    let standing = Standing { found: &found, current_since, roll, litter, next: next.as_ref(), schedule };
     Ok(Json(standing.explanation(&group, now())))
 }
 
@@ -74,6 +76,8 @@ struct Standing<'a> {
     current_since: Option<String>,
     roll: Option<(Role, RollCall)>,
     litter: Vec<String>,
+    /// How its schedule stands, for people.
+    schedule: Option<String>,
     /// Of a group at rest: what its next rotation would go by, or what stands in its way.
     next: Option<&'a Result<Plan, Vec<Obstacle>>>,
 }
@@ -210,14 +214,15 @@ impl Standing<'_> {
     }
 
     fn next_at_rest(&self) -> api::NextView {
+        let scheduled = self.schedule.as_ref().map(|text| format!("by schedule: {text}"));
+        let text = scheduled.unwrap_or_else(|| "nothing until somebody starts a rotation".to_owned());
         let (text, obstacles) = match self.next {
-            Some(Err(obstacles)) => (
-                "nothing until somebody starts a rotation, and one would be refused now",
-                obstacles.iter().map(view::obstacle).collect(),
-            ),
-            Some(Ok(_)) | None => ("nothing until somebody starts a rotation", Vec::new()),
+            Some(Err(obstacles)) => {
+                (format!("{text}, and one would be refused now"), obstacles.iter().map(view::obstacle).collect())
+            }
+            Some(Ok(_)) | None => (text, Vec::new()),
         };
-        api::NextView { text: text.to_owned(), deadline_ms: None, then: None, obstacles }
+        api::NextView { text, deadline_ms: None, then: None, obstacles }
     }
 
     fn actions(&self, now: Timestamp) -> Vec<api::ActionView> {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::App;
 use super::auth::{Asking, Covered};
 use super::refusal::Refused;
-use super::{history, since, view};
+use super::{history, schedule, since, view};
 
 pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
@@ -74,7 +74,10 @@ pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Resul
         }
     }
     let since = since::in_force(&app.engine, &found.row, since::ALONE).await;
-    Ok(Json(view::group(&found.row, since, &found.wants, configured.target.kind().as_str(), &calls)))
+    let kind = configured.target.kind();
+    let schedule = schedule::of_group(&app, &group).await?;
+    let status = view::group(&found.row, since, &found.wants, kind.as_str(), &calls);
+    Ok(Json(GroupStatus { schedule, ..status }))
 }
 
 pub(crate) async fn plan(State(app): State<Arc<App>>, covered: Covered) -> Result<Json<PlanView>, Refused> {

@@ -20,6 +20,7 @@ mod page;
 pub(crate) mod recover;
 mod refusal;
 mod reload;
+mod schedule;
 mod secret;
 mod serve;
 mod since;
@@ -132,6 +133,10 @@ pub(crate) fn table() -> Vec<Route> {
         act(path::ABANDON, Rule::May(Verb::Abandon), post(orders::abandon)),
         act(path::FORCE, Rule::May(Verb::Force), post(orders::force)),
         act(path::SUPERSEDE, Rule::May(Verb::Supersede), post(orders::supersede)),
+        look(path::SCHEDULES, Rule::May(Verb::Look), get(schedule::list)),
+        look(path::CALENDAR, Rule::May(Verb::Look), get(schedule::calendar)),
+        act(path::SCHEDULE_PAUSE, Rule::May(Verb::Schedule), post(schedule::pause)),
+        act(path::SCHEDULE_RESUME, Rule::May(Verb::Schedule), post(schedule::resume)),
         act(path::RECOVER, Rule::May(Verb::Recover), post(recover::recover)),
         take(path::GROUP, Rule::May(Verb::Remove), delete(orders::remove)),
         look(path::SECRET, Rule::Consumer, get(secret::fetch)),

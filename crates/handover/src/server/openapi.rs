@@ -92,6 +92,7 @@ const ORDER_REFUSALS: &[&str] = &[
     "reason_too_long",
 ];
 const START_REFUSALS: &[&str] = &["idempotency_mismatch", "obstacles", "live", "no_free_slot", "doubted"];
+const SCHEDULE_REFUSALS: &[&str] = &["idempotency_mismatch", "no_schedule", "reason_too_long"];
 const LIMIT: (&str, &str, &str) = ("limit", "integer", "How many, 1,000 at most; 100 unless it is said");
 const BEFORE: (&str, &str, &str) = ("before", "integer", "Only records before this position");
 
@@ -153,6 +154,19 @@ fn looks(method: &Method, path: &str) -> Option<Operation> {
             query: &[BEFORE, LIMIT],
             ..look("history", "What happened to a group, the newest first", Answer::Json("History"))
         },
+        ("GET", path::SCHEDULES) => Operation {
+            query: &[("after", "string", "Only groups after this name"), LIMIT],
+            ..look("schedules", "How the schedules of groups stand", Answer::Json("Schedules"))
+        },
+        ("GET", path::CALENDAR) => Operation {
+            query: &[
+                ("group", "string", "Of this group only"),
+                ("days", "integer", "How many days ahead, 400 at most; 14 unless it is said"),
+                LIMIT,
+            ],
+            refusals: &["no_such_group"],
+            ..look("calendar", "What is coming, as it is planned", Answer::Json("Calendar"))
+        },
         ("GET", path::AUDIT) => Operation {
             query: &[BEFORE, ("after", "integer", "Only records after this position, the oldest first"), LIMIT],
             ..look("audit", "What happened to all groups that the token covers", Answer::Json("History"))
@@ -198,6 +212,14 @@ fn orders(method: &Method, path: &str) -> Option<Operation> {
             answer: (200, Answer::Media("application/json")),
             refusals: &[],
             ..order("recover", "Compares the record with the world, and goes on from there")
+        },
+        ("POST", path::SCHEDULE_PAUSE) => Operation {
+            refusals: SCHEDULE_REFUSALS,
+            ..order("pause_schedule", "Has nothing started by a group's schedule")
+        },
+        ("POST", path::SCHEDULE_RESUME) => Operation {
+            refusals: SCHEDULE_REFUSALS,
+            ..order("resume_schedule", "Lets a group's schedule start rotations again")
         },
         ("DELETE", path::GROUP) => Operation {
             refusals: &["configured", "live", "reason_missing", "reason_too_long"],
@@ -337,6 +359,7 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<api::Alerts>(&mut all);
     add::<api::BootstrapRequest>(&mut all);
     add::<api::Bootstrapped>(&mut all);
+    add::<api::Calendar>(&mut all);
     add::<api::Delivered>(&mut all);
     add::<api::Explanation>(&mut all);
     add::<api::GroupStatus>(&mut all);
@@ -350,6 +373,7 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<api::Reloaded>(&mut all);
     add::<api::Report>(&mut all);
     add::<api::RotateRequest>(&mut all);
+    add::<api::Schedules>(&mut all);
     add::<api::Started>(&mut all);
     add::<api::Statistics>(&mut all);
     add::<api::WatchEvent>(&mut all);

@@ -96,6 +96,6 @@ pub(super) fn one_line(reason: Option<String>) -> Result<Option<String>, Refused
     Ok(reason)
 }
 
-fn asker<'a>(caller: &'a Caller, key: Option<&'a RequestKey>) -> Asker<'a> {
+pub(super) fn asker<'a>(caller: &'a Caller, key: Option<&'a RequestKey>) -> Asker<'a> {
     Asker { actor: caller.identity.as_str(), key }
 }

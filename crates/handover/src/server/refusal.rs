@@ -118,6 +118,11 @@ impl Refused {
         )
     }
 
+    pub(crate) fn no_schedule(group: &GroupId) -> Self {
+        let detail = format!("group {group} has no schedule that could be paused or resumed");
+        Self::new(409, "no_schedule", "No schedule", detail, "give it one with [group.schedule] in the configuration")
+    }
+
     pub(crate) fn no_such_path() -> Self {
         Self::new(404, "no_such_path", "No such path", "nothing is served here", "see the paths in the API's reference")
     }

@@ -29,6 +29,7 @@ pub(crate) fn group(
             .iter()
             .flat_map(|(role, call)| call.members.iter().map(|member| consumer(*role, member)))
             .collect(),
+        schedule: None,
     }
 }
 
@@ -136,7 +137,8 @@ pub(super) fn blocker(blocker: &Blocker) -> api::WaitingFor {
         | Blocker::Store(_)
         | Blocker::InUse { .. }
         | Blocker::UseUnknown
-        | Blocker::Target(_) => None,
+        | Blocker::Target(_)
+        | Blocker::Window { .. } => None,
     };
     api::WaitingFor {
         kind: words::blocker_kind(blocker).to_owned(),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use handover_core::schedule::Cadence;
 use handover_core::{
     Census, Effect, Fact, Fault, FaultKind, Generation, Minter, Order, Phase, Plan, Policy, Publication, Refusal, Roll,
     Row, RowVersion, Seen, StoreCapability, StoreVersion, TargetCapability, Timestamp, Touched, Undo, Waited, Wants,
@@ -611,6 +612,7 @@ fn entry(before: &Row, after: &Row, why: &str) -> String {
 fn told(row: &Row) -> Row {
     let mut row = row.clone();
     row.version = RowVersion(0);
+    row.cadence = Cadence::default();
     if let Some(rotation) = &mut row.rotation {
         rotation.elapsed = Waited::default();
         rotation.entered_at = Timestamp(0);

@@ -42,6 +42,8 @@ pub(crate) enum Verb {
     Force,
     /// Replace a rotation by another one.
     Supersede,
+    /// Pause a schedule, and resume it.
+    Schedule,
     /// Take a group out.
     Remove,
     /// Bring a group back after a loss.
@@ -67,6 +69,7 @@ impl Grant {
                 | Verb::Abandon
                 | Verb::Force
                 | Verb::Supersede
+                | Verb::Schedule
                 | Verb::Remove
                 | Verb::Recover
                 | Verb::Reload
@@ -106,6 +109,7 @@ impl Verb {
             Self::Abandon => "abandon",
             Self::Force => "force",
             Self::Supersede => "supersede",
+            Self::Schedule => "schedule",
             Self::Remove => "remove",
             Self::Recover => "recover",
             Self::Reload => "reload",

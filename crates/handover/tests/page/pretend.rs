@@ -1,9 +1,9 @@
 //! Answers in front of the server's API, in the API's own types, so that each state can be shown at will.
 
 use handover_api::{
-    ActionView, Awaited, EvidenceView, Explanation, FaultView, GroupStatus, GroupSummary, Groups, History, HoldView,
-    MemberView, NextView, ObstacleView, OccupantView, Reach, RecordView, Role, RotationView, SinkFailing, SinkView,
-    Sinks, Status,
+    ActionView, Awaited, Calendar, EvidenceView, Explanation, FaultView, GroupStatus, GroupSummary, Groups, History,
+    HoldView, MemberView, NextView, ObstacleView, OccupantView, PlannedRotation, Reach, RecordView, Role, RotationView,
+    ScheduleState, ScheduleView, Schedules, SinkFailing, SinkView, Sinks, Status,
 };
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ pub(crate) fn pretend(browser: &Browser, text: &str) {
         "/v1/sinks": sinks(text),
         "/v1/stats": statistics(text),
         "/v1/alerts": alerts(text),
+        "/v1/calendar": calendar(text),
+        "/v1/schedules": schedules(text),
     });
     let script = format!(
         "window.answers = {answers};
@@ -88,6 +90,36 @@ fn statistics(text: &str) -> Value {
     })
 }
 
+fn calendar(text: &str) -> Calendar {
+    let planned = |start_at: &str, group: &str| PlannedRotation {
+        start_at: start_at.to_owned(),
+        group: group.to_owned(),
+        planned_at: start_at.to_owned(),
+    };
+    Calendar {
+        from: "2026-01-02T00:00:00Z".to_owned(),
+        until: "2026-02-01T00:00:00Z".to_owned(),
+        rotations: vec![planned("2026-01-03T02:30:00Z", text), planned("2026-01-04T02:30:00Z", "alpha")],
+        more: true,
+    }
+}
+
+fn schedules(text: &str) -> Schedules {
+    let schedule = ScheduleView {
+        group: "alpha".to_owned(),
+        repeats: text.to_owned(),
+        state: ScheduleState::Refused,
+        text: text.to_owned(),
+        planned_at: None,
+        start_at: None,
+        windows: vec![text.to_owned()],
+        blackout: vec![text.to_owned()],
+        open: false,
+        open_changes_at: None,
+    };
+    Schedules { schedules: vec![schedule], next: Some("alpha".to_owned()) }
+}
+
 fn groups(text: &str) -> Groups {
     let group = |name: &str, status: Option<Status>, since: Option<&str>| GroupSummary {
         group: name.to_owned(),
@@ -143,6 +175,7 @@ fn group(text: &str) -> GroupStatus {
         publication: 5,
         rotation: Some(rotation),
         consumers: vec![member(Reach::Expected), member(Reach::Used)],
+        schedule: None,
     }
 }
 

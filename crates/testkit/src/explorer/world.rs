@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use handover_core::schedule::Cadence;
 use handover_core::{
     Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Minter, Occupant, Plan, Publication, Reach, Row,
     RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
@@ -624,6 +625,7 @@ impl World {
                 *at = Timestamp((at.0 - now.0).clamp(-oldest, 1));
             }
         };
+        self.row.cadence = Cadence::default();
         let Some(rotation) = &mut self.row.rotation else { return };
         rotation.entered_at = Timestamp(0);
         match &mut rotation.phase {

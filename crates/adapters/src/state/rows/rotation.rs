@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use handover_core::schedule::Cadence;
 use handover_core::{
     Candidate, Cause, ConsumerId, Doubt, FaultKind, Generation, GroupId, Hold, Occupant, Outcome, Phase, Pointer,
     Pointers, Publication, Roll, Rotation, Row, RowVersion, Slot, StoreId, StoreVersion, Tally, Timestamp, Undo,
@@ -24,6 +25,23 @@ pub(super) struct StoredRow {
     rotation: Option<StoredRotation>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     doubt: Option<StoredDoubt>,
+    #[serde(default, skip_serializing_if = "StoredCadence::is_default")]
+    cadence: StoredCadence,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredCadence {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    since: Option<i64>,
+    #[serde(default)]
+    paused: bool,
+}
+
+impl StoredCadence {
+    const fn is_default(&self) -> bool {
+        self.since.is_none() && !self.paused
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -141,7 +159,7 @@ enum StoredCause {
 
 impl From<&Row> for StoredRow {
     fn from(row: &Row) -> Self {
-        let Row { group, version, current, last_generation, publication, heads, rotation, doubt } = row;
+        let Row { group, version, current, last_generation, publication, heads, rotation, doubt, cadence } = row;
         Self {
             v: VERSION,
             group: group.to_string(),
@@ -152,6 +170,7 @@ impl From<&Row> for StoredRow {
             heads: heads.iter().map(|(store, version)| (store.to_string(), version.to_string())).collect(),
             rotation: rotation.as_ref().map(Into::into),
             doubt: doubt.as_ref().map(Into::into),
+            cadence: StoredCadence { since: cadence.since.map(|since| since.0), paused: cadence.paused },
         }
     }
 }
@@ -171,6 +190,7 @@ impl StoredRow {
                 .collect::<Result<_, Unreadable>>()?,
             rotation: self.rotation.map(StoredRotation::into_core).transpose()?,
             doubt: self.doubt.map(StoredDoubt::into_core).transpose()?,
+            cadence: Cadence { since: self.cadence.since.map(Timestamp), paused: self.cadence.paused },
         })
     }
 }

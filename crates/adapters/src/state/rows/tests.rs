@@ -1,4 +1,5 @@
-use handover_core::Doubt;
+use handover_core::schedule::Cadence;
+use handover_core::{Doubt, Timestamp};
 use handover_testkit::conformance::state::{doubted_rows, plans, rows};
 
 use super::*;
@@ -62,6 +63,12 @@ fn the_stored_form_is_fixed() {
     let row = Row { doubt: Some(Doubt::Restored), ..row };
     let doubted = format!("{},\"doubt\":\"restored\"}}", stored.strip_suffix('}').unwrap());
     assert_eq!(write_row(&row), doubted);
+    // Nor is there one of what was never scheduled.
+    let cadence = Cadence { since: Some(Timestamp(-5)), paused: true };
+    let row = Row { doubt: None, cadence, ..row };
+    let paused = format!("{},\"cadence\":{{\"since\":-5,\"paused\":true}}}}", stored.strip_suffix('}').unwrap());
+    assert_eq!(write_row(&row), paused);
+    assert_eq!(read_row(&paused).unwrap(), row);
 }
 
 /// S44: whatever stands in a row, reading it ends in a row that is written as it was read, or in a fault.

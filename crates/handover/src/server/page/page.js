@@ -209,6 +209,7 @@ const isOf = (record, rotation) => record.fields.generation === String(rotation.
 function view() {
   const [, name, group] = location.hash.split("/");
   if (name === "groups" && group) return { name: "group", group: decode(group) };
+  if (name === "calendar") return { name: "calendar" };
   if (name === "audit") return { name: "audit", group: group ? decode(group) : null };
   return { name: "fleet" };
 }
@@ -231,6 +232,11 @@ async function load(wanted) {
     const path = `/v1/groups/${encodeURIComponent(wanted.group)}`;
     const [status, explanation] = await Promise.all([ask(path), ask(`${path}/explain`)]);
     return { view: wanted, status, explanation, records: await story(wanted.group, status.rotation) };
+  }
+  if (wanted.name === "calendar") {
+    const asked = [`/v1/calendar?days=${CALENDAR_DAYS}&limit=1000`, `/v1/schedules?limit=${ROWS_MAX}`];
+    const [coming, schedules] = await Promise.all(asked.map(ask));
+    return { view: wanted, coming, schedules };
   }
   const path = wanted.group ? `/v1/groups/${encodeURIComponent(wanted.group)}/history` : "/v1/audit";
   let [found, delivered] = await Promise.all([book(path), wanted.group ? null : sinks()]);

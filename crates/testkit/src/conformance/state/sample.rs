@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use handover_core::schedule::Cadence;
 use handover_core::{
     Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Generation, Hold, Minter, Occupant, OnDeadline, Outcome,
     Phase, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId,
@@ -23,6 +24,7 @@ pub fn rows() -> Vec<Row> {
         let number = number as u64;
         rows.push(Row {
             doubt: None,
+            cadence: Cadence::default(),
             group: group(&format!("group-{number}.a_b")),
             version: RowVersion(number + 1),
             current: number.is_multiple_of(2).then(|| occupant(number)),
@@ -55,7 +57,8 @@ pub fn doubted_rows() -> Vec<Row> {
         Doubt::TargetBehind,
         Doubt::StoreBehind(store("vault")),
     ];
-    let doubted = |(row, doubt): (Row, &Doubt)| Row { doubt: Some(doubt.clone()), ..row };
+    let cadence = Cadence { since: Some(Timestamp(1)), paused: true };
+    let doubted = |(row, doubt): (Row, &Doubt)| Row { doubt: Some(doubt.clone()), cadence, ..row };
     rows().into_iter().zip(doubts.iter().cycle()).map(doubted).collect()
 }
 
