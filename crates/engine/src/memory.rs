@@ -2,14 +2,14 @@
 //! remembers nothing probes first.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem::discriminant;
 use std::time::Duration;
 
-use handover_core::{Effect, EffectId, Phase, Row, RowVersion, StoreVersion, Undo, Violation};
+use handover_core::{Effect, EffectId, Row, RowVersion, StoreVersion, Violation};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 use tokio::time::Instant;
 
+use crate::history::phase_word;
 use crate::options::Options;
 use crate::queue::Wake;
 
@@ -155,23 +155,7 @@ pub(crate) fn jitter(span: Duration) -> Duration {
 /// Whether two rows stand in the same phase of the same candidate.
 pub(crate) fn same_phase(one: &Row, other: &Row) -> bool {
     match (&one.rotation, &other.rotation) {
-        (Some(one), Some(other)) => {
-            one.to == other.to && discriminant(&one.phase) == discriminant(&other.phase) && {
-                let undo = |phase: &Phase| match phase {
-                    Phase::Rollback(undo) => Some(discriminant::<Undo>(undo)),
-                    Phase::Stage
-                    | Phase::Apply
-                    | Phase::Verify { .. }
-                    | Phase::Publish { .. }
-                    | Phase::Propagate { .. }
-                    | Phase::Drain { .. }
-                    | Phase::Disable { .. }
-                    | Phase::Destroy { .. }
-                    | Phase::Done(_) => None,
-                };
-                undo(&one.phase) == undo(&other.phase)
-            }
-        }
+        (Some(one), Some(other)) => one.to == other.to && phase_word(&one.phase) == phase_word(&other.phase),
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     }

@@ -128,6 +128,7 @@ impl Service {
             resumed: false,
             lease_retry: BackOff::default(),
             jumps: JumpWatch::default(),
+            jump_retry: BackOff::default(),
         };
         let checkpoints = tokio::spawn(checkpoint::run(Arc::clone(&running.shared), running.drain.clone()));
         let drifts = tokio::spawn(drift::run(Arc::clone(&running.shared), running.drain.clone()));
@@ -162,6 +163,8 @@ struct Running {
     resumed: bool,
     lease_retry: BackOff,
     jumps: JumpWatch,
+    /// While a jump could not be told: the state cannot be written then, and each turn of the loop would find it again.
+    jump_retry: BackOff,
 }
 
 impl Running {
@@ -199,6 +202,9 @@ impl Running {
     /// Says in history that the wall clock jumped. What could not be said is said at the next look.
     async fn watch_the_clock(&mut self) {
         let (wall, now) = (self.shared.now(), Instant::now());
+        if self.jump_retry.until(now).is_some() {
+            return;
+        }
         let Some(by_ms) = self.jumps.look(wall, now) else { return };
         tracing::warn!(by_ms, "{}", telemetry::CLOCK_JUMPED);
         #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
@@ -206,12 +212,14 @@ impl Running {
         match self.shared.try_append(&nobody, history::clock_jumped(by_ms, wall)).await {
             Ok(()) => {
                 self.jumps.told(wall, now);
+                self.jump_retry.reset();
                 // What was planned by a clock that was ahead would come too late.
                 if by_ms < 0 {
                     self.shared.schedules.reread(&self.shared);
                 }
             }
             Err(fault) => {
+                self.jump_retry.failed(&self.shared.options, now);
                 tracing::error!(code = fault.kind.code(), detail = %fault.detail, "{}", telemetry::STATE_FAILED);
             }
         }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use handover_adapters::target::postgres::{Admin, ChannelBinding, Config, Endpoint, Postgres};
+use handover_adapters::target::postgres::{Admin, ChannelBinding, Config, Endpoint, Postgres, close_idle_sessions};
 use handover_core::port::Target;
 use handover_core::{GroupId, Slot};
 use handover_secret::Secret;
@@ -220,6 +220,8 @@ impl Bench for Group {
 
     fn settled(&self) -> Wait<'_, ()> {
         Box::pin(async move {
+            // What is left then was cut off.
+            close_idle_sessions();
             let limit = Instant::now() + Duration::from_secs(20);
             let sessions =
                 format!("SELECT count(*)::text FROM pg_stat_activity WHERE usename = '{}'", self.roles.admin);

@@ -98,12 +98,17 @@ const BEFORE: (&str, &str, &str) = ("before", "integer", "Only records before th
 
 /// A route without an arm here fails a test.
 fn operation(method: &Method, path: &str) -> Option<Operation> {
-    looks(method, path).or_else(|| orders(method, path)).or_else(|| consumers(method, path))
+    looks(method, path)
+        .or_else(|| reports(method, path))
+        .or_else(|| orders(method, path))
+        .or_else(|| consumers(method, path))
+}
+
+fn look(id: &'static str, summary: &'static str, answer: Answer) -> Operation {
+    Operation { id, summary, query: &[], body: None, answer: (200, answer), refusals: &[] }
 }
 
 fn looks(method: &Method, path: &str) -> Option<Operation> {
-    let look =
-        |id, summary, answer| Operation { id, summary, query: &[], body: None, answer: (200, answer), refusals: &[] };
     Some(match (method.as_str(), path) {
         ("GET", path::HEALTH) => look("health", "Says that the server is up", Answer::Json("Health")),
         ("GET", "/v1/ready") => Operation {
@@ -114,6 +119,36 @@ fn looks(method: &Method, path: &str) -> Option<Operation> {
         ("GET", "/v1/sinks") => {
             look("sinks", "How far each sink of the history got", Answer::Media("application/json"))
         }
+        ("GET", path::ERROR) => look("error", "The page of an error code", Answer::Media("text/markdown")),
+        ("GET", path::OPENAPI) => look("openapi", "This document", Answer::Media("application/json")),
+        ("GET", path::GROUPS) => Operation {
+            query: &[("after", "string", "Only groups after this name"), LIMIT],
+            ..look("groups", "Lists the groups that the token covers", Answer::Json("Groups"))
+        },
+        ("GET", path::GROUP) => {
+            look("group", "Where a group stands, and for whom it waits", Answer::Json("GroupStatus"))
+        }
+        ("GET", path::EXPLAIN) => {
+            look("explain", "What is happening to a group, why, and what can be done", Answer::Json("Explanation"))
+        }
+        ("GET", path::PLAN) => {
+            look("plan", "What a rotation would do, or what stands in its way", Answer::Json("PlanView"))
+        }
+        ("GET", path::HISTORY) => Operation {
+            query: &[BEFORE, LIMIT],
+            ..look("history", "What happened to a group, the newest first", Answer::Json("History"))
+        },
+        ("GET", path::AUDIT) => Operation {
+            query: &[BEFORE, ("after", "integer", "Only records after this position, the oldest first"), LIMIT],
+            ..look("audit", "What happened to all groups that the token covers", Answer::Json("History"))
+        },
+        _ => return None,
+    })
+}
+
+/// Looks at many groups at once.
+fn reports(method: &Method, path: &str) -> Option<Operation> {
+    Some(match (method.as_str(), path) {
         ("GET", path::ALERTS) => Operation {
             query: &[("group", "string", "Of this group only")],
             refusals: &["no_such_group"],
@@ -135,25 +170,6 @@ fn looks(method: &Method, path: &str) -> Option<Operation> {
             query: &[("after", "string", "Only groups after this name"), LIMIT],
             ..look("report", "Who owns what, how old it is, and what shows its last rotation", Answer::Json("Report"))
         },
-        ("GET", path::ERROR) => look("error", "The page of an error code", Answer::Media("text/markdown")),
-        ("GET", path::OPENAPI) => look("openapi", "This document", Answer::Media("application/json")),
-        ("GET", path::GROUPS) => Operation {
-            query: &[("after", "string", "Only groups after this name"), LIMIT],
-            ..look("groups", "Lists the groups that the token covers", Answer::Json("Groups"))
-        },
-        ("GET", path::GROUP) => {
-            look("group", "Where a group stands, and for whom it waits", Answer::Json("GroupStatus"))
-        }
-        ("GET", path::EXPLAIN) => {
-            look("explain", "What is happening to a group, why, and what can be done", Answer::Json("Explanation"))
-        }
-        ("GET", path::PLAN) => {
-            look("plan", "What a rotation would do, or what stands in its way", Answer::Json("PlanView"))
-        }
-        ("GET", path::HISTORY) => Operation {
-            query: &[BEFORE, LIMIT],
-            ..look("history", "What happened to a group, the newest first", Answer::Json("History"))
-        },
         ("GET", path::SCHEDULES) => Operation {
             query: &[("after", "string", "Only groups after this name"), LIMIT],
             ..look("schedules", "How the schedules of groups stand", Answer::Json("Schedules"))
@@ -166,10 +182,6 @@ fn looks(method: &Method, path: &str) -> Option<Operation> {
             ],
             refusals: &["no_such_group"],
             ..look("calendar", "What is coming, as it is planned", Answer::Json("Calendar"))
-        },
-        ("GET", path::AUDIT) => Operation {
-            query: &[BEFORE, ("after", "integer", "Only records after this position, the oldest first"), LIMIT],
-            ..look("audit", "What happened to all groups that the token covers", Answer::Json("History"))
         },
         _ => return None,
     })

@@ -186,6 +186,20 @@ impl Fleet {
         }
     }
 
+    /// Who is logged in as a user of the group: the client's name for itself, the user, and what it does.
+    pub(crate) fn sessions(&self, group: &str) -> Vec<String> {
+        let index = GROUPS.iter().position(|known| *known == group).unwrap();
+        let [a, b] = &self.roles[index].twins;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let superuser = self.rig.postgres.superuser("postgres").await.unwrap();
+            let statement = "SELECT concat_ws(' ', application_name, usename, state, backend_start) \
+                             FROM pg_stat_activity WHERE usename IN ($1, $2)";
+            let rows = superuser.query(statement, &[a, b]).await.unwrap();
+            rows.iter().map(|row| row.get(0)).collect()
+        })
+    }
+
     /// Stops PostgreSQL and starts it again.
     pub(crate) fn restart_postgres(&self) {
         self.outages.fetch_add(1, Ordering::SeqCst);

@@ -29,6 +29,9 @@ pub(crate) struct Late {
     rotations: usize,
 }
 
+/// How the controller calls itself at PostgreSQL.
+const OUR_NAME: &str = "handover ";
+
 /// What the mark of a slot refuses.
 const SLOT: [Late; 3] = [
     Late { what: "a late disable", effect: "refuse", rotations: 1 },
@@ -106,10 +109,19 @@ pub(crate) fn happens(
         println!("not overtaken: {error}");
         return Ok(false);
     }
-    fleet.group_comes_to_rest(group)?;
-    for _ in 0..late.rotations {
-        faults.order("rotate", group);
-        fleet.group_comes_to_rest(group)?;
+    for rotation in 0..=late.rotations {
+        if rotation > 0 {
+            faults.order("rotate", group);
+        }
+        if let Err(error) = fleet.group_comes_to_rest(group) {
+            let sessions = fleet.sessions(group);
+            // One that stands still in the middle of a login is a user of what retires, and is waited for.
+            if sessions.iter().any(|session| session.starts_with(OUR_NAME)) {
+                println!("not overtaken: who stands still is logged in: {sessions:?}");
+                return Ok(false);
+            }
+            return Err(format!("{error}; sessions: {sessions:?}"));
+        }
     }
     fleet.rig.stand_still(false);
     let written = format!("after:{}", late.effect);

@@ -14,27 +14,37 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::config::{ChannelBinding, Config, Endpoint};
 use super::fault::{asked_as_it_should, no_session, refuses};
+use super::kept::{self, Home};
 
 /// How we call ourselves in the server's list of sessions.
 const APPLICATION_NAME: &str = "handover";
 
 /// What trusts the same certificates is made once: many groups are of one cluster, and each of these takes kilobytes.
-static TRUSTING: Mutex<Vec<(Vec<u8>, MakeRustlsConnect)>> = Mutex::new(Vec::new());
+static TRUSTING: Mutex<Vec<(Vec<u8>, Arc<Trust>)>> = Mutex::new(Vec::new());
 
 /// How many of them are kept. A group that comes after more than these have one of its own.
 const TRUSTING_MAX: usize = 16;
 
-/// Opens sessions. Each call of a port opens its own and closes it: a cached one for each group would use up the
-/// server's connections, and one left in the middle of a transaction would have to be recognised.
+/// Opens sessions.
 pub(super) struct Connector {
+    trust: Arc<Trust>,
+}
+
+/// Whose servers are believed.
+pub(super) struct Trust {
     tls: MakeRustlsConnect,
 }
 
 /// An open session, closed when dropped.
 pub(super) struct Session {
     client: tokio_postgres::Client,
-    driver: tokio::task::JoinHandle<()>,
+    #[expect(dead_code, reason = "ends with the session")]
+    driver: Driver,
+    home: Option<Home>,
 }
+
+/// What moves a session's messages, until it is dropped.
+struct Driver(tokio::task::JoinHandle<()>);
 
 /// Why there is no session.
 pub(super) enum Denied {
@@ -48,35 +58,30 @@ impl Connector {
     /// Trusts the certificates in `ca_pem` and no others.
     pub(super) fn new(ca_pem: &[u8]) -> Result<Self, Fault> {
         let mut known = TRUSTING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, tls)) = known.iter().find(|(pem, _)| pem == ca_pem) {
-            return Ok(Self { tls: tls.clone() });
+        if let Some((_, trust)) = known.iter().find(|(pem, _)| pem == ca_pem) {
+            return Ok(Self { trust: Arc::clone(trust) });
         }
-        let made = Self::trusting(ca_pem)?;
+        let trust = Arc::new(Trust::new(ca_pem)?);
         if known.len() >= TRUSTING_MAX {
             known.remove(0);
         }
-        known.push((ca_pem.to_owned(), made.tls.clone()));
-        Ok(made)
+        known.push((ca_pem.to_owned(), Arc::clone(&trust)));
+        Ok(Self { trust })
     }
 
-    fn trusting(ca_pem: &[u8]) -> Result<Self, Fault> {
-        let misconfigured = |why| Fault::untouched(FaultKind::Misconfigured, why);
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(ca_pem) {
-            let certificate = certificate.map_err(|_| misconfigured("ca_file is not PEM"))?;
-            roots.add(certificate).map_err(|_| misconfigured("ca_file holds a certificate that is not valid"))?;
+    /// A session of our own user: one that waits for its next use, or a new one.
+    pub(super) async fn own(
+        &self,
+        config: &Config,
+        endpoint: &Endpoint,
+        password: &Arc<Secret>,
+    ) -> Result<Session, Denied> {
+        let home = Home::new(&self.trust, config, endpoint, password);
+        if let Some(session) = kept::take(&home) {
+            return Ok(session);
         }
-        if roots.is_empty() {
-            return Err(misconfigured("ca_file holds no certificate"));
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        // TLS 1.2 and 1.3: rustls has no older ones.
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|_| Fault::untouched(FaultKind::Bug, "the TLS library supports no version of TLS"))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Self { tls: MakeRustlsConnect::new(config) })
+        let session = self.login(config, endpoint, &config.admin.user, password).await?;
+        Ok(Session { home: Some(home), ..session })
     }
 
     /// One login. Bounded, and nothing is left behind if it is cut off.
@@ -117,7 +122,8 @@ impl Connector {
         let driver = tokio::spawn(async move {
             while let Some(Ok(_)) = std::future::poll_fn(|context| connection.poll_message(context)).await {}
         });
-        Ok(Session { client, driver })
+        let driver = Driver(driver);
+        Ok(Session { client, driver, home: None })
     }
 
     /// Goes as far as the question for the password, and leaves without an answer.
@@ -145,9 +151,31 @@ impl Connector {
             ChannelBinding::Require => Binding::Require,
             ChannelBinding::Prefer => Binding::Prefer,
         };
-        let tls = MakeScramOnly::new(self.tls.clone(), binding);
+        let tls = MakeScramOnly::new(self.trust.tls.clone(), binding);
         driver.channel_binding(tls.channel_binding());
         tokio::time::timeout(config.connect_timeout(), driver.connect(tls)).await.ok()
+    }
+}
+
+impl Trust {
+    fn new(ca_pem: &[u8]) -> Result<Self, Fault> {
+        let misconfigured = |why| Fault::untouched(FaultKind::Misconfigured, why);
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(ca_pem) {
+            let certificate = certificate.map_err(|_| misconfigured("ca_file is not PEM"))?;
+            roots.add(certificate).map_err(|_| misconfigured("ca_file holds a certificate that is not valid"))?;
+        }
+        if roots.is_empty() {
+            return Err(misconfigured("ca_file holds no certificate"));
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        // TLS 1.2 and 1.3: rustls has no older ones.
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|_| Fault::untouched(FaultKind::Bug, "the TLS library supports no version of TLS"))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self { tls: MakeRustlsConnect::new(config) })
     }
 }
 
@@ -187,10 +215,22 @@ impl Deref for Session {
     }
 }
 
-impl Drop for Session {
+impl Session {
+    /// Gives it back, in no transaction, for its next use. Without this it is closed.
+    pub(super) fn keep(self) {
+        kept::keep(self);
+    }
+
+    /// For what it can be used again; `None` if it cannot.
+    pub(super) const fn home(&self) -> Option<&Home> {
+        self.home.as_ref()
+    }
+}
+
+impl Drop for Driver {
     /// Closes the connection at once. The server rolls back what is not committed, also if a statement still runs.
     fn drop(&mut self) {
-        self.driver.abort();
+        self.0.abort();
     }
 }
 

@@ -85,18 +85,23 @@ pub(super) async fn change(
 
 async fn change_twin(session: &Session, twin: &User<'_>, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
     let failed = |error: tokio_postgres::Error| twin.denied(&error, change);
-    session.batch_execute(BEGIN).await.map_err(failed)?;
-    writable(session).await?;
-    let found = twin.read(session).await?;
+    // What is only read is asked together with what it follows: the server answers in one go.
+    let (begun, writable, found) =
+        tokio::join!(biased; session.batch_execute(BEGIN), writable(session), twin.read(session));
+    begun.map_err(failed)?;
+    writable?;
+    let found = found?;
     match (&found, change) {
         (Some(standing), _) => twin.judge(standing, intent, change)?,
         (None, Change::Forget | Change::Drop) => {}
         (None, Change::Accept { .. } | Change::Disable | Change::Enable | Change::Adopt) => return Err(twin.absent()),
     }
-    session.batch_execute(&change.statements(&twin.role, found.is_some())).await.map_err(failed)?;
+    let statements = change.statements(&twin.role, found.is_some());
+    let (changed, after) = tokio::join!(biased; session.batch_execute(&statements), twin.read(session));
+    changed.map_err(failed)?;
     // The advisory lock holds only among sessions of one database. The change itself holds everywhere: another one of
     // the same role waits for it or fails, and the comment read after it is the last that was committed.
-    let Some(Standing { comment, .. }) = twin.read(session).await? else {
+    let Some(Standing { comment, .. }) = after? else {
         return Err(Fault::untouched(FaultKind::Busy, format!("the role {} was dropped meanwhile", twin.role)));
     };
     twin.judge_label(&comment, intent, change)?;

@@ -6,6 +6,7 @@ mod config;
 mod connect;
 mod fault;
 mod fence;
+mod kept;
 mod label;
 mod observe;
 mod pooler;
@@ -20,6 +21,7 @@ mod versioned;
 pub use adopt::{Adoption, Outlook, Step, script};
 pub(super) use config::Common;
 pub use config::{Admin, ChannelBinding, Config, Endpoint, EndpointKind};
+pub use kept::close_idle_sessions;
 
 use std::sync::Arc;
 
@@ -57,12 +59,23 @@ impl Postgres {
         Ok(Self { config, users, group, admin_password, connector })
     }
 
-    /// A session of our own user at `endpoint`.
+    /// A session of our own user at `endpoint`, perhaps one that was used before.
     async fn admin(&self, endpoint: &Endpoint) -> Result<Session, Fault> {
+        let session = self.connector.own(&self.config, endpoint, &self.admin_password).await;
+        session.map_err(|denied| self.admin_denied(endpoint, denied))
+    }
+
+    /// The same by a login that is made now: for whom the login says something about the endpoint.
+    async fn admin_afresh(&self, endpoint: &Endpoint) -> Result<Session, Fault> {
         let user = &self.config.admin.user;
-        match self.connector.login(&self.config, endpoint, user, &self.admin_password).await {
-            Ok(session) => Ok(session),
-            Err(Denied::Refused) => {
+        let session = self.connector.login(&self.config, endpoint, user, &self.admin_password).await;
+        session.map_err(|denied| self.admin_denied(endpoint, denied))
+    }
+
+    fn admin_denied(&self, endpoint: &Endpoint, denied: Denied) -> Fault {
+        match denied {
+            Denied::Refused => {
+                let user = &self.config.admin.user;
                 let Endpoint { name, host, port, .. } = endpoint;
                 let quoted = postgres_protocol::escape::escape_identifier(user);
                 let detail = format!(
@@ -70,9 +83,9 @@ impl Postgres {
                      admin.password_file holds, or pg_hba.conf has no line for it. Run in psql as a superuser: \\password \
                      {quoted} or, if there is none, first: CREATE ROLE {quoted} LOGIN CREATEROLE;"
                 );
-                Err(Fault::untouched(FaultKind::Unauthenticated, detail))
+                Fault::untouched(FaultKind::Unauthenticated, detail)
             }
-            Err(Denied::Fault(fault)) => Err(fault),
+            Denied::Fault(fault) => fault,
         }
     }
 
@@ -113,7 +126,9 @@ impl Postgres {
     async fn change(&self, intent: &Intent, change: Change<'_>) -> Result<(), Fault> {
         let user = self.user(intent.who.slot)?;
         let session = self.admin(self.config.main()?).await?;
-        fence::change(&session, &user, intent, change).await
+        fence::change(&session, &user, intent, change).await?;
+        session.keep();
+        Ok(())
     }
 
     /// A session would outlive its user, and nobody could count or end it any more: such a user is left there.
@@ -124,6 +139,7 @@ impl Postgres {
         // Whoever may still log in could do so between the count and the drop.
         let session = self.admin(self.config.main()?).await?;
         let found = self.user(intent.who.slot)?.read(&session).await?;
+        session.keep();
         if found.is_some_and(|found| found.may_log_in) {
             self.change(intent, Change::Forget).await?;
         }
@@ -164,6 +180,7 @@ impl Postgres {
         if let Users::Versioned(_) = self.users {
             standings.extend(versioned::gone(self, &session, &standings).await?);
         }
+        session.keep();
         Ok(standings)
     }
 }

@@ -46,6 +46,7 @@ pub(super) async fn end(target: &Postgres, of: &[Occupant]) -> Result<(), Fault>
         for who in of {
             end_at(&session, endpoint, &target.user(who.slot)?, *who).await?;
         }
+        session.keep();
     }
     Ok(())
 }
@@ -53,6 +54,7 @@ pub(super) async fn end(target: &Postgres, of: &[Occupant]) -> Result<(), Fault>
 async fn count_at(target: &Postgres, endpoint: &Endpoint, roles: &[String]) -> Option<i64> {
     let session = target.admin(endpoint).await.ok()?;
     let rows = session.query_typed(COUNT, &[(&roles, Type::TEXT_ARRAY)]).await.ok()?;
+    session.keep();
     rows.first()?.try_get(0).ok()
 }
 

@@ -23,32 +23,34 @@ const VERIFIER_OF_NOTHING: &str = "SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$\
 pub(super) async fn look(target: &Postgres) -> Result<Vec<Fault>, Fault> {
     let main = target.config.main()?;
     let session = target.admin(main).await?;
-    match writable(&session).await {
+    // What does not follow from another answer is asked at once, here and below: the server answers in one go.
+    let (writable, version, owner) =
+        tokio::join!(biased; writable(&session), version(&session), owner(target, &session));
+    match writable {
         Ok(()) => {}
         // Nothing else that is found at a replica would help.
         Err(fault) if fault.kind == FaultKind::ReadOnly => return Ok(vec![fault]),
         Err(fault) => return Err(fault),
     }
-    let mut findings = Vec::new();
-    findings.extend(version(&session).await?);
-    if !findings.is_empty() {
-        return Ok(findings);
+    if let Some(too_old) = version? {
+        return Ok(vec![too_old]);
     }
-    let owner = owner(target, &session).await?;
+    let owner = owner?;
     let has_owner = owner.is_none();
-    findings.extend(owner);
+    let mut findings = Vec::from_iter(owner);
     let users = target.there(&session).await?;
+    let mut found = Vec::with_capacity(users.len());
     for user in &users {
-        look_at_user(target, &session, user, &mut findings).await?;
+        found.extend(look_at_user(target, &session, user, &mut findings).await?.map(|standing| (user, standing)));
     }
     findings.extend(blind(target, main, &session).await);
-    drop(session);
-    for user in &users {
-        findings.extend(rehearse(target, main, user).await?);
+    for (user, standing) in &found {
+        findings.extend(rehearse(&session, user, standing).await?);
     }
     if has_owner {
-        findings.extend(rehearse_creation(target, main, &users).await?);
+        findings.extend(rehearse_creation(target, &session, &users).await?);
     }
+    session.keep();
     let names: Vec<&str> = users.iter().map(|user| user.role.as_str()).collect();
     for endpoint in target.config.endpoints.iter().skip(1).filter(|endpoint| endpoint.required) {
         if endpoint.is_pooler() {
@@ -59,6 +61,7 @@ pub(super) async fn look(target: &Postgres) -> Result<Vec<Fault>, Fault> {
             Ok(session) => {
                 findings.extend(replica::misnamed(endpoint, &session).await?);
                 findings.extend(blind(target, endpoint, &session).await);
+                session.keep();
             }
             Err(fault) => findings.push(fault),
         }
@@ -94,13 +97,15 @@ async fn owner(target: &Postgres, session: &Session) -> Result<Option<Fault>, Fa
     })
 }
 
+/// What it is, if it is there and can be read.
 async fn look_at_user(
     target: &Postgres,
     session: &Session,
     user: &User<'_>,
     findings: &mut Vec<Fault>,
-) -> Result<(), Fault> {
-    let standing = match user.read(session).await {
+) -> Result<Option<Standing>, Fault> {
+    let (standing, role) = tokio::join!(biased; user.read(session), look_at_role(target, session, user));
+    let standing = match standing {
         Ok(Some(standing)) => standing,
         Ok(None) => {
             match user.kind {
@@ -108,11 +113,11 @@ async fn look_at_user(
                 // Dropped in this moment.
                 Kind::Versioned => {}
             }
-            return Ok(());
+            return Ok(None);
         }
         Err(fault) if fault.kind == FaultKind::Corrupt => {
             findings.push(fault);
-            return Ok(());
+            return Ok(None);
         }
         Err(fault) => return Err(fault),
     };
@@ -134,14 +139,14 @@ async fn look_at_user(
             Kind::Twin => {}
             Kind::Versioned => {
                 findings.push(in_the_way(user));
-                return Ok(());
+                return Ok(Some(standing));
             }
         },
     }
-    if user.kind == Kind::Versioned && is_forgotten(&standing) {
-        return Ok(());
+    if user.kind == Kind::Twin || !is_forgotten(&standing) {
+        findings.extend(role?);
     }
-    look_at_role(target, session, user, findings).await
+    Ok(Some(standing))
 }
 
 /// The twin with all that it needs. Where its owner is missing too, that is told before.
@@ -204,45 +209,47 @@ fn shell_word(name: &str) -> String {
     if name.chars().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }
 
-async fn look_at_role(
-    target: &Postgres,
-    session: &Session,
-    user: &User<'_>,
-    findings: &mut Vec<Fault>,
-) -> Result<(), Fault> {
+async fn look_at_role(target: &Postgres, session: &Session, user: &User<'_>) -> Result<Vec<Fault>, Fault> {
     let owner = &target.config.owner;
     let (quoted_owner, quoted) = (escape_identifier(owner), escape_identifier(&user.role));
-    let names = [user.role.as_str(), owner.as_str()];
+    let (name, names) = ([user.role.as_str()], [user.role.as_str(), owner.as_str()]);
+    let (may_take_on_owner, starts_as_owner, will_expire, is_superuser) = tokio::try_join!(biased;
+        ask::<bool>(session, MAY_TAKE_ON_OWNER, &names),
+        ask::<bool>(session, STARTS_AS_OWNER, &names),
+        ask::<bool>(session, WILL_EXPIRE, &name),
+        ask::<bool>(session, IS_SUPERUSER, &name),
+    )?;
+    let mut findings = Vec::new();
     let mut find = |detail| findings.push(Fault::untouched(FaultKind::Misconfigured, detail));
     // If the owner is missing, that is a finding of its own.
-    if ask::<bool>(session, MAY_TAKE_ON_OWNER, &names).await? == Some(false) {
+    if may_take_on_owner == Some(false) {
         find(format!(
             "{} may not take on the role {owner}. Run as a superuser: GRANT {quoted_owner} TO {quoted};",
             user.role
         ));
     }
-    if ask::<bool>(session, STARTS_AS_OWNER, &names).await? == Some(false) {
+    if starts_as_owner == Some(false) {
         find(format!(
             "sessions of {} do not start as {owner}, so that what they create would belong to one user alone. Run as a \
              superuser: ALTER ROLE {quoted} SET role = {quoted_owner};",
             user.role
         ));
     }
-    if ask::<bool>(session, WILL_EXPIRE, &[&user.role]).await? == Some(true) {
+    if will_expire == Some(true) {
         find(format!(
             "the role {} has an end of validity, after which it is refused. Run as a superuser: ALTER ROLE {quoted} VALID \
              UNTIL 'infinity';",
             user.role
         ));
     }
-    if ask::<bool>(session, "SELECT rolsuper FROM pg_roles WHERE rolname = $1", &[&user.role]).await? == Some(true) {
+    if is_superuser == Some(true) {
         find(format!(
             "the role {} is a superuser; a user has no rights but its owner's. Run as a superuser: ALTER ROLE {quoted} \
              NOSUPERUSER;",
             user.role
         ));
     }
-    Ok(())
+    Ok(findings)
 }
 
 const MAY_TAKE_ON_OWNER: &str = "
@@ -257,6 +264,8 @@ const STARTS_AS_OWNER: &str = "
         LEFT JOIN pg_database d ON d.oid = s.setdatabase
         LEFT JOIN LATERAL unnest(s.setconfig) AS c (setting) ON s.setdatabase = 0 OR d.datname = current_database()
     WHERE r.rolname = $1";
+
+const IS_SUPERUSER: &str = "SELECT rolsuper FROM pg_roles WHERE rolname = $1";
 
 const WILL_EXPIRE: &str = "SELECT coalesce(rolvaliduntil, 'infinity') < 'infinity' FROM pg_roles WHERE rolname = $1";
 
@@ -279,26 +288,22 @@ async fn blind(target: &Postgres, endpoint: &Endpoint, session: &Session) -> Opt
 
 /// Makes the change and rolls it back. No reading of catalogs knows all that may refuse it: versions differ in who may
 /// change a role, and hooks judge passwords.
-async fn rehearse(target: &Postgres, main: &Endpoint, user: &User<'_>) -> Result<Option<Fault>, Fault> {
-    let session = target.admin(main).await?;
-    let Some(standing) = user.read(&session).await.or_else(skip_corrupt)? else {
-        return Ok(None);
-    };
+async fn rehearse(session: &Session, user: &User<'_>, standing: &Standing) -> Result<Option<Fault>, Fault> {
     let foreign = standing.comment.label.as_ref().is_none_or(|label| user.owns(label).is_err());
     let left_alone = match user.kind {
         Kind::Twin => standing.may_log_in && foreign,
-        Kind::Versioned => foreign || is_forgotten(&standing),
+        Kind::Versioned => foreign || is_forgotten(standing),
     };
     if left_alone {
         return Ok(None);
     }
     let change = Change::Accept { verifier: VERIFIER_OF_NOTHING };
     let role = escape_identifier(&user.role);
-    try_out(&session, user, &format!("{}; COMMENT ON ROLE {role} IS NULL", change.statements(&user.role, true))).await
+    try_out(session, user, &format!("{}; COMMENT ON ROLE {role} IS NULL", change.statements(&user.role, true))).await
 }
 
 /// The same with a versioned user that is not there: all that its generation will need, from its making to its end.
-async fn rehearse_creation(target: &Postgres, main: &Endpoint, there: &[User<'_>]) -> Result<Option<Fault>, Fault> {
+async fn rehearse_creation(target: &Postgres, session: &Session, there: &[User<'_>]) -> Result<Option<Fault>, Fault> {
     let next = there.iter().map(|user| user.slot.0).max().unwrap_or_default().checked_add(1);
     let (Users::Versioned(_), Some(next)) = (&target.users, next) else {
         return Ok(None);
@@ -310,14 +315,17 @@ async fn rehearse_creation(target: &Postgres, main: &Endpoint, there: &[User<'_>
         versioned::exclude_others(user.owner),
         versioned::creation(&role, user.owner, VERIFIER_OF_NOTHING)
     );
-    let session = target.admin(main).await?;
-    try_out(&session, &user, &statements).await
+    try_out(session, &user, &statements).await
 }
 
 async fn try_out(session: &Session, user: &User<'_>, statements: &str) -> Result<Option<Fault>, Fault> {
     let Err(error) = session.batch_execute(&format!("{BEGIN}; {statements}; ROLLBACK")).await else {
         return Ok(None);
     };
+    session
+        .batch_execute("ROLLBACK")
+        .await
+        .map_err(|error| fault(&error, Touched::Nothing, "rolling a rehearsal back"))?;
     let found = user.denied(&error, Change::Accept { verifier: VERIFIER_OF_NOTHING });
     // What passes is no property of the group: it could not be looked at.
     if matches!(found.kind, FaultKind::Busy | FaultKind::TimedOut | FaultKind::Unreachable) {
@@ -329,11 +337,6 @@ async fn try_out(session: &Session, user: &User<'_>, statements: &str) -> Result
     } else {
         found
     }))
-}
-
-/// A label that cannot be read has been found before.
-fn skip_corrupt<T>(fault: Fault) -> Result<Option<T>, Fault> {
-    if fault.kind == FaultKind::Corrupt { Ok(None) } else { Err(fault) }
 }
 
 /// The first column of the first row; `None` if there is no row, or nothing in it.

@@ -44,6 +44,7 @@ pub(super) async fn look(target: &Postgres) -> Result<Vec<Remains>, Fault> {
             all.push(Remains { generation: label.generation, fault });
         }
     }
+    session.keep();
     Ok(all)
 }
 

@@ -26,7 +26,9 @@ pub(super) async fn followed(target: &Postgres, endpoint: &Endpoint, who: Occupa
     }
     let user = target.user(who.slot)?;
     let label = |standing: Option<super::fence::Standing>| standing.and_then(|standing| standing.comment.label);
-    let wanted = label(user.read(&target.admin(main).await?).await?);
+    let session = target.admin(main).await?;
+    let wanted = label(user.read(&session).await?);
+    session.keep();
     let session = target.admin(endpoint).await?;
     if let Some(wrong) = misnamed(endpoint, &session).await? {
         return Err(wrong);
@@ -35,7 +37,7 @@ pub(super) async fn followed(target: &Postgres, endpoint: &Endpoint, who: Occupa
     // A user that is being adopted has no label yet.
     while let Some(wanted) = &wanted {
         if label(user.read(&session).await?).as_ref() == Some(wanted) {
-            return Ok(());
+            break;
         }
         let follows = in_recovery(endpoint, &session).await?;
         if !follows {
@@ -56,6 +58,7 @@ pub(super) async fn followed(target: &Postgres, endpoint: &Endpoint, who: Occupa
         }
         sleep(LOOK).await;
     }
+    session.keep();
     Ok(())
 }
 

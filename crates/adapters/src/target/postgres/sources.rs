@@ -36,6 +36,7 @@ pub(super) async fn sources(target: &Postgres, of: &[Occupant]) -> Result<Vec<So
             let sum = found.entry(address).or_default();
             *sum = sum.saturating_add(u32::try_from(uses).unwrap_or(u32::MAX));
         }
+        session.keep();
     }
     Ok(found.into_iter().map(|(address, uses)| Source { address, uses }).collect())
 }

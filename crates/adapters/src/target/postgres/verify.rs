@@ -74,7 +74,7 @@ async fn refused(
 ) -> Result<Verdict, Fault> {
     let let_in = match control {
         Some((who, value)) => target.login(endpoint, who, value).await,
-        None => target.admin(endpoint).await.map_err(Denied::Fault),
+        None => target.admin_afresh(endpoint).await.map_err(Denied::Fault),
     };
     match let_in {
         Ok(_) => Ok(Verdict::Refused { endpoint: endpoint.name.clone() }),
