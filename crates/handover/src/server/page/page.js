@@ -378,7 +378,7 @@ function draw() {
     const here = link.dataset.view === at.name;
     if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  const title = at.name === "group" ? at.group : at.name === "audit" ? "Audit" : "Groups";
+  const title = at.name === "group" ? at.group : { audit: "Audit", calendar: "Calendar" }[at.name] ?? "Groups";
   document.title = state.token ? `${title} · Handover` : "Sign in · Handover";
   const drawn = element("main", {});
   if (!state.token) drawn.append(signIn(state));
