@@ -77,11 +77,28 @@ impl Connector {
         password: &Arc<Secret>,
     ) -> Result<Session, Denied> {
         let home = Home::new(&self.trust, config, endpoint, password);
-        if let Some(session) = kept::take(&home) {
-            return Ok(session);
+        match kept::take(&home) {
+            Some(session) => Ok(session),
+            None => self.own_afresh(config, endpoint, password).await,
         }
-        let session = self.login(config, endpoint, &config.admin.user, password).await?;
-        Ok(Session { home: Some(home), ..session })
+    }
+
+    /// The same by a login that is made now. Where it is refused, those that wait are closed.
+    pub(super) async fn own_afresh(
+        &self,
+        config: &Config,
+        endpoint: &Endpoint,
+        password: &Arc<Secret>,
+    ) -> Result<Session, Denied> {
+        let home = Home::new(&self.trust, config, endpoint, password);
+        match self.login(config, endpoint, &config.admin.user, password).await {
+            Ok(session) => Ok(Session { home: Some(home), ..session }),
+            Err(Denied::Refused) => {
+                kept::forget(&home);
+                Err(Denied::Refused)
+            }
+            Err(Denied::Fault(fault)) => Err(Denied::Fault(fault)),
+        }
     }
 
     /// One login. Bounded, and nothing is left behind if it is cut off.

@@ -95,6 +95,12 @@ pub(super) fn keep(session: Session) {
     });
 }
 
+/// Closes those that wait for this use.
+pub(super) fn forget(home: &Home) {
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.retain(|(session, _)| session.home().is_none_or(|other| !other.is_alike(home)));
+}
+
 /// Closes all sessions of our own users that wait for their next use, for who wants to see the server without us. Those in
 /// use are left alone.
 pub fn close_idle_sessions() {

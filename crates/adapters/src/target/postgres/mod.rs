@@ -67,8 +67,7 @@ impl Postgres {
 
     /// The same by a login that is made now: for whom the login says something about the endpoint.
     async fn admin_afresh(&self, endpoint: &Endpoint) -> Result<Session, Fault> {
-        let user = &self.config.admin.user;
-        let session = self.connector.login(&self.config, endpoint, user, &self.admin_password).await;
+        let session = self.connector.own_afresh(&self.config, endpoint, &self.admin_password).await;
         session.map_err(|denied| self.admin_denied(endpoint, denied))
     }
 

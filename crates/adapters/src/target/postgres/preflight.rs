@@ -22,7 +22,7 @@ const VERIFIER_OF_NOTHING: &str = "SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$\
 /// Looks at everything and changes nothing. What it could not look at is an error.
 pub(super) async fn look(target: &Postgres) -> Result<Vec<Fault>, Fault> {
     let main = target.config.main()?;
-    let session = target.admin(main).await?;
+    let session = target.admin_afresh(main).await?;
     // What does not follow from another answer is asked at once, here and below: the server answers in one go.
     let (writable, version, owner) =
         tokio::join!(biased; writable(&session), version(&session), owner(target, &session));
@@ -57,7 +57,7 @@ pub(super) async fn look(target: &Postgres) -> Result<Vec<Fault>, Fault> {
             findings.extend(pooler::reach(target, endpoint, &names).await);
             continue;
         }
-        match target.admin(endpoint).await {
+        match target.admin_afresh(endpoint).await {
             Ok(session) => {
                 findings.extend(replica::misnamed(endpoint, &session).await?);
                 findings.extend(blind(target, endpoint, &session).await);
