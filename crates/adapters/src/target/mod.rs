@@ -2,10 +2,14 @@
 
 #[cfg(all(feature = "target-postgres", feature = "target-redis"))]
 mod config;
+#[cfg(any(feature = "target-postgres", feature = "target-redis"))]
+mod connection;
 #[cfg(feature = "target-postgres")]
 pub mod postgres;
 #[cfg(feature = "target-redis")]
 pub mod redis;
+#[cfg(any(feature = "target-postgres", feature = "target-redis"))]
+mod verdict;
 
 #[cfg(all(feature = "target-postgres", feature = "target-redis"))]
 pub use config::{Common, TargetConfig};

@@ -1,7 +1,6 @@
 //! From the driver's errors to ours. The driver's and the server's texts stop here: they quote statements.
 
 use std::error::Error as _;
-use std::io::ErrorKind;
 
 use handover_core::{Fault, FaultKind, Touched};
 use handover_scram::Refusal;
@@ -9,6 +8,7 @@ use postgres_protocol::escape::escape_identifier;
 use rustls::CertificateError;
 
 use super::config::{Config, Endpoint};
+use crate::target::connection::{self, broken, distrusted};
 
 /// A fault in our own words: what was tried, what kind of trouble it is, and the server's code if it gave one.
 pub(super) fn fault(error: &tokio_postgres::Error, touched: Touched, doing: &str) -> Fault {
@@ -120,7 +120,7 @@ fn words(kind: FaultKind, error: &tokio_postgres::Error) -> &'static str {
             "the server did not ask for SCRAM-SHA-256 with a channel binding, or could not prove that it knows the \
              password; set scram-sha-256 in pg_hba.conf, and see the connector's page on certificates"
         }
-        FaultKind::Misconfigured => words_of_certificate(),
+        FaultKind::Misconfigured => connection::DISTRUSTED,
         FaultKind::Unsupported
         | FaultKind::Rejected
         | FaultKind::Unfit
@@ -153,28 +153,6 @@ fn certificate(error: &tokio_postgres::Error) -> Option<&CertificateError> {
     None
 }
 
-fn distrusted(found: &CertificateError, host: &str) -> String {
-    use CertificateError as Why;
-    if matches!(found, Why::UnknownIssuer | Why::BadSignature) {
-        return "the server's certificate is not signed by a CA in ca_file; name the file with the CA that signed it"
-            .to_owned();
-    }
-    if matches!(found, Why::NotValidForName | Why::NotValidForNameContext { .. }) {
-        return format!("the server's certificate does not name {host}; write `host` as the certificate has it");
-    }
-    if matches!(found, Why::Expired | Why::ExpiredContext { .. }) {
-        return "the server's certificate has expired; renew it at the server".to_owned();
-    }
-    if matches!(found, Why::NotValidYet | Why::NotValidYetContext { .. }) {
-        return "the server's certificate is not valid yet; compare the clocks of both machines".to_owned();
-    }
-    words_of_certificate().to_owned()
-}
-
-const fn words_of_certificate() -> &'static str {
-    "the server's certificate is not one that ca_file vouches for, or names another host"
-}
-
 fn no_connection(error: &tokio_postgres::Error, host: &str) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -186,21 +164,6 @@ fn no_connection(error: &tokio_postgres::Error, host: &str) -> String {
             return "the server has no TLS; set ssl = on in its postgresql.conf".to_owned();
         }
         cause = inner.source();
-    }
-    "the connection failed or broke".to_owned()
-}
-
-fn broken(io: &std::io::Error, host: &str) -> String {
-    let is = |kinds: &[ErrorKind]| kinds.contains(&io.kind());
-    if is(&[ErrorKind::ConnectionRefused]) {
-        return "nothing listens there; correct `host` and `port`, or start it".to_owned();
-    }
-    if is(&[ErrorKind::HostUnreachable, ErrorKind::NetworkUnreachable, ErrorKind::TimedOut]) {
-        return "there is no way to it from here, or it does not answer; look at routes and firewalls".to_owned();
-    }
-    // The standard library has no kind for it; the text is its own constant.
-    if io.to_string().starts_with("failed to lookup address") {
-        return format!("the name {host} cannot be resolved; correct `host`, or look at DNS");
     }
     "the connection failed or broke".to_owned()
 }

@@ -11,9 +11,7 @@ use super::config::Endpoint;
 use super::connect::{Denied, Session};
 use super::fault::fault;
 use super::{Postgres, pooler, replica};
-
-/// How many missing rights are told. One forgotten schema can be thousands of them.
-const MISSING_MAX: usize = 20;
+use crate::target::verdict::of_missing;
 
 pub(super) async fn round(
     target: &Postgres,
@@ -44,15 +42,7 @@ pub(super) async fn round(
             }
         }
     }
-    if missing.is_empty() {
-        return Ok(Verdict::Passed);
-    }
-    if missing.len() > MISSING_MAX {
-        let more = missing.len() - MISSING_MAX;
-        missing.truncate(MISSING_MAX);
-        missing.push(format!("and {more} more"));
-    }
-    Ok(Verdict::Unfit { missing })
+    Ok(of_missing(missing))
 }
 
 fn no_entry(target: &Postgres, who: Occupant) -> Result<String, Fault> {

@@ -1,13 +1,12 @@
 //! From the driver's errors to ours. The driver's and the server's texts stop here: they quote commands.
 
 use std::error::Error as _;
-use std::io::ErrorKind as Io;
 
 use handover_core::{Fault, FaultKind, Touched};
 use redis::{ErrorKind, RedisError};
-use rustls::CertificateError;
 
 use super::config::Endpoint;
+use crate::target::connection::{broken, distrusted};
 
 /// What the server answered instead of doing it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,37 +111,4 @@ const fn words(kind: FaultKind) -> &'static str {
 
 fn tls(error: &std::io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
-}
-
-fn distrusted(found: &CertificateError, host: &str) -> String {
-    use CertificateError as Why;
-    if matches!(found, Why::UnknownIssuer | Why::BadSignature) {
-        return "the server's certificate is not signed by a CA in ca_file; name the file with the CA that signed it"
-            .to_owned();
-    }
-    if matches!(found, Why::NotValidForName | Why::NotValidForNameContext { .. }) {
-        return format!("the server's certificate does not name {host}; write `host` as the certificate has it");
-    }
-    if matches!(found, Why::Expired | Why::ExpiredContext { .. }) {
-        return "the server's certificate has expired; renew it at the server".to_owned();
-    }
-    if matches!(found, Why::NotValidYet | Why::NotValidYetContext { .. }) {
-        return "the server's certificate is not valid yet; compare the clocks of both machines".to_owned();
-    }
-    "the server's certificate is not one that ca_file vouches for, or names another host".to_owned()
-}
-
-fn broken(error: &std::io::Error, host: &str) -> String {
-    let is = |kinds: &[Io]| kinds.contains(&error.kind());
-    if is(&[Io::ConnectionRefused]) {
-        return "nothing listens there; correct `host` and `port`, or start it".to_owned();
-    }
-    if is(&[Io::HostUnreachable, Io::NetworkUnreachable, Io::TimedOut]) {
-        return "there is no way to it from here, or it does not answer; look at routes and firewalls".to_owned();
-    }
-    // The standard library has no kind for it; the text is its own constant.
-    if error.to_string().starts_with("failed to lookup address") {
-        return format!("the name {host} cannot be resolved; correct `host`, or look at DNS");
-    }
-    "the connection failed or broke".to_owned()
 }

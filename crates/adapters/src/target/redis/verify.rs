@@ -7,9 +7,7 @@ use handover_secret::Secret;
 use super::config::Endpoint;
 use super::connect::Denied;
 use super::{Redis, rights};
-
-/// How many missing rights are told.
-const MISSING_MAX: usize = 20;
+use crate::target::verdict::of_missing;
 
 pub(super) async fn round(
     target: &Redis,
@@ -30,15 +28,7 @@ pub(super) async fn round(
             }
         }
     }
-    if missing.is_empty() {
-        return Ok(Verdict::Passed);
-    }
-    if missing.len() > MISSING_MAX {
-        let more = missing.len() - MISSING_MAX;
-        missing.truncate(MISSING_MAX);
-        missing.push(format!("and {more} more"));
-    }
-    Ok(Verdict::Unfit { missing })
+    Ok(of_missing(missing))
 }
 
 /// A refusal counts only where somebody else is let in by the same node. A node whose users were loaded from an older file
