@@ -56,6 +56,8 @@ const POINTS: [&str; 12] = [
     "before:commit:done",
 ];
 
+/// How long orders are given until one of each kind was taken.
+const ORDERS_PATIENCE: Duration = Duration::from_secs(60);
 /// How long the controller may take to come to a point at which it dies.
 const POINT_PATIENCE: Duration = Duration::from_secs(8);
 /// Sessions are short: how long is waited for one that can be cut.
@@ -93,6 +95,7 @@ impl Faults {
         for round in 1.. {
             let mut deck = FAULTS;
             chance.shuffle(&mut deck);
+            self.order_each(chance.one(&GROUPS));
             for fault in deck {
                 // The first round is carried through, so that each kind comes.
                 if round > 1 && start.elapsed() >= time {
@@ -110,9 +113,24 @@ impl Faults {
         }
     }
 
-    /// An order, to its end. Refusals are part of it.
-    pub(crate) fn order(&self, verb: &str, group: &str) {
-        give(&self.fleet, &self.orders, verb, group);
+    /// An order, to its end: whether it was taken. Refusals are part of it.
+    pub(crate) fn order(&self, verb: &str, group: &str) -> bool {
+        give(&self.fleet, &self.orders, verb, group)
+    }
+
+    /// A rotation that is held, let go and turned back: orders at random seldom meet one that is held.
+    fn order_each(&self, group: &str) {
+        let limit = Instant::now() + ORDERS_PATIENCE;
+        let mut left = ["hold", "resume", "rollback"].as_slice();
+        while let [verb, later @ ..] = left
+            && Instant::now() < limit
+        {
+            // Taken where none is live: the one before may have ended meanwhile.
+            self.order("rotate", group);
+            if self.order(verb, group) {
+                left = later;
+            }
+        }
     }
 
     /// The network as it was, the controller started anew, all that was held let go, and an end of every rotation.
@@ -246,14 +264,16 @@ impl Faults {
     }
 }
 
-fn give(fleet: &Fleet, orders: &Orders, verb: &str, group: &str) {
+fn give(fleet: &Fleet, orders: &Orders, verb: &str, group: &str) -> bool {
     let output = fleet.run("chief", &[verb, group]);
     let index = GROUPS.iter().position(|known| *known == group).unwrap();
     // 1: refused, for certain. All else was taken, or may have been.
     if verb == "rotate" && output.status.code() != Some(1) {
         orders.rotations[index].fetch_add(1, Ordering::SeqCst);
     }
-    if output.status.success() {
+    let taken = output.status.success();
+    if taken {
         *orders.taken.lock().unwrap_or_else(PoisonError::into_inner).entry(format!("order {verb}")).or_default() += 1;
     }
+    taken
 }
