@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the steps, and the program that runs them.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -7,6 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::{Trouble, Verdict, deps, documents, faults, setup, tidy};
+
+/// How much of what a failed step said is said again at the end, of each of its two streams.
+const LAST_LINES: usize = 20;
 
 /// Says which steps there are.
 pub(crate) fn list() {
@@ -49,9 +53,16 @@ fn conclude(results: &[(&str, Outcome, Duration)]) -> Verdict {
         };
         eprintln!("{name:<11} {:>7.1} s  {word}", took.as_secs_f64());
     }
+    // What a failed step said last: the lines above may be many, and are sometimes all that is not kept.
+    for (name, outcome, _) in results {
+        if let Outcome::Failed { last, .. } = outcome {
+            eprintln!("==> {name} ended with:");
+            last.iter().for_each(|line| eprintln!("{line}"));
+        }
+    }
     // Last, what the tests said of themselves: the lines that people and machines look for.
     for (name, outcome, _) in results {
-        let (Outcome::Passed { said } | Outcome::Failed { said }) = outcome;
+        let (Outcome::Passed { said } | Outcome::Failed { said, .. }) = outcome;
         for line in said {
             eprintln!("{name}: {line}");
         }
@@ -75,7 +86,7 @@ enum Work {
 
 enum Outcome {
     Passed { said: Vec<String> },
-    Failed { said: Vec<String> },
+    Failed { said: Vec<String>, last: Vec<String> },
 }
 
 /// In this order, because what fails soonest should be known soonest, and what tests say should come last.
@@ -172,12 +183,16 @@ impl Step {
                 for line in &found {
                     eprintln!("error: {line}");
                 }
-                Ok(if found.is_empty() { Outcome::Passed { said: vec![] } } else { Outcome::Failed { said: vec![] } })
+                Ok(if found.is_empty() {
+                    Outcome::Passed { said: vec![] }
+                } else {
+                    Outcome::Failed { said: vec![], last: found }
+                })
             }
             Work::Missing(need) => {
                 eprintln!("error: {} is missing, so this was not checked", need.name);
                 eprintln!("hint: run: cargo xtask setup, or: {}", need.install());
-                Ok(Outcome::Failed { said: vec![] })
+                Ok(Outcome::Failed { said: vec![], last: vec![] })
             }
         }
     }
@@ -194,19 +209,23 @@ fn run_cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> R
         .spawn()
         .map_err(|error| format!("cargo cannot be started: {error}"))?;
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let said = std::thread::scope(|scope| {
+    let (said, last): (Vec<_>, Vec<_>) = std::thread::scope(|scope| {
         let out = scope.spawn(|| out.map(pass_on));
         let err = scope.spawn(|| err.map(pass_on));
-        [out.join(), err.join()].into_iter().filter_map(Result::ok).flatten().flatten().collect::<Vec<_>>()
+        [out.join(), err.join()].into_iter().filter_map(Result::ok).flatten().unzip()
     });
     let status = child.wait().map_err(|error| format!("cargo was started and got lost: {error}"))?;
-    let said = in_sum(said);
-    Ok(if status.success() { Outcome::Passed { said } } else { Outcome::Failed { said } })
+    let said = in_sum(said.concat());
+    Ok(if status.success() {
+        Outcome::Passed { said }
+    } else {
+        Outcome::Failed { said, last: last.into_iter().flatten().collect() }
+    })
 }
 
-/// Passes lines on as they come, and keeps those in which a test runner sums up.
-fn pass_on(from: impl Read) -> Vec<String> {
-    let mut kept = Vec::new();
+/// Passes lines on as they come, and keeps those in which a test runner sums up, and the last ones.
+fn pass_on(from: impl Read) -> (Vec<String>, VecDeque<String>) {
+    let (mut kept, mut last) = (Vec::new(), VecDeque::with_capacity(LAST_LINES + 1));
     for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         eprintln!("{line}");
@@ -214,8 +233,12 @@ fn pass_on(from: impl Read) -> Vec<String> {
         if line.trim_start().starts_with("Summary [") || line.starts_with("test result: ") {
             kept.push(line.trim().to_owned());
         }
+        last.push_back(line);
+        if last.len() > LAST_LINES {
+            last.pop_front();
+        }
     }
-    kept
+    (kept, last)
 }
 
 /// The text of a line whose colours somebody asked for (`CARGO_TERM_COLOR=always`).
@@ -256,19 +279,26 @@ mod tests {
     fn what_runners_say_is_summed_up() {
         let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored\n\
                       test result: FAILED. 40 passed; 3 failed; 0 ignored\n";
-        assert_eq!(in_sum(pass_on(output.as_bytes())), ["42 passed, 3 failed"]);
+        assert_eq!(in_sum(pass_on(output.as_bytes()).0), ["42 passed, 3 failed"]);
         let output = "     Summary [   1.2s] 7 tests run: 7 passed, 0 skipped\n";
-        assert_eq!(in_sum(pass_on(output.as_bytes())), ["Summary [   1.2s] 7 tests run: 7 passed, 0 skipped"]);
+        assert_eq!(in_sum(pass_on(output.as_bytes()).0), ["Summary [   1.2s] 7 tests run: 7 passed, 0 skipped"]);
         let coloured = "\u{1b}[32;1m     Summary\u{1b}[0m [   1.2s] \u{1b}[1m7\u{1b}[0m tests run\n";
-        assert_eq!(in_sum(pass_on(coloured.as_bytes())), ["Summary [   1.2s] 7 tests run"]);
-        assert_eq!(in_sum(pass_on(&b"nothing to sum up"[..])), Vec::<String>::new());
+        assert_eq!(in_sum(pass_on(coloured.as_bytes()).0), ["Summary [   1.2s] 7 tests run"]);
+        assert_eq!(in_sum(pass_on(&b"nothing to sum up"[..]).0), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_last_lines_are_kept() {
+        let output: String = (1..=50).map(|number| format!("line {number}\n")).collect();
+        let (_, last) = pass_on(output.as_bytes());
+        assert_eq!((last.len(), last[0].as_str(), last[19].as_str()), (20, "line 31", "line 50"));
     }
 
     #[test]
     fn a_failed_step_fails_the_run_and_one_not_run_does_not_pass_for_passed() {
         let passed = || Outcome::Passed { said: vec![] };
         assert_eq!(conclude(&[("a", passed(), Duration::ZERO)]), Verdict::Good);
-        let failed = Outcome::Failed { said: vec![] };
+        let failed = Outcome::Failed { said: vec![], last: vec![] };
         assert_eq!(conclude(&[("a", passed(), Duration::ZERO), ("b", failed, Duration::ZERO)]), Verdict::Bad);
     }
 }
