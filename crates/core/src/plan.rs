@@ -29,6 +29,8 @@ pub enum Slots {
     Fixed(u32),
     /// A fresh principal for each generation.
     Fresh,
+    /// There is no target: whoever accepts the value is a consumer, and keeps as many as it was given.
+    Nowhere,
 }
 
 /// What a target can do. Data: the planner reads it and the conformance suite tests it.
@@ -274,7 +276,9 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
     match strategy {
         Strategy::DualWrite => {}
         // What a provider mints has a place of its own there.
-        Strategy::Immediate if census.target.minter == Minter::Provider => obstacles.push(Obstacle::NotBuilt(strategy)),
+        Strategy::Immediate if census.target.minter == Minter::Provider || census.target.slots == Slots::Nowhere => {
+            obstacles.push(Obstacle::NotBuilt(strategy));
+        }
         Strategy::Immediate if policy.accept_outage => {}
         Strategy::Immediate => obstacles.push(Obstacle::Outage),
         Strategy::Staged | Strategy::BlueGreen => obstacles.push(Obstacle::NotBuilt(strategy)),
@@ -302,7 +306,9 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
         }
     }
     // What is written over is refused at once: nothing has to be seen out of use before.
-    if overlaps && census.target.sees_use == SeesUse::No {
+    // Where there is no target, nobody uses it but consumers, and the roll of them is complete.
+    let known = census.target.slots == Slots::Nowhere && policy.presenters;
+    if overlaps && census.target.sees_use == SeesUse::No && !known {
         obstacles.push(Obstacle::NoEvidence);
     }
     if overlaps && !policy.presenters && policy.quiet_min <= policy.fetch_to_load_max {
@@ -313,15 +319,18 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
     if !obstacles.is_empty() {
         return Err(obstacles);
     }
+    // Nobody can be asked to let it in, to refuse it, or who uses it.
+    let asked = census.target.slots != Slots::Nowhere;
+    let waited = |time: Duration| if asked { time } else { Duration::ZERO };
     Ok(Plan {
         strategy,
         slots: census.target.slots,
         minter: census.target.minter,
         stores: census.stores.keys().cloned().collect(),
-        passes_min: policy.passes_min,
-        quiet_min: policy.quiet_min,
+        passes_min: if asked { policy.passes_min } else { 0 },
+        quiet_min: waited(policy.quiet_min),
         overlap_min: policy.overlap_min,
-        brake_for: policy.brake_for,
+        brake_for: waited(policy.brake_for),
         poll: policy.poll,
         reach_min: policy.reach_min,
         auto_rollback: policy.auto_rollback,
@@ -338,7 +347,7 @@ impl Slots {
     const fn there(self) -> u32 {
         match self {
             Self::Fixed(slots) => slots,
-            Self::Fresh => u32::MAX,
+            Self::Fresh | Self::Nowhere => u32::MAX,
         }
     }
 }
@@ -354,7 +363,7 @@ fn by_minter(policy: &Policy, target: TargetCapability, foreign: u32, needed: u3
                 Slots::Fixed(there) if there >= needed && there.saturating_sub(foreign) < needed => {
                     Some(Obstacle::Taken { foreign, there })
                 }
-                Slots::Fixed(_) | Slots::Fresh => None,
+                Slots::Fixed(_) | Slots::Fresh | Slots::Nowhere => None,
             };
             brake.into_iter().chain(taken).collect()
         }
@@ -387,6 +396,14 @@ impl Policy {
 }
 
 impl Plan {
+    /// Whether there is a target, which can be asked to refuse a generation, and who uses it.
+    pub fn has_target(&self) -> bool {
+        match self.slots {
+            Slots::Fixed(_) | Slots::Fresh => true,
+            Slots::Nowhere => false,
+        }
+    }
+
     /// The slot of the next candidate: that of the old generation where it is replaced in place, else a free one.
     pub fn slot(&self, from: Option<Occupant>, owed: &[Occupant], fresh: u64) -> Option<Slot> {
         match (self.strategy, from) {
@@ -404,7 +421,7 @@ impl Plan {
             Slots::Fixed(slots) => {
                 (0..slots).map(Slot).find(|slot| taken.iter().all(|occupant| occupant.slot != *slot))
             }
-            Slots::Fresh => u32::try_from(fresh).ok().map(Slot),
+            Slots::Fresh | Slots::Nowhere => u32::try_from(fresh).ok().map(Slot),
         }
     }
 }

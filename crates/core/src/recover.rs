@@ -158,7 +158,8 @@ pub fn recover(
     keep: Option<Generation>,
     now: Timestamp,
 ) -> Result<Recovery, Unrecoverable> {
-    let standings = survey.standings.as_deref().ok_or(Unrecoverable::NoLabels)?;
+    let nowhere = (!plan.has_target()).then_some(&[][..]);
+    let standings = survey.standings.as_deref().or(nowhere).ok_or(Unrecoverable::NoLabels)?;
     let found = Found { row, plan, survey, standings, now };
     // What was seen to be behind once stays so: orders and recoveries that were cut off have moved the version on.
     let ahead = row.doubt.clone().filter(|doubt| matches!(doubt, Doubt::TargetAhead | Doubt::StoreAhead(_)));

@@ -171,7 +171,11 @@ impl Draft<'_> {
                 let (what, leaving) = ("forget the old generation", self.rotation.leaving());
                 match self.plan.minter {
                     Minter::Us => self.each(self.rotation.retiring(), gone, what, |who| {
-                        if leaving.contains(&who) { Effect::Destroy { who, mark } } else { Effect::Discard { who } }
+                        if leaving.contains(&who) && self.plan.has_target() {
+                            Effect::Destroy { who, mark }
+                        } else {
+                            Effect::Discard { who }
+                        }
                     }),
                     Minter::Provider => self.sweep(what, Label::of(to), [to]),
                 }
@@ -208,7 +212,11 @@ impl Draft<'_> {
                 let (what, withdrawing) = ("forget the candidate", self.rotation.withdrawing());
                 match self.plan.minter {
                     Minter::Us => self.each(self.rotation.revoking(), gone, what, |who| {
-                        if withdrawing.contains(&who) { Effect::Revoke { who, mark } } else { Effect::Discard { who } }
+                        if withdrawing.contains(&who) && self.plan.has_target() {
+                            Effect::Revoke { who, mark }
+                        } else {
+                            Effect::Discard { who }
+                        }
                     }),
                     Minter::Provider => self.sweep(what, Label::of(self.rotation.to).next(), self.rotation.from),
                 }
@@ -285,6 +293,9 @@ impl Draft<'_> {
     }
 
     fn watch_use(&mut self, of: Vec<Occupant>, tally: Tally, quiet: Waited) {
+        if !self.plan.has_target() {
+            return;
+        }
         self.act(Effect::CountUse { of });
         let remaining = self.plan.quiet_min.saturating_sub(quiet.total);
         match tally {
@@ -298,9 +309,11 @@ impl Draft<'_> {
     /// Sessions are ended only where the plan said so, and only once its deadline passed.
     fn end_sessions(&mut self) {
         let deadline = self.plan.deadlines.get(&Stretch::Drain);
-        if deadline.is_some_and(|deadline| {
-            deadline.then == OnDeadline::TerminateSessions && self.rotation.elapsed.reached(deadline.after)
-        }) {
+        if self.plan.has_target()
+            && deadline.is_some_and(|deadline| {
+                deadline.then == OnDeadline::TerminateSessions && self.rotation.elapsed.reached(deadline.after)
+            })
+        {
             self.act(Effect::EndSessions { of: self.rotation.leaving() });
         }
     }

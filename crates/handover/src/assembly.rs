@@ -80,12 +80,17 @@ pub(crate) struct WiredSink {
 
 impl TargetFilesReader {
     pub(crate) fn read(&mut self, group: &Group) -> Result<TargetFiles, Failure> {
-        let password = once(&mut self.passwords, group.target.admin_password_file(), |path| {
-            file::secret(path, "the password file").map(Arc::new)
-        })?;
-        let ca_pem =
-            once(&mut self.cas, group.target.ca_file(), |path| file::public(path, "the CA file").map(Arc::from))?;
-        Ok(TargetFiles { password, ca_pem })
+        let password = group
+            .target
+            .admin_password_file()
+            .map(|path| once(&mut self.passwords, path, |path| file::secret(path, "the password file").map(Arc::new)));
+        let ca_pem = group
+            .target
+            .ca_file()
+            .map(|path| once(&mut self.cas, path, |path| file::public(path, "the CA file").map(Arc::from)));
+        // A target without them asks for neither.
+        let password = password.transpose()?.unwrap_or_else(|| Arc::new(Secret::from_bytes(Vec::new())));
+        Ok(TargetFiles { password, ca_pem: ca_pem.transpose()?.unwrap_or_else(|| Arc::from([])) })
     }
 }
 
@@ -423,6 +428,7 @@ fn target_name(target: &TargetConfig) -> String {
     let main = match target {
         TargetConfig::Postgres(config) => config.endpoints.first().map(|main| (main.host.as_str(), main.port)),
         TargetConfig::Redis(config) => config.endpoints.first().map(|main| (main.host.as_str(), main.port)),
+        TargetConfig::None(_) => None,
     };
     let kind = target.kind().as_str();
     main.map_or_else(|| kind.to_owned(), |(host, port)| format!("{kind} {host}:{port}"))

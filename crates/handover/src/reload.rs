@@ -347,9 +347,8 @@ fn is_elsewhere(old: &TargetConfig, new: &TargetConfig) -> bool {
                 != (&new.database, &new.owner, &new.twins, &new.versioned)
         }
         (TargetConfig::Redis(old), TargetConfig::Redis(new)) => old.twins != new.twins,
-        (TargetConfig::Postgres(_), TargetConfig::Redis(_)) | (TargetConfig::Redis(_), TargetConfig::Postgres(_)) => {
-            true
-        }
+        (TargetConfig::None(_), TargetConfig::None(_)) => false,
+        (TargetConfig::Postgres(_) | TargetConfig::Redis(_) | TargetConfig::None(_), _) => true,
     }
 }
 

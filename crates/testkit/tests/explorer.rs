@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use handover_core::Slots;
 use handover_testkit::explorer::{Harm, Mutation, Size, explore, large_worlds, walk, worlds};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
@@ -52,6 +53,24 @@ fn every_rule_left_out_finds_harm() {
         })
         .collect();
     assert!(silent.is_empty(), "these rules were left out and nobody was hurt: {silent:?}");
+}
+
+/// Where there is no target, the roll call is all there is.
+#[test]
+fn without_a_target_rules_left_out_find_harm() {
+    let worlds: Vec<Size> = worlds().into_iter().filter(|size| size.slots == Slots::Nowhere).collect();
+    for mutation in [
+        Mutation::StoreDoesNotFence,
+        Mutation::ConfirmWithoutWrite,
+        Mutation::UndoKnownOnly,
+        Mutation::RefuseLowerGeneration,
+        Mutation::AdoptionByGeneration,
+        Mutation::NoDebt,
+    ] {
+        let reports = worlds.iter().map(|size| explore(size, Some(mutation), STATES_MAX));
+        let found = reports.filter_map(|report| report.found).find(|(harm, _)| *harm != Harm::Violation);
+        assert!(found.is_some(), "{mutation:?} was left out and nobody was hurt");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use handover_core::{Fault, FaultKind, GroupId, Slot};
 use handover_secret::Secret;
 use serde::Deserialize;
 
-use super::{TargetKind, postgres, redis};
+use super::{TargetKind, none, postgres, redis};
 use crate::shared::Shared;
 
 /// A group's target as configured: `kind`, and that kind's options.
@@ -19,6 +19,8 @@ pub enum TargetConfig {
     Postgres(Shared<postgres::Config>),
     /// Twin users of a Redis, at all of its nodes.
     Redis(Shared<redis::Config>),
+    /// No target: whoever accepts the value is a consumer.
+    None(none::Config),
 }
 
 impl TargetConfig {
@@ -27,22 +29,25 @@ impl TargetConfig {
         match self {
             Self::Postgres(_) => TargetKind::Postgres,
             Self::Redis(_) => TargetKind::Redis,
+            Self::None(_) => TargetKind::None,
         }
     }
 
-    /// The file that holds our own password at the target.
-    pub fn admin_password_file(&self) -> &Path {
+    /// The file that holds our own password at the target; `None` where we have none.
+    pub fn admin_password_file(&self) -> Option<&Path> {
         match self {
-            Self::Postgres(config) => &config.admin.password_file,
-            Self::Redis(config) => &config.admin.password_file,
+            Self::Postgres(config) => Some(&config.admin.password_file),
+            Self::Redis(config) => Some(&config.admin.password_file),
+            Self::None(_) => None,
         }
     }
 
-    /// The file that holds the CA to trust.
-    pub fn ca_file(&self) -> &Path {
+    /// The file that holds the CA to trust; `None` where nobody is to be trusted.
+    pub fn ca_file(&self) -> Option<&Path> {
         match self {
-            Self::Postgres(config) => &config.ca_file,
-            Self::Redis(config) => &config.ca_file,
+            Self::Postgres(config) => Some(&config.ca_file),
+            Self::Redis(config) => Some(&config.ca_file),
+            Self::None(_) => None,
         }
     }
 
@@ -51,6 +56,7 @@ impl TargetConfig {
         match self {
             Self::Postgres(config) => config.resolve(directory),
             Self::Redis(config) => config.resolve(directory),
+            Self::None(_) => {}
         }
     }
 
@@ -59,6 +65,7 @@ impl TargetConfig {
         match self {
             Self::Postgres(config) => config.share(&mut common.postgres),
             Self::Redis(config) => config.share(&mut common.redis),
+            Self::None(_) => {}
         }
     }
 
@@ -70,6 +77,7 @@ impl TargetConfig {
         match self {
             Self::Postgres(config) => config.check(),
             Self::Redis(config) => config.check(),
+            Self::None(_) => Ok(()),
         }
     }
 
@@ -77,7 +85,7 @@ impl TargetConfig {
     pub fn cautions(&self) -> Vec<String> {
         match self {
             Self::Postgres(config) => config.cautions(),
-            Self::Redis(_) => Vec::new(),
+            Self::Redis(_) | Self::None(_) => Vec::new(),
         }
     }
 
@@ -87,6 +95,7 @@ impl TargetConfig {
         match self {
             Self::Postgres(config) => config.fields(slot),
             Self::Redis(config) => config.fields(slot),
+            Self::None(_) => Some(Vec::new()),
         }
     }
 
@@ -103,6 +112,11 @@ impl TargetConfig {
             Self::Postgres(config) => {
                 postgres::Adoption::new(postgres::Postgres::new(config, group, admin_password, ca_pem)?, user)
             }
+            Self::None(_) => {
+                let detail =
+                    "this group has no target, so nobody can say that a value is in use there: begin with a rotation";
+                Err(Fault::untouched(FaultKind::Unsupported, detail))
+            }
             Self::Redis(_) => {
                 let detail = format!(
                     "a user of Redis cannot be adopted yet: rotate the group's twins, have the applications take the credential \
@@ -113,7 +127,8 @@ impl TargetConfig {
         }
     }
 
-    /// Makes the target of `group`. `admin_password` and `ca_pem` are the contents of the two files.
+    /// Makes the target of `group`. `admin_password` and `ca_pem` are the contents of the two files; of none, where none is
+    /// named.
     pub fn build(
         self,
         group: GroupId,
@@ -124,6 +139,7 @@ impl TargetConfig {
             Self::Postgres(config) => {
                 Ok(Arc::new(postgres::Postgres::new(config, group, admin_password, ca_pem)?) as Arc<dyn Target>)
             }
+            Self::None(_) => Ok(Arc::new(none::Nowhere) as Arc<dyn Target>),
             Self::Redis(config) => {
                 Ok(Arc::new(redis::Redis::new(config, group, admin_password, ca_pem)?) as Arc<dyn Target>)
             }

@@ -4,6 +4,7 @@
 mod config;
 #[cfg(any(feature = "target-postgres", feature = "target-redis"))]
 mod connection;
+pub mod none;
 #[cfg(feature = "target-postgres")]
 pub mod postgres;
 #[cfg(feature = "target-redis")]
@@ -22,17 +23,20 @@ pub enum TargetKind {
     Postgres,
     /// Twin users of a Redis, at all of its nodes.
     Redis,
+    /// No target: whoever accepts the value is a consumer.
+    None,
 }
 
 impl TargetKind {
     /// All kinds.
-    pub const ALL: [Self; 2] = [Self::Postgres, Self::Redis];
+    pub const ALL: [Self; 3] = [Self::Postgres, Self::Redis, Self::None];
 
     /// The kind as one word: the value of `kind` in a configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
             Self::Redis => "redis",
+            Self::None => "none",
         }
     }
 }

@@ -182,7 +182,11 @@ impl Draft<'_> {
             _ => return Err(Refusal::Stale),
         }
         // Only on a look of now, as in Drain.
-        let unused = matches!(fact, Fact::Use(Tally::None)) && quiet.reached(self.plan.quiet_min);
+        let unused = match fact {
+            Fact::Use(Tally::None) => quiet.reached(self.plan.quiet_min),
+            Fact::Adoption { .. } => !self.plan.has_target(),
+            _ => false,
+        };
         if unused && presenters == Roll::All {
             self.enter_revoke();
         } else {

@@ -134,22 +134,25 @@ impl Draft<'_> {
         match fact {
             Fact::Adoption { role: Role::Presenter, call } => {
                 seen.presenters = self.roll(call, self.row.publication);
+                if !self.plan.has_target() {
+                    seen.overlap = self.overlapped(&seen);
+                }
             }
             Fact::Use(tally) => {
                 seen.tally = *tally;
                 seen.quiet = self.quiet(seen.quiet, *tally);
-                // A presenter that is behind, or joined late, has not had its overlap yet.
-                seen.overlap = if seen.presenters == Roll::All {
-                    seen.overlap.observed(self.now, self.plan.poll, self.plan.overlap_min)
-                } else {
-                    seen.overlap.interrupted()
-                };
+                seen.overlap = self.overlapped(&seen);
             }
             Fact::SessionsEnded => {}
             _ => return Err(Refusal::Stale),
         }
         // Only on a look of now: a hold, or a time when nobody ran, may lie between the last one and another fact.
-        let unused = matches!(fact, Fact::Use(Tally::None)) && seen.quiet.reached(self.plan.quiet_min);
+        let unused = match fact {
+            Fact::Use(Tally::None) => seen.quiet.reached(self.plan.quiet_min),
+            // All that can be known where there is no target.
+            Fact::Adoption { .. } => !self.plan.has_target(),
+            _ => false,
+        };
         if unused && seen.overlap.reached(self.plan.overlap_min) && seen.presenters == Roll::All {
             self.enter_disable(seen.presenters);
         } else {
@@ -159,12 +162,22 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// Where the provider mints there is no brake: nothing would fence its late return. Where nothing is verified, nothing
-    /// is proved either of what was written over: the write is all there is.
+    /// A presenter that is behind, or joined late, has not had its overlap yet.
+    fn overlapped(&self, seen: &Draining) -> Waited {
+        if seen.presenters == Roll::All {
+            seen.overlap.observed(self.now, self.plan.poll, self.plan.overlap_min)
+        } else {
+            seen.overlap.interrupted()
+        }
+    }
+
+    /// Where there is no target, nobody can be made to refuse. Where the provider mints there is no brake: nothing would
+    /// fence its late return. Where nothing is verified, nothing is proved either of what was written over: the write is
+    /// all there is.
     pub(super) fn enter_disable(&mut self, presenters: Roll) {
         let unproved = self.plan.passes_min == 0 && self.rotation.leaving().is_empty();
         match self.plan.minter {
-            Minter::Us if !unproved => {
+            Minter::Us if !unproved && self.plan.has_target() => {
                 self.enter(Phase::Disable { refused: BTreeSet::new(), held: Waited::default(), presenters });
             }
             Minter::Us | Minter::Provider => self.enter_destroy(),

@@ -180,8 +180,12 @@ fn text(prospect: &Prospect<'_>) -> String {
 }
 
 fn adoption(group: &Group, user: &str) -> Result<Adoption, Failure> {
-    let password = file::secret(group.target.admin_password_file(), "the password file")?;
-    let ca_pem = file::public(group.target.ca_file(), "the CA file")?;
+    let (Some(password), Some(ca)) = (group.target.admin_password_file(), group.target.ca_file()) else {
+        let words = format!("group {} has no target: there is no user to adopt", group.name);
+        return Err(Failure::refused(words).hint("begin with a rotation"));
+    };
+    let password = file::secret(password, "the password file")?;
+    let ca_pem = file::public(ca, "the CA file")?;
     group
         .target
         .clone()

@@ -425,11 +425,11 @@ impl Group {
             if !seen.insert(consumer) {
                 wrong.push(format!("consumer {} is there twice in one role", consumer.name));
             }
-            // Verifiers acknowledge what they are handed ahead of its publication, and a password has none to hand out:
-            // the target itself verifies it. A rotation would wait for them until it is forced.
+            // Verifiers acknowledge what they are handed ahead of its publication, and nothing hands it to them. A rotation
+            // would wait for them until it is forced.
             if consumer.role == RoleName::Verifier {
                 wrong.push(format!(
-                    "consumer {} is declared as a verifier, and a database password has none: leave `role` out",
+                    "consumer {} is declared as a verifier, and nothing is handed to verifiers before it is published: leave `role` out",
                     consumer.name
                 ));
             }
@@ -542,7 +542,10 @@ mod tests {
         assert_eq!(group.roles(&ConsumerId::parse("checker").unwrap()), [Role::Presenter]);
         assert_eq!(group.roles(&ConsumerId::parse("stranger").unwrap()), [Role::Presenter]);
         let files = (group.target.ca_file(), group.target.admin_password_file());
-        assert_eq!(files, (Path::new("/etc/handover/ca.pem"), Path::new("/etc/handover/admin.password")));
+        assert_eq!(
+            files,
+            ["/etc/handover/ca.pem", "/etc/handover/admin.password"].map(|path| Some(Path::new(path))).into()
+        );
     }
 
     #[test]

@@ -206,7 +206,7 @@ const DEADLINE: &[Key] = &[
     ),
 ];
 
-const TARGETS: &[(&str, &[Key])] = &[("postgres", POSTGRES), ("redis", REDIS)];
+const TARGETS: &[(&str, &[Key])] = &[("postgres", POSTGRES), ("redis", REDIS), ("none", &[])];
 
 const POSTGRES: &[Key] = &[
     must(

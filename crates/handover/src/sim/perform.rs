@@ -46,7 +46,12 @@ impl World {
             }
             Effect::ProveRefused { who } => Fact::Refused(who.generation),
             Effect::PutBack { who, mark } => self.accept(effect, *who, *mark, Fact::PutBack(who.generation)),
-            Effect::Discard { who } => Fact::Discarded(who.generation),
+            Effect::Discard { who } => {
+                if self.target.nowhere {
+                    self.target.places.remove(&who.slot);
+                }
+                Fact::Discarded(who.generation)
+            }
             Effect::Release { who, mark } => {
                 self.set_enabled(effect, *who, *mark, true, Fact::Released(who.generation))
             }

@@ -404,6 +404,7 @@ fn setting(name: &str, settings: &[&str]) -> Result<Setting, Wrong> {
     for setting in settings {
         match setting.split_once('=') {
             Some(("slots", "fresh")) => made.slots = Slots::Fresh,
+            Some(("slots", "nowhere")) => made.slots = Slots::Nowhere,
             Some(("slots", slots)) => made.slots = Slots::Fixed(number(slots, 1..=16)?),
             Some(("stores", names)) => made.stores = names_of(names, store)?,
             Some(("consumers", names)) => consumers = names,

@@ -34,6 +34,8 @@ pub(super) struct World {
 #[derive(Debug, Default)]
 pub(super) struct Target {
     pub(super) up: bool,
+    /// There is none: places stand for what anybody may count on, until a store is told to forget it.
+    pub(super) nowhere: bool,
     pub(super) rejections: u32,
     pub(super) refuses_login: bool,
     pub(super) lacks_grant: bool,
@@ -143,7 +145,7 @@ impl World {
     /// At rest: generation 1 is published everywhere and held by everybody; or nothing is, if so set.
     pub(super) fn new(setting: &Setting) -> Self {
         let first = (!setting.empty).then(|| (Publication(1), first_occupant(setting.slots)));
-        let mut target = Target { up: true, ..Target::default() };
+        let mut target = Target { up: true, nowhere: setting.slots == Slots::Nowhere, ..Target::default() };
         let mut sealed = BTreeMap::new();
         if let Some((_, occupant)) = first {
             let mark = Mark { generation: occupant.generation, version: RowVersion(0) };
@@ -410,7 +412,7 @@ impl Consumer {
 pub(super) const fn first_occupant(slots: Slots) -> Occupant {
     let slot = match slots {
         Slots::Fixed(_) => Slot(0),
-        Slots::Fresh => Slot(1),
+        Slots::Fresh | Slots::Nowhere => Slot(1),
     };
     Occupant { generation: Generation(1), slot, candidate: Candidate(1) }
 }

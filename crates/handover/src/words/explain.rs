@@ -211,7 +211,10 @@ pub(crate) fn obstacle_hint(obstacle: &Obstacle) -> String {
         }
         Obstacle::Taken { .. } => "delete at the provider what nobody needs".to_owned(),
         Obstacle::NoBrake => "set brake_for = \"0s\" in the group's policy".to_owned(),
-        Obstacle::TargetDoesNotFence | Obstacle::NoEvidence => "use a target that can; see docs/connectors/".to_owned(),
+        Obstacle::TargetDoesNotFence => "use a target that can; see docs/connectors/".to_owned(),
+        Obstacle::NoEvidence => {
+            "use a target that can; where there is no target, name all consumers. See docs/connectors/".to_owned()
+        }
         Obstacle::StoreDoesNotFence(_) | Obstacle::NoStore => {
             "name a store that can with `stores` in the group; see docs/connectors/".to_owned()
         }

@@ -180,7 +180,7 @@ pub(crate) async fn standing(bench: &dyn Bench, slot: Slot) -> Standing {
     match bench.target().capability().slots {
         Slots::Fixed(_) => found.expect("every slot is in the census"),
         // Nobody can name them all.
-        Slots::Fresh => found.unwrap_or(untouched),
+        Slots::Fresh | Slots::Nowhere => found.unwrap_or(untouched),
     }
 }
 

@@ -156,7 +156,7 @@ impl Size {
     pub(super) fn keys_max(&self) -> usize {
         match self.slots {
             Slots::Fixed(slots) => slots as usize,
-            Slots::Fresh => usize::MAX,
+            Slots::Fresh | Slots::Nowhere => usize::MAX,
         }
     }
 }

@@ -8,7 +8,7 @@ use handover_core::{
 };
 
 use super::mutation::Mutation;
-use super::world::{Executor, Learnt, Life, Nonce, Shelf, Size, Value, World, store_version};
+use super::world::{Executor, Learnt, Life, Nonce, Place, Shelf, Size, Value, World, store_version};
 
 /// What happened, for traces.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -253,7 +253,7 @@ impl Rules<'_> {
                 self.place(world, *who, *mark, nonce).then_some(Learnt::PutBack(who.generation))
             }
             Effect::ProveRefused { who } => (!world.accepts(*who)).then_some(Learnt::Refused(who.generation)),
-            Effect::Discard { who } => Some(Learnt::Discarded(who.generation)),
+            Effect::Discard { who } => Some(self.discard(world, *who)),
             Effect::Login { who } => Some(if world.accepts(*who) {
                 Learnt::LoggedIn(who.generation)
             } else {
@@ -324,6 +324,13 @@ impl Rules<'_> {
             }
         }
         passes
+    }
+
+    fn discard(&self, world: &mut World, who: Occupant) -> Learnt {
+        if self.size.slots == Slots::Nowhere {
+            world.places[who.slot.0 as usize] = Place::never_again();
+        }
+        Learnt::Discarded(who.generation)
     }
 
     fn head(&self, world: &World, store: &handover_core::StoreId) -> Learnt {

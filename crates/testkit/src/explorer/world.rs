@@ -107,15 +107,18 @@ impl Size {
     /// The plan that all its rotations go by.
     pub fn plan(&self) -> Plan {
         let wait = if self.clock { Self::POLL } else { Duration::ZERO };
+        // As the planner has it where nobody can be asked.
+        let asked = self.slots != Slots::Nowhere;
+        let looked = if asked { wait } else { Duration::ZERO };
         Plan {
             strategy: self.strategy,
             slots: self.slots,
             minter: self.minter,
             stores: (0..self.stores).map(store_id).collect(),
-            passes_min: 1,
-            quiet_min: wait,
+            passes_min: u32::from(asked),
+            quiet_min: looked,
             overlap_min: wait,
-            brake_for: wait,
+            brake_for: looked,
             poll: Self::POLL,
             reach_min: Reach::Loaded,
             auto_rollback: true,
@@ -135,6 +138,15 @@ pub(super) struct Place {
     pub(super) value: Option<(Generation, Candidate, Nonce)>,
     pub(super) enabled: bool,
     pub(super) mark: Option<Mark>,
+}
+
+impl Place {
+    /// Where there is no target, nobody may count on a value any more once it is discarded, and nothing that comes late
+    /// changes that.
+    pub(super) const fn never_again() -> Self {
+        let mark = Mark { generation: Generation(u64::MAX), version: RowVersion(0) };
+        Self { value: None, enabled: false, mark: Some(mark) }
+    }
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -297,7 +309,7 @@ impl World {
         let places = match size.slots {
             _ if size.minter == Minter::Provider => 0,
             Slots::Fixed(slots) => slots as usize,
-            Slots::Fresh => 2 + usize::from(size.rotations),
+            Slots::Fresh | Slots::Nowhere => 2 + usize::from(size.rotations),
         };
         let mut world = Self {
             row,
@@ -656,7 +668,7 @@ impl World {
 fn first_slot(slots: Slots) -> Slot {
     match slots {
         Slots::Fixed(_) => Slot(0),
-        Slots::Fresh => Slot(1),
+        Slots::Fresh | Slots::Nowhere => Slot(1),
     }
 }
 

@@ -20,6 +20,18 @@ pub fn worlds() -> Vec<Size> {
         },
         Size { executors: 3, rotations: 2, rollbacks: 2, ..small("three executors") },
         Size { slots: Slots::Fresh, rotations: 3, rollbacks: 2, ..small("fresh principals") },
+        Size { slots: Slots::Nowhere, rotations: 3, rollbacks: 2, late_loads: true, ..small("no target") },
+        Size { slots: Slots::Nowhere, rotations: 2, clock: true, ..small("no target, and a clock that jumps") },
+        Size {
+            slots: Slots::Nowhere,
+            stores: 2,
+            consumers: 2,
+            rotations: 2,
+            supersedes: 1,
+            rollbacks: 2,
+            deaths: true,
+            ..small("no target: superseded, and a death")
+        },
         Size { rotations: 2, old_sessions: true, clock: true, ..small("a clock that jumps") },
         Size { consumers: 2, rotations: 2, holds: 2, ..small("holds") },
         Size { stores: 2, consumers: 2, rotations: 2, rollbacks: 2, ..small("two stores") },

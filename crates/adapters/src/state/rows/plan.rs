@@ -44,6 +44,8 @@ enum StoredStrategy {
 enum StoredSlots {
     Fixed(u32),
     Fresh,
+    /// See [`Slots::Nowhere`].
+    Nowhere,
 }
 
 #[derive(Serialize, Deserialize, Default)]
@@ -182,7 +184,7 @@ macro_rules! same_variants {
 }
 
 same_variants!(StoredStrategy, Strategy: Immediate, Staged, DualWrite, BlueGreen);
-same_variants!(StoredSlots, Slots: Fixed(slots), Fresh);
+same_variants!(StoredSlots, Slots: Fixed(slots), Fresh, Nowhere);
 same_variants!(StoredMinter, Minter: Us, Provider);
 same_variants!(StoredReach, Reach: Expected, Delivered, Loaded, Used);
 same_variants!(StoredStretch, Stretch: Apply, Verify, Publish, Propagate, Drain, Disable, Rollback);
