@@ -9,6 +9,7 @@ mod bare;
 mod immediate;
 mod load;
 mod machine;
+mod manager;
 mod memory;
 mod openbao;
 mod postgres;
@@ -111,6 +112,8 @@ enum Name {
     /// P4: a million schedules, and ten thousand due at once.
     #[value(alias = "P4")]
     Schedules,
+    /// The manager inside a program, at a target that takes 50 ms for each call.
+    Manager,
     /// P6: reading one secret over TLS, against OpenBao.
     #[value(alias = "P6")]
     Read,
@@ -138,6 +141,7 @@ impl Name {
             Self::Immediate => "immediate",
             Self::Postgres => "postgres",
             Self::Schedules => "schedules",
+            Self::Manager => "manager",
             Self::Read => "read",
             Self::Signals => "signals",
             Self::Memory => "memory",
@@ -153,6 +157,7 @@ impl Name {
             Self::Immediate => immediate::run(setting),
             Self::Postgres => postgres::run(setting),
             Self::Schedules => schedules::run(setting),
+            Self::Manager => manager::run(setting),
             Self::Read => read::run(setting),
             Self::Signals => signals::run(setting),
             Self::Memory => memory::run(setting),

@@ -50,6 +50,11 @@ const RULES: &[Rule] = &[
         ],
         never: &[],
     },
+    Rule {
+        name: "handover-manager",
+        ours: &["handover-adapters", "handover-core", "handover-engine", "handover-secret"],
+        never: &["axum"],
+    },
     // Its executor is the caller's: tokio is a feature.
     Rule { name: "handover-signal", ours: &[], never: DRIVERS },
     Rule { name: "handover-testkit", ours: &["handover-core", "handover-secret"], never: &["axum", "rusqlite"] },
@@ -59,6 +64,7 @@ const RULES: &[Rule] = &[
             "handover-adapters",
             "handover-core",
             "handover-engine",
+            "handover-manager",
             "handover-sdk",
             "handover-secret",
             "handover-signal",

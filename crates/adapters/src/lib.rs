@@ -22,7 +22,6 @@ pub mod sink;
 pub mod state;
 #[cfg(any(feature = "store-embedded", feature = "store-vault"))]
 pub mod store;
-#[cfg(any(feature = "target-postgres", feature = "target-redis"))]
 pub mod target;
 #[cfg(any(feature = "sink-syslog", feature = "sink-http", feature = "store-vault"))]
 mod tls;
