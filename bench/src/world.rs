@@ -9,7 +9,7 @@ use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::sqlite::Sqlite;
 use handover_core::port::{Answer, Consumers, Delivery};
 use handover_core::{
-    ConsumerId, Fault, GroupId, Member, Outcome, Phase, Policy, Publication, Reach, Role, RollCall, Slots, StoreId,
+    ConsumerId, Fault, GroupId, Member, Moments, Outcome, Phase, Policy, Publication, Reach, Role, RollCall, Slots, StoreId,
 };
 use handover_engine::{Binding, Event, Handle, Happening, Options, Ports, Random, RandomRule, Service, SystemClock};
 use handover_testkit::fake::{FakeStore, FakeTarget, Script};
@@ -44,6 +44,7 @@ pub(crate) fn policy() -> Policy {
         verifiers: false,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
+        checks: Moments::default(),
     }
 }
 
@@ -98,6 +99,7 @@ impl Fakes {
                 .collect::<BTreeMap<_, _>>()
                 .into(),
             generator: generator.clone(),
+            checks: Arc::new([]),
             publish_fields: Arc::new(|slot| vec![("user".to_owned(), format!("app_{slot}"))]),
             schedule: None,
         };

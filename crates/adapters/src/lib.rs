@@ -3,8 +3,12 @@
 //! Connectors are dumb: they do no retries, keep no timers and write no logs. A driver's error text never crosses the
 //! border of this crate; it is mapped to a [`handover_core::Fault`] in our own words.
 
+#[cfg(any(feature = "check", feature = "notify"))]
+mod address;
 #[cfg(feature = "calendar")]
 pub mod calendar;
+#[cfg(feature = "check")]
+pub mod check;
 #[cfg(any(feature = "state-sqlite", feature = "store-embedded"))]
 pub mod copy;
 #[cfg(any(feature = "target-postgres", feature = "target-redis", feature = "store-embedded"))]

@@ -68,6 +68,7 @@ fn check_phase(row: &Row, plan: &Plan, phase: &Phase, retiring: &[Occupant], rev
     };
     match phase {
         Phase::Verify { passes, .. } if *passes > plan.passes_min => vec![Violation::Bounds],
+        Phase::Propagate { passes, .. } if *passes > plan.passes_after_publish() => vec![Violation::Bounds],
         Phase::Publish { pointers } => check_pointers(row, plan, pointers),
         Phase::Disable { refused, .. } => retiring_all(refused),
         Phase::Destroy { gone } => retiring_all(gone),

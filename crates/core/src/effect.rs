@@ -43,6 +43,11 @@ pub enum Effect {
         /// Which generation, and where.
         who: Occupant,
     },
+    /// One round of the checks that are made after publishing.
+    Check {
+        /// Which generation, and where.
+        who: Occupant,
+    },
     /// Read a store's version.
     Head {
         /// Which store.
@@ -164,6 +169,7 @@ impl Effect {
             Self::Mint { .. } => "mint",
             Self::EnsureAccepted { .. } => "accept",
             Self::Login { .. } => "login",
+            Self::Check { .. } => "check",
             Self::Head { .. } => "head",
             Self::Point { .. } => "point",
             Self::CountAdoption { .. } => "adoption",
@@ -181,7 +187,14 @@ impl Effect {
 
     /// Whether it only looks. A look is repeated at the poll interval; an act is repeated only after a fault.
     pub const fn is_look(&self) -> bool {
-        matches!(self, Self::Login { .. } | Self::Head { .. } | Self::CountAdoption { .. } | Self::CountUse { .. })
+        matches!(
+            self,
+            Self::Login { .. }
+                | Self::Check { .. }
+                | Self::Head { .. }
+                | Self::CountAdoption { .. }
+                | Self::CountUse { .. }
+        )
     }
 
     /// The id of this effect, for a group whose rotation leads to `to`.
@@ -192,6 +205,7 @@ impl Effect {
             Self::Mint { who, .. }
             | Self::EnsureAccepted { who, .. }
             | Self::Login { who, .. }
+            | Self::Check { who }
             | Self::EnsureRefused { who, .. }
             | Self::ProveRefused { who }
             | Self::PutBack { who, .. }
@@ -221,6 +235,8 @@ pub enum Fact {
     Accepted(Generation),
     /// One whole round of verification passed, on every required endpoint.
     LoggedIn(Generation),
+    /// One whole round of the checks that are made after publishing passed.
+    Checked(Generation),
     /// The target refuses the generation, with the positive control passed in the same round.
     Refused(Generation),
     /// The store's version, and the publication that its head bears if it bears our label.

@@ -41,7 +41,7 @@ pub use id::{
 pub use mint::{Label, Minted, Minter, Swept, sweep};
 pub use model::{Cause, Doubt, Hold, Mark, Occupant, Outcome, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
 pub use plan::{
-    Census, Deadline, Obstacle, OnDeadline, Plan, Policy, SeesUse, Slots, StoreCapability, Strategy, Stretch,
+    Census, Deadline, Moments, Obstacle, OnDeadline, Plan, Policy, SeesUse, Slots, StoreCapability, Strategy, Stretch,
     TargetCapability, plan,
 };
 pub use recover::{Course, Recovery, Survey, Unrecoverable, compare, plan_of, recover, sought};

@@ -172,6 +172,8 @@ pub enum Phase {
     Propagate {
         /// How far they are.
         presenters: Roll,
+        /// Whole rounds of the checks after publishing that passed in a row.
+        passes: u32,
     },
     /// The old generation goes out of use, as observed.
     Drain {
@@ -225,7 +227,7 @@ impl Phase {
     pub const fn called(&self) -> Option<(&Roll, Role)> {
         match self {
             Self::Verify { verifiers, .. } => Some((verifiers, Role::Verifier)),
-            Self::Propagate { presenters }
+            Self::Propagate { presenters, .. }
             | Self::Drain { presenters, .. }
             | Self::Disable { presenters, .. }
             | Self::Rollback(Undo::Return { presenters } | Undo::Quiet { presenters, .. }) => {

@@ -136,6 +136,15 @@ impl Stretch {
     }
 }
 
+/// At which moments checks are made, beside the target's own verification.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Moments {
+    /// In Verify, with each round of logins.
+    pub before_publish: bool,
+    /// In Propagate, where both generations are valid and the way back is open.
+    pub after_publish: bool,
+}
+
 /// What the user wants. Durations are observed time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {
@@ -168,6 +177,8 @@ pub struct Policy {
     pub presenters: bool,
     /// The longest way from fetch to load of consumers that are known by the target's evidence alone.
     pub fetch_to_load_max: Duration,
+    /// At which moments a check is configured.
+    pub checks: Moments,
 }
 
 /// What was fixed when the rotation started. Stored with it.
@@ -203,6 +214,8 @@ pub struct Plan {
     pub verifiers: bool,
     /// See [`Policy::presenters`].
     pub presenters: bool,
+    /// See [`Policy::checks`].
+    pub checks: Moments,
     /// Digest of the policy that this came from, as text; made by who read the policy.
     pub policy_digest: String,
 }
@@ -338,6 +351,7 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
         deadlines: policy.deadlines.clone(),
         verifiers: policy.verifiers,
         presenters: policy.presenters,
+        checks: policy.checks,
         policy_digest: census.policy_digest.clone(),
     })
 }
@@ -378,7 +392,9 @@ impl Policy {
 
     fn out_of_bounds(&self, strategy: Strategy) -> impl Iterator<Item = &'static str> {
         let outage = strategy == Strategy::Immediate && self.accept_outage;
+        let checked = self.checks.before_publish || self.checks.after_publish;
         [
+            (self.passes_min == 0 && checked, "passes_min must be at least 1 where a check is configured"),
             (
                 self.passes_min == 0 && !outage,
                 "passes_min must be at least 1, save for the strategy immediate with accept_outage = true: a rotation without \
@@ -402,6 +418,11 @@ impl Plan {
             Slots::Fixed(_) | Slots::Fresh => true,
             Slots::Nowhere => false,
         }
+    }
+
+    /// How many rounds of the checks that are made after publishing must pass in a row.
+    pub const fn passes_after_publish(&self) -> u32 {
+        if self.checks.after_publish { self.passes_min } else { 0 }
     }
 
     /// The slot of the next candidate: that of the old generation where it is replaced in place, else a free one.

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use handover_secret::Secret;
 
@@ -14,7 +15,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::id::{Candidate, ConsumerId, Epoch, Generation, GroupId, Publication, RowVersion, Slot, StoreVersion};
 use crate::mint::{Label, Minted};
 use crate::model::{Mark, Occupant, Row};
-use crate::plan::{Plan, StoreCapability, TargetCapability};
+use crate::plan::{Moments, Plan, StoreCapability, TargetCapability};
 use crate::time::Timestamp;
 
 /// What a port method returns: a future without a named runtime.
@@ -244,6 +245,48 @@ pub trait Target: Send + Sync {
     /// faults. **If called twice** reads twice. **If cut off** nothing happened. **Errors** `Foreign` for a principal
     /// that bears another group's label.
     fn census(&self) -> Answer<'_, Vec<Standing>>;
+}
+
+/// What a check looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Which generation, and where.
+    pub who: Occupant,
+    /// Its value.
+    pub value: &'a Secret,
+    /// What is published beside the value: `(field, text)`.
+    pub fields: &'a [(String, String)],
+    /// What else is accepted at the moment, if anything is.
+    pub control: Option<(Occupant, &'a Secret)>,
+}
+
+/// What a check came to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Finding {
+    /// It is as it should be.
+    Passed,
+    /// It is known not to be; the reason is in our own words, bounded, and holds nothing of an answer's body.
+    Failed(String),
+}
+
+/// A question that was configured, asked about a credential beside the target's own verification.
+pub trait Check: Send + Sync {
+    /// Its name within the group.
+    fn name(&self) -> &str;
+
+    /// Its kind as one word.
+    fn kind(&self) -> &'static str;
+
+    /// When it is asked. Pure and constant.
+    fn moments(&self) -> Moments;
+
+    /// How long it may take. The caller keeps the time.
+    fn patience(&self) -> Duration;
+
+    /// **Does** ask once. **Promises** to change nothing; that the value reaches no argument list, environment, log or
+    /// error; to pass only on an answer that says so. **If called twice** asks twice. **If cut off** nothing happened.
+    /// **Errors** what could not be found out, or only by a skip, is a fault: never a pass, and no known failure.
+    fn run<'a>(&'a self, subject: Subject<'a>) -> Answer<'a, Finding>;
 }
 
 /// A store's head: its version, and what it bears if it bears our label. Never the value.

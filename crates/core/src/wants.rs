@@ -137,7 +137,14 @@ impl Draft<'_> {
                 }
             }
             Phase::Publish { pointers } => self.point(pointers, to),
-            Phase::Propagate { presenters } => self.call_presenters(presenters),
+            Phase::Propagate { presenters, passes } => {
+                self.call_presenters(presenters);
+                let needed = self.plan.passes_after_publish();
+                if *passes < needed {
+                    self.wait(Blocker::Verification { passes: *passes, needed });
+                    self.act(Effect::Check { who: to });
+                }
+            }
             Phase::Drain { quiet, tally, overlap, presenters } => {
                 self.call_presenters(presenters);
                 self.watch_use(self.rotation.leaving(), *tally, *quiet);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::{at_rest, learn, plan as fixed, rows, started, store};
 use handover_core::{
-    Census, Fact, Fault, FaultKind, Minter, Obstacle, Order, Policy, Reach, Row, SeesUse, Slots, StoreCapability,
+    Census, Fact, Fault, FaultKind, Minter, Moments, Obstacle, Order, Policy, Reach, Row, SeesUse, Slots, StoreCapability,
     Strategy, TargetCapability, Violation, check, plan,
 };
 
@@ -27,6 +27,7 @@ fn policy() -> Policy {
         verifiers: false,
         presenters: true,
         fetch_to_load_max: Duration::from_secs(60),
+        checks: Moments::default(),
     }
 }
 

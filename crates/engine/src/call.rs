@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use handover_core::port::Answer;
 use handover_core::{Fault, FaultKind, StoreId, Touched};
@@ -23,6 +24,8 @@ use crate::telemetry;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Whom<'a> {
     Target(&'a str),
+    /// A check of this name, and how long it may take.
+    Check(&'a str, Duration),
     Store(&'a StoreId),
     Sink(&'a str),
     State,
@@ -59,6 +62,7 @@ impl Whom<'_> {
     pub(crate) const fn port(self) -> &'static str {
         match self {
             Self::Target(_) => "target",
+            Self::Check(..) => "check",
             Self::Store(_) => "store",
             Self::Sink(_) => "sink",
             Self::State => "state",
@@ -69,6 +73,7 @@ impl Whom<'_> {
     fn words(self) -> String {
         match self {
             Self::Target(name) => format!("target {name}"),
+            Self::Check(name, _) => format!("check {name}"),
             Self::Store(store) => format!("store {store}"),
             Self::Sink(name) => format!("sink {name}"),
             Self::State => "the state store".to_owned(),
@@ -100,6 +105,7 @@ impl Calls {
         let _permits = self.permits(call).await?;
         let deadline = match call.whom {
             Whom::Target(_) | Whom::Store(_) | Whom::Sink(_) => self.options.call_deadline,
+            Whom::Check(_, patience) => patience,
             Whom::State | Whom::Consumers => self.options.state_deadline,
         };
         let span = tracing::debug_span!(telemetry::SPAN_CALL, port = call.name, whom = %call.whom.words());
@@ -127,7 +133,7 @@ impl Calls {
     /// waiting only for as many overall permits as it may have itself.
     async fn permits(&self, call: Call<'_>) -> Result<Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>, Fault> {
         let key = match call.whom {
-            Whom::Target(_) | Whom::Store(_) => call.whom.words(),
+            Whom::Target(_) | Whom::Store(_) | Whom::Check(..) => call.whom.words(),
             // Sinks have one task each; state and consumers bound themselves.
             Whom::Sink(_) | Whom::State | Whom::Consumers => return Ok(None),
         };
@@ -158,8 +164,6 @@ pub(crate) async fn caught<F: Future>(future: F) -> Option<F::Output> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn calls() -> Calls {

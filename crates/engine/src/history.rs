@@ -1,5 +1,7 @@
 //! History: which lines a step leaves. One constant word for each event, details in fields, nothing secret.
 
+use std::time::Duration;
+
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
     Cause, Course, Doubt, Fact, Fault, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Plan, Recovery, Refusal,
@@ -39,6 +41,8 @@ pub const DRIFT_OVER: &str = "drift_over";
 pub const LITTER: &str = "litter";
 /// Event: what retires is in use from somewhere that was not told yet in this rotation.
 pub const IN_USE: &str = "in_use";
+/// Event: a check was made, and what it came to.
+pub const CHECKED: &str = "checked";
 /// A credential that a provider minted for us, and that serves nobody, was deleted there.
 pub const UNMINTED: &str = "unminted";
 /// Event: the row breaks an invariant; nothing is done on it.
@@ -391,6 +395,29 @@ pub(crate) fn in_use(rotation: &Rotation, uses: u32, from: String, now: Timestam
     entry(rotation, IN_USE, now, vec![("uses", uses.to_string()), ("from", from)])
 }
 
+/// What a check came to. The reason is in our own words, and bounded.
+pub(crate) fn checked(rotation: &Rotation, made: &Made<'_>, now: Timestamp) -> Entry {
+    let mut fields = vec![
+        ("check", made.name.to_owned()),
+        ("kind", made.kind.to_owned()),
+        ("phase", phase_word(&rotation.phase).to_owned()),
+        ("result", made.result.to_owned()),
+        ("duration_ms", made.took.as_millis().to_string()),
+    ];
+    fields.extend(made.reason.map(|reason| ("reason", reason.to_owned())));
+    entry(rotation, CHECKED, now, fields)
+}
+
+/// A check that was made.
+pub(crate) struct Made<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) kind: &'static str,
+    /// `passed`, `failed` or `unknown`.
+    pub(crate) result: &'static str,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) took: Duration,
+}
+
 /// What a provider minted for us and serves nobody is deleted there.
 pub(crate) fn unminted(rotation: &Rotation, label: Label, now: Timestamp) -> Entry {
     entry(rotation, UNMINTED, now, vec![("label", label.to_string())])
@@ -436,6 +463,7 @@ const fn is_evidence(fact: &Fact) -> bool {
         | Fact::Lost
         | Fact::Accepted(_)
         | Fact::LoggedIn(_)
+        | Fact::Checked(_)
         | Fact::Refused(_)
         | Fact::Head { .. }
         | Fact::Pointed { .. }
@@ -457,6 +485,7 @@ fn evidence(fact: &Fact) -> (&'static str, String) {
         Fact::Lost => "candidate void: the provider may have minted it, and nobody holds its value".to_owned(),
         Fact::Accepted(generation) => format!("target accepts generation {generation}"),
         Fact::LoggedIn(generation) => format!("a round of logins passed with generation {generation}"),
+        Fact::Checked(generation) => format!("a round of checks passed with generation {generation}"),
         Fact::Refused(generation) => format!("target refuses generation {generation}"),
         Fact::Head { store, version, .. } => match version {
             Some(version) => format!("{store} is at {version}"),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_core::port::{Consumers, SecretStore, Sink, StateStore, Target};
+use handover_core::port::{Check, Consumers, SecretStore, Sink, StateStore, Target};
 use handover_core::schedule::Schedule;
 use handover_core::{Fault, FaultKind, GroupId, Policy, Slot, StoreId, Timestamp};
 use tokio::sync::watch;
@@ -52,6 +52,8 @@ pub struct Binding {
     pub stores: Arc<BTreeMap<StoreId, Arc<dyn SecretStore>>>,
     /// What mints its values.
     pub generator: Arc<dyn Generate>,
+    /// What is asked of a credential beside the target's own verification, in this order.
+    pub checks: Arc<[Arc<dyn Check>]>,
     /// What is published beside the value.
     pub publish_fields: PublishFields,
     /// When it is rotated without anybody asking, and when that may be; `None`: people start, at any time.

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use handover_adapters::check::{CheckConfig, Parts};
 use handover_adapters::notify::{Notifier, NotifyConfig};
 use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
-use handover_core::port::{Sink, StateStore as _, Target};
+use handover_core::port::{Check, Sink, StateStore as _, Target};
 use handover_core::schedule::Schedule;
 use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Policy, Role, Row};
 use handover_engine::{Binding, Generate, Handle, Options, Ports, Service, SystemClock};
@@ -52,6 +53,8 @@ pub(crate) struct Wired {
 pub(crate) struct TargetFiles {
     password: Arc<Secret>,
     ca_pem: Arc<[u8]>,
+    /// Of each check, in order.
+    checks_ca_pem: Vec<Option<Arc<[u8]>>>,
 }
 
 /// Reads files of targets, each once.
@@ -88,9 +91,15 @@ impl TargetFilesReader {
             .target
             .ca_file()
             .map(|path| once(&mut self.cas, path, |path| file::public(path, "the CA file").map(Arc::from)));
+        let of_check = |check: &CheckConfig| {
+            let ca = |path| once(&mut self.cas, path, |path| file::public(path, "the CA file").map(Arc::from));
+            check.ca_file().map(ca).transpose()
+        };
+        let checks_ca_pem = group.checks.iter().map(of_check).collect::<Result<_, _>>()?;
         // A target without them asks for neither.
         let password = password.transpose()?.unwrap_or_else(|| Arc::new(Secret::from_bytes(Vec::new())));
-        Ok(TargetFiles { password, ca_pem: ca_pem.transpose()?.unwrap_or_else(|| Arc::from([])) })
+        let ca_pem = ca_pem.transpose()?.unwrap_or_else(|| Arc::from([]));
+        Ok(TargetFiles { password, ca_pem, checks_ca_pem })
     }
 }
 
@@ -110,7 +119,9 @@ fn once<T: Clone>(
 impl TargetFiles {
     /// Whether they hold the same.
     pub(crate) fn same(&self, other: &Self) -> bool {
-        self.password.matches(&other.password) && self.ca_pem == other.ca_pem
+        self.password.matches(&other.password)
+            && self.ca_pem == other.ca_pem
+            && self.checks_ca_pem == other.checks_ca_pem
     }
 }
 
@@ -313,11 +324,36 @@ pub(crate) fn target(group: &Group) -> Result<Arc<dyn Target>, Failure> {
 
 /// The same for one of many groups.
 pub(crate) fn target_with(group: &Group, files: &mut TargetFilesReader) -> Result<Arc<dyn Target>, Failure> {
-    build(group, &files.read(group)?)
+    let files = files.read(group)?;
+    let target = build(group, &files)?;
+    checks(group, &files, &target)?;
+    Ok(target)
+}
+
+/// The group's checks, which ask the target or others.
+pub(crate) fn checks(
+    group: &Group,
+    files: &TargetFiles,
+    target: &Arc<dyn Target>,
+) -> Result<Vec<Arc<dyn Check>>, Failure> {
+    let TargetFiles { password, ca_pem, checks_ca_pem } = files;
+    let make = |(check, own): (&CheckConfig, &Option<Arc<[u8]>>)| {
+        let parts = Parts {
+            group: &group.name,
+            target_config: &group.target,
+            admin_password: password,
+            target_ca_pem: ca_pem,
+            target,
+            ca_pem: own.as_deref(),
+        };
+        let built = check.clone().build(&parts);
+        built.map_err(|fault| Failure::error(format!("group {}: {fault}", group.name)).hint("see docs/checks.md"))
+    };
+    group.checks.iter().zip(checks_ca_pem).map(make).collect()
 }
 
 fn build(group: &Group, files: &TargetFiles) -> Result<Arc<dyn Target>, Failure> {
-    let TargetFiles { password, ca_pem } = files;
+    let TargetFiles { password, ca_pem, .. } = files;
     let built = group.target.clone().build(group.name.clone(), Arc::clone(password), ca_pem);
     built.map_err(|fault: Fault| {
         Failure::error(format!("group {}: {fault}", group.name)).hint("see the target's options in docs/connectors/")
@@ -360,12 +396,14 @@ impl Binder {
     pub(crate) fn bind(&mut self, group: &Arc<Group>, files: &TargetFiles) -> Result<Binding, Failure> {
         let Planned { policy, digest, .. } = self.planned(group);
         let fields = Arc::clone(group);
+        let target = build(group, files)?;
         Ok(Binding {
             group: group.name.clone(),
             policy,
             policy_digest: digest,
             target_name: self.target_name(&group.target),
-            target: build(group, files)?,
+            checks: checks(group, files, &target)?.into(),
+            target,
             stores: self.shelf.stores(group)?,
             generator: self.generator(group)?,
             schedule: self.schedule(group)?,

@@ -334,6 +334,7 @@ pub(crate) fn fact(fact: &Fact) -> String {
         Fact::Lost => "the provider may have minted it, and nobody holds its value: the candidate is void".to_owned(),
         Fact::Accepted(generation) => format!("the target accepts generation {generation}"),
         Fact::LoggedIn(generation) => format!("a round of verification passed with generation {generation}"),
+        Fact::Checked(generation) => format!("a round of checks passed with generation {generation}"),
         Fact::Refused(generation) => format!("the target refuses generation {generation}"),
         Fact::Head { store, version: Some(version), ours: Some(publication) } => {
             format!("store {store} is at {version}, which bears our publication {publication}")
@@ -403,7 +404,7 @@ mod tests {
             Phase::Apply,
             Phase::Verify { passes: 0, reapply: false, verifiers: Roll::All },
             Phase::Publish { pointers: Pointers(BTreeMap::new()) },
-            Phase::Propagate { presenters: Roll::All },
+            Phase::Propagate { presenters: Roll::All, passes: 0 },
             Phase::Drain {
                 quiet: Waited::default(),
                 tally: Tally::Unknown,

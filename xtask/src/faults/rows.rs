@@ -231,7 +231,7 @@ pub(super) const ROWS: &[Row] = &[
     row("F91", "Audit", "A receiver of the audit hangs or is away: nothing stalls, and no record is missed."),
     row(
         "F92",
-        "Notification",
-        "A receiver hangs, redirects, or answers and drops the message; a program hangs: given up in time, not followed, sent again under the same id; rotations do not wait for it.",
+        "Verify, Propagate, notification",
+        "A receiver or a server that a check asks hangs, redirects, or answers and drops the message; a program hangs: given up in time, not followed. Messages are sent again under the same id, and rotations do not wait for them; a check passed nothing, and is made again.",
     ),
 ];

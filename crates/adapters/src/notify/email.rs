@@ -13,7 +13,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::Deserialize;
 
-use super::address::{Allowed, Unreached};
+use crate::address::{Allowed, Unreached};
 use super::event::{Event, EventKind};
 use super::misconfigured;
 use crate::http::is_untrusted;

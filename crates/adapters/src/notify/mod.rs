@@ -3,7 +3,6 @@
 //! A notifier has a cursor of its own, like any sink: what is not delivered waits in the state, and is delivered at least
 //! once, each time under the same id. It is told from the moment on when it was configured, not what was before.
 
-mod address;
 mod email;
 mod event;
 mod post;

@@ -98,7 +98,7 @@ impl Draft<'_> {
     pub(super) fn publish(&mut self, fact: &Fact, mut pointers: Pointers) -> Result<(), Refusal> {
         self.point(fact, &mut pointers)?;
         if pointers.landed() {
-            self.enter(Phase::Propagate { presenters: self.presenters() });
+            self.enter(Phase::Propagate { presenters: self.presenters(), passes: 0 });
             self.propagated();
         } else {
             self.rotation.phase = Phase::Publish { pointers };
@@ -106,15 +106,29 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) fn propagate(&mut self, fact: &Fact) -> Result<(), Refusal> {
-        let Fact::Adoption { role: Role::Presenter, call } = fact else { return Err(Refusal::Stale) };
-        self.rotation.phase = Phase::Propagate { presenters: self.roll(call, self.row.publication) };
+    pub(super) fn propagate(&mut self, fact: &Fact, presenters: Roll, passes: u32) -> Result<(), Refusal> {
+        let needed = self.plan.passes_after_publish();
+        let (presenters, passes) = match fact {
+            Fact::Checked(generation) if *generation == self.rotation.to.generation => {
+                (presenters, (passes + 1).min(needed))
+            }
+            // The last round may have been long ago by then: one more has to pass after the presenters moved.
+            Fact::Adoption { role: Role::Presenter, call } => {
+                let presenters = self.roll(call, self.row.publication);
+                let last = if presenters == Roll::All { needed.saturating_sub(1) } else { passes };
+                (presenters, passes.min(last))
+            }
+            _ => return Err(Refusal::Stale),
+        };
+        self.rotation.phase = Phase::Propagate { presenters, passes };
         self.propagated();
         Ok(())
     }
 
     fn propagated(&mut self) {
-        if let Phase::Propagate { presenters: Roll::All } = self.rotation.phase {
+        if let Phase::Propagate { presenters: Roll::All, passes } = self.rotation.phase
+            && passes >= self.plan.passes_after_publish()
+        {
             self.enter_drain(Roll::All);
         }
     }

@@ -144,6 +144,7 @@ impl Draft<'_> {
             | Fact::Lost
             | Fact::Accepted(_)
             | Fact::LoggedIn(_)
+            | Fact::Checked(_)
             | Fact::Refused(_)
             | Fact::Head { .. }
             | Fact::Pointed { .. }
@@ -171,7 +172,7 @@ impl Draft<'_> {
             Phase::Apply => self.apply(fact),
             Phase::Verify { passes, reapply, verifiers } => self.verify(fact, passes, reapply, verifiers),
             Phase::Publish { pointers } => self.publish(fact, pointers),
-            Phase::Propagate { .. } => self.propagate(fact),
+            Phase::Propagate { presenters, passes } => self.propagate(fact, presenters, passes),
             Phase::Drain { quiet, tally, overlap, presenters } => {
                 self.drain(fact, forward::Draining { quiet, tally, overlap, presenters })
             }
@@ -206,19 +207,25 @@ impl Draft<'_> {
         if fault.kind == FaultKind::Fenced {
             self.row.doubt = Some(Doubt::TargetAhead);
         }
+        let returns = self.way_back().is_ok();
         match (&mut self.rotation.phase, fault.kind) {
             (Phase::Apply, FaultKind::Rejected) => self.void_candidate(),
             // It may have been minted, and its value is lost: the label is not tried again (R7).
             (Phase::Apply, _) if self.plan.minter == Minter::Provider && fault.touched == Touched::Unknown => {
                 self.void_candidate();
             }
-            (Phase::Verify { .. }, FaultKind::Unfit) if self.plan.auto_rollback => self.roll_back(Cause::Unfit),
-            (Phase::Verify { passes, .. }, FaultKind::Unfit) => {
+            // From a group's first generation that is published there is no way back.
+            (Phase::Verify { .. } | Phase::Propagate { .. }, FaultKind::Unfit)
+                if self.plan.auto_rollback && returns =>
+            {
+                self.roll_back(Cause::Unfit);
+            }
+            (Phase::Verify { passes, .. } | Phase::Propagate { passes, .. }, FaultKind::Unfit) => {
                 *passes = 0;
                 self.rotation.hold = Some(Hold::Unfit);
             }
             // A round that could not be finished was not passed: verification fails closed.
-            (Phase::Verify { passes, .. }, _) => *passes = 0,
+            (Phase::Verify { passes, .. } | Phase::Propagate { passes, .. }, _) => *passes = 0,
             _ => {}
         }
     }

@@ -35,7 +35,7 @@ impl Draft<'_> {
         let hold = self.rotation.hold.take().ok_or(Refusal::NotHeld)?;
         self.rotation.elapsed = Waited::default();
         // What passed before the hold may be long ago.
-        if let Phase::Verify { passes, .. } = &mut self.rotation.phase {
+        if let Phase::Verify { passes, .. } | Phase::Propagate { passes, .. } = &mut self.rotation.phase {
             *passes = 0;
         }
         match hold {
@@ -58,7 +58,9 @@ impl Draft<'_> {
     fn force(&mut self) -> Result<(), Refusal> {
         match &self.rotation.phase {
             Phase::Verify { passes, reapply: false, .. } if *passes >= self.plan.passes_min => self.enter_publish(),
-            Phase::Propagate { presenters } => self.enter_drain(presenters.clone()),
+            Phase::Propagate { presenters, passes } if *passes >= self.plan.passes_after_publish() => {
+                self.enter_drain(presenters.clone());
+            }
             Phase::Drain { presenters, .. } => self.enter_disable(presenters.clone()),
             Phase::Disable { refused, .. } if self.braked(refused) => {
                 self.enter_destroy();
@@ -69,6 +71,7 @@ impl Draft<'_> {
             | Phase::Apply
             | Phase::Verify { .. }
             | Phase::Publish { .. }
+            | Phase::Propagate { .. }
             | Phase::Disable { .. }
             | Phase::Destroy { .. }
             | Phase::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Unpublish { .. } | Undo::Revoke { .. })

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, ConsumerId, Fact, Generation, GroupId, Member, Minter, Occupant, Plan, Publication, Reach, Refusal,
+    Candidate, ConsumerId, Fact, Generation, GroupId, Member, Minter, Moments, Occupant, Plan, Publication, Reach, Refusal,
     Role, RollCall, Row, RowVersion, Seen, Slot, Slots, StoreId, StoreVersion, Strategy, Tally, Timestamp, advance,
     start,
 };
@@ -38,6 +38,7 @@ pub fn plan() -> Plan {
         deadlines: BTreeMap::new(),
         verifiers: false,
         presenters: true,
+        checks: Moments::default(),
         policy_digest: "digest".to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! The executor: one for all connectors. The first try of an effect acts without probing; in doubt it looks first.
 
+mod check;
 mod mint;
 mod store;
 mod target;
@@ -67,6 +68,7 @@ impl Executor<'_> {
             Effect::CountUse { of } => return self.count_use(of).await,
             Effect::EnsureAccepted { who, mark } => self.accept(id, *who, *mark, probe_first).await,
             Effect::Login { who } => return self.login(effect, *who).await,
+            Effect::Check { who } => return self.check(effect, *who).await,
             Effect::Head { store } => self.head_fact(store).await,
             Effect::Point { store, value, publication, expect } => {
                 let pointing = store::Pointing { store, value: *value, publication: *publication, expect };

@@ -48,7 +48,7 @@ impl Executor<'_> {
             self.shared.calls.make(call, || target.verify(who, &value, as_control(control.as_ref()))).await
         };
         match verdict.await {
-            Ok(Verdict::Passed) => Learnt::fact(Fact::LoggedIn(who.generation)),
+            Ok(Verdict::Passed) => self.check_before(effect, who).await,
             // A refused login counts against the account: the next one waits.
             Ok(Verdict::Refused { endpoint }) => {
                 let detail = format!("endpoint {endpoint} refused generation {}", who.generation);

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use handover_core::port::Check;
 use handover_core::schedule::Schedule;
 use handover_core::{
-    ConsumerId, Fault, FaultKind, GroupId, Outcome, Phase, Policy, Reach, Role, Row, Slots, StoreId, Strategy,
+    ConsumerId, Fault, FaultKind, GroupId, Moments, Outcome, Phase, Policy, Reach, Role, Row, Slots, StoreId, Strategy,
     Timestamp,
 };
 use handover_engine::{Binding, Clock, Generate, Handle, Options, Ports, Random, RandomRule, Service, View, history};
@@ -54,6 +55,7 @@ pub struct World {
     pub options: Options,
     pub policy: Policy,
     pub schedule: Option<Arc<Schedule>>,
+    pub checks: Vec<Arc<dyn Check>>,
     pub groups: Vec<GroupId>,
 }
 
@@ -94,6 +96,7 @@ pub fn policy() -> Policy {
         verifiers: false,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
+        checks: Moments::default(),
     }
 }
 
@@ -124,6 +127,7 @@ impl World {
             options: Options::default(),
             policy: policy(),
             schedule: None,
+            checks: Vec::new(),
             groups: vec![group("db")],
             consumers,
             stores,
@@ -157,6 +161,7 @@ impl World {
             target: Arc::new(target.seen_by(script)),
             stores: Arc::new(stores.map(|(id, store)| (id.clone(), Arc::new(store.seen_by(script)) as _)).collect()),
             generator: Arc::new(Random::new(&RandomRule::default()).unwrap()),
+            checks: self.checks.clone().into(),
             publish_fields: Arc::new(|slot| vec![("user".to_owned(), format!("app_{slot}"))]),
             schedule: self.schedule.clone(),
         }

@@ -1,5 +1,6 @@
 //! The configuration: one file, typed, unknown keys refused. It names secrets by file and never holds them.
 
+mod checks;
 pub(crate) mod delivery;
 pub(crate) mod duration;
 mod findings;
@@ -8,6 +9,7 @@ mod read;
 mod schedule;
 mod schema;
 mod shape;
+mod shape_check;
 mod shape_notify;
 mod split;
 mod stores;
@@ -19,11 +21,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use handover_adapters::check::CheckConfig;
 use handover_adapters::notify::NotifyConfig;
 use handover_adapters::sink::{SinkConfig, file};
 use handover_adapters::store::RemoteStoreConfig;
 use handover_adapters::target::{Common, TargetConfig};
-use handover_core::{ConsumerId, GroupId, Role};
+use handover_core::{ConsumerId, GroupId, Moments, Role};
 use handover_engine::history::is_reserved;
 use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
 use serde::{Deserialize, Deserializer};
@@ -150,6 +153,9 @@ pub(crate) struct Group {
     /// fetches the value.
     #[serde(default, deserialize_with = "split::shared")]
     pub(crate) consumers: Arc<Vec<Consumer>>,
+    /// What is asked of the credential beside the target's own verification, in this order.
+    #[serde(default, rename = "check", deserialize_with = "split::shared")]
+    pub(crate) checks: Arc<Vec<CheckConfig>>,
     /// How its values are made.
     #[serde(default, deserialize_with = "split::shared")]
     pub(crate) generate: Arc<GenerateConfig>,
@@ -254,7 +260,15 @@ impl Group {
     /// Who is called in a rotation of this group.
     pub(crate) fn called(&self) -> Called {
         let declared = |role| self.consumers.iter().any(|consumer| consumer.role == role);
-        Called { verifiers: declared(RoleName::Verifier), presenters: declared(RoleName::Presenter) }
+        let moments: Vec<Moments> = self.checks.iter().map(CheckConfig::moments).collect();
+        Called {
+            verifiers: declared(RoleName::Verifier),
+            presenters: declared(RoleName::Presenter),
+            checks: Moments {
+                before_publish: moments.iter().any(|moments| moments.before_publish),
+                after_publish: moments.iter().any(|moments| moments.after_publish),
+            },
+        }
     }
 
     /// Whether the consumer is declared in this role.
@@ -340,6 +354,7 @@ impl Config {
         let mut common = Common::default();
         for group in config.groups.iter_mut().map(Arc::make_mut) {
             group.target.resolve(directory);
+            group.resolve_checks(directory);
             group.target.share(&mut common);
         }
         Ok(config)
@@ -440,6 +455,7 @@ impl Group {
         if self.age_max.is_some_and(|age| age < Span::seconds(1)) {
             wrong.push("age_max is at least 1s".to_owned());
         }
+        wrong.extend(self.wrong_checks());
         wrong.extend(self.target.check().err().map(|fault| format!("target: {}", fault.detail)));
         wrong.extend(self.schedule.as_ref().and_then(|schedule| schedule.schedule().err()));
         wrong.extend(self.generate.random().err().map(|rule| format!("generate: {rule}")));
@@ -538,7 +554,7 @@ mod tests {
     fn a_group_is_read() {
         let config = parse(GROUP).unwrap();
         let group = &config.groups[0];
-        assert_eq!(group.called(), Called { verifiers: false, presenters: true });
+        assert_eq!(group.called(), Called { verifiers: false, presenters: true, checks: Moments::default() });
         assert_eq!(group.roles(&ConsumerId::parse("checker").unwrap()), [Role::Presenter]);
         assert_eq!(group.roles(&ConsumerId::parse("stranger").unwrap()), [Role::Presenter]);
         let files = (group.target.ca_file(), group.target.admin_password_file());

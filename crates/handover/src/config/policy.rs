@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use handover_core::{Deadline, OnDeadline, Policy, Reach, Strategy, Stretch};
+use handover_core::{Deadline, Moments, OnDeadline, Policy, Reach, Strategy, Stretch};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -128,13 +128,15 @@ pub(crate) enum StretchName {
     Rollback,
 }
 
-/// Who is called: follows from the declared consumers.
+/// Who is called, and when is checked: follows from what else the group declares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Called {
     /// Whether a verifier is declared.
     pub(crate) verifiers: bool,
     /// Whether a presenter is declared.
     pub(crate) presenters: bool,
+    /// At which moments a check is configured.
+    pub(crate) checks: Moments,
 }
 
 impl PolicyConfig {
@@ -167,12 +169,15 @@ impl PolicyConfig {
             verifiers: called.verifiers,
             presenters: called.presenters,
             fetch_to_load_max: self.fetch_to_load_max.0,
+            checks: called.checks,
         }
     }
 
     /// SHA-256 over the policy with all defaults filled in, in hexadecimal: two texts that mean the same have one digest.
     pub(crate) fn digest(&self, called: Called) -> String {
-        let text = serde_json::to_vec(&(self, called.verifiers, called.presenters)).unwrap_or_default();
+        let Moments { before_publish, after_publish } = called.checks;
+        let called = (called.verifiers, called.presenters, before_publish, after_publish);
+        let text = serde_json::to_vec(&(self, called)).unwrap_or_default();
         hex::encode(Sha256::digest(text))
     }
 }
@@ -206,7 +211,11 @@ impl StretchName {
 mod tests {
     use super::*;
 
-    const CALLED: Called = Called { verifiers: false, presenters: true };
+    const CALLED: Called = Called {
+        verifiers: false,
+        presenters: true,
+        checks: Moments { before_publish: false, after_publish: false },
+    };
 
     #[test]
     fn the_digest_follows_the_meaning() {

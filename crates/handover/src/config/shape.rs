@@ -100,6 +100,11 @@ const GROUP: &[Key] = &[
     must("target", Shape::Kinds(TARGETS), "What accepts the credential."),
     may("stores", Shape::List(&Shape::Name("embedded")), "Where values are published: `embedded`, and remote stores."),
     may("consumers", Shape::List(&Shape::Table(CONSUMER)), "Who presents the credential. The list counts as complete."),
+    may(
+        "check",
+        Shape::List(&Shape::Kinds(super::shape_check::CHECK)),
+        "What is asked of the credential beside the target's own verification.",
+    ),
     may("generate", Shape::Table(GENERATE), "How values are made."),
     may(
         "audit_reads",

@@ -130,6 +130,7 @@ impl Kept {
             share(&before.stores, &mut group.stores);
             share(&before.consumers, &mut group.consumers);
             share(&before.generate, &mut group.generate);
+            share(&before.checks, &mut group.checks);
             if let (Some(before), Some(now)) = (&before.schedule, &mut group.schedule) {
                 share(before, now);
             }

@@ -439,6 +439,7 @@ impl Group {
             | Fact::Lost
             | Fact::Accepted(_)
             | Fact::LoggedIn(_)
+            | Fact::Checked(_)
             | Fact::Refused(_)
             | Fact::Head { .. }
             | Fact::Pointed { .. }

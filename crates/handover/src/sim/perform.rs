@@ -21,6 +21,7 @@ impl World {
             }
             Effect::EnsureAccepted { who, mark } => self.accept(effect, *who, *mark, Fact::Accepted(who.generation)),
             Effect::Login { who } => self.login(effect, *who),
+            Effect::Check { who } => self.check(effect, *who),
             Effect::Head { store } => self.head(effect, store),
             Effect::Point { store, value, publication, expect } => {
                 self.point(effect, store, *value, *publication, expect.as_ref())
@@ -85,6 +86,7 @@ impl World {
             | Effect::Sweep { .. }
             | Effect::Mint { .. }
             | Effect::Login { .. }
+            | Effect::Check { .. }
             | Effect::Head { .. }
             | Effect::Point { .. }
             | Effect::CountAdoption { .. }
@@ -129,6 +131,15 @@ impl World {
             fault(effect, Fault::untouched(FaultKind::Unfit, "the candidate lacks a grant that the current one has"))
         } else {
             Fact::LoggedIn(who.generation)
+        }
+    }
+
+    /// What is checked after publishing is the target's login here: the simulated world has nothing else to ask.
+    fn check(&self, effect: &Effect, who: Occupant) -> Fact {
+        match self.login(effect, who) {
+            Fact::LoggedIn(generation) => Fact::Checked(generation),
+            Fact::Refused(_) => fault(effect, Fault::untouched(FaultKind::Unfit, "the check failed: it is refused")),
+            other => other,
         }
     }
 
@@ -247,6 +258,7 @@ pub(super) fn subject(effect: &Effect) -> String {
         Effect::Mint { who, .. }
         | Effect::EnsureAccepted { who, .. }
         | Effect::Login { who }
+        | Effect::Check { who }
         | Effect::EnsureRefused { who, .. }
         | Effect::ProveRefused { who }
         | Effect::PutBack { who, .. }

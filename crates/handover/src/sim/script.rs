@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use handover_core::{
-    ConsumerId, Deadline, GroupId, OnDeadline, Order, Policy, Reach, SeesUse, Slots, StoreId, Strategy, Stretch,
+    ConsumerId, Deadline, GroupId, Moments, OnDeadline, Order, Policy, Reach, SeesUse, Slots, StoreId, Strategy, Stretch,
 };
 
 use crate::config::duration::Span;
@@ -126,6 +126,7 @@ pub(super) fn policy(verifiers: bool) -> Policy {
         verifiers,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
+        checks: Moments::default(),
     }
 }
 

@@ -99,6 +99,7 @@ impl Rules<'_> {
             | Effect::Destroy { .. }
             | Effect::Revoke { .. }
             | Effect::Login { .. }
+            | Effect::Check { .. }
             | Effect::Head { .. }
             | Effect::Point { .. }
             | Effect::CountAdoption { .. }
@@ -251,6 +252,7 @@ fn candidates_of(effect: &mut Effect, visit: &mut dyn FnMut(&mut Candidate)) {
         | Effect::Mint { who, .. }
         | Effect::EnsureAccepted { who, .. }
         | Effect::Login { who }
+        | Effect::Check { who }
         | Effect::Point { value: who, .. }
         | Effect::EnsureRefused { who, .. }
         | Effect::ProveRefused { who }

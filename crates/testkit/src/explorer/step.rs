@@ -158,6 +158,7 @@ impl Rules<'_> {
             Effect::Sweep { .. }
             | Effect::Mint { .. }
             | Effect::Login { .. }
+            | Effect::Check { .. }
             | Effect::Head { .. }
             | Effect::CountAdoption { .. }
             | Effect::CountUse { .. }
@@ -210,6 +211,7 @@ impl Rules<'_> {
             | Effect::Sweep { .. }
             | Effect::Mint { .. }
             | Effect::Login { .. }
+            | Effect::Check { .. }
             | Effect::Head { .. }
             | Effect::Point { .. }
             | Effect::CountAdoption { .. }
@@ -259,6 +261,8 @@ impl Rules<'_> {
             } else {
                 Learnt::Refused(who.generation)
             }),
+            // What does not pass is asked again; what is known to fail is the same as in Verify.
+            Effect::Check { who } => world.accepts(*who).then_some(Learnt::Checked(who.generation)),
             Effect::Head { store } => Some(self.head(world, store)),
             Effect::Point { store, value, publication, expect } => {
                 let index = usize::from(store.as_str() == "s1");

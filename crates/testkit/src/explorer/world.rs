@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handover_core::schedule::Cadence;
 use handover_core::{
-    Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Minter, Occupant, Plan, Publication, Reach, Row,
+    Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Minter, Moments, Occupant, Plan, Publication, Reach, Row,
     RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
 };
 
@@ -127,6 +127,7 @@ impl Size {
             deadlines: BTreeMap::new(),
             verifiers: false,
             presenters: true,
+            checks: Moments::default(),
             policy_digest: String::new(),
         }
     }
@@ -209,6 +210,7 @@ pub(super) enum Learnt {
     Lost,
     Accepted(Generation),
     LoggedIn(Generation),
+    Checked(Generation),
     Refused(Generation),
     Head {
         store: StoreId,
@@ -479,6 +481,7 @@ impl World {
                             | Effect::Sweep { .. }
                             | Effect::Mint { .. }
                             | Effect::Login { .. }
+                            | Effect::Check { .. }
                             | Effect::Head { .. }
                             | Effect::CountAdoption { .. }
                             | Effect::CountUse { .. }
@@ -684,6 +687,7 @@ pub(super) fn mark_of(effect: &mut Effect) -> Option<&mut Mark> {
         Effect::Seal { .. }
         | Effect::Sweep { .. }
         | Effect::Login { .. }
+        | Effect::Check { .. }
         | Effect::Head { .. }
         | Effect::Point { .. }
         | Effect::CountAdoption { .. }
@@ -745,6 +749,7 @@ impl Learnt {
             Self::Lost => Fact::Lost,
             Self::Accepted(generation) => Fact::Accepted(generation),
             Self::LoggedIn(generation) => Fact::LoggedIn(generation),
+            Self::Checked(generation) => Fact::Checked(generation),
             Self::Refused(generation) => Fact::Refused(generation),
             Self::Head { store, version, ours } => Fact::Head { store, version, ours },
             Self::Pointed { store, version } => Fact::Pointed { store, version },

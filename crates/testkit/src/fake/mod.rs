@@ -1,5 +1,6 @@
 //! In-memory ports with named points at which they fail, hang, lose replies, act late, or end with their process.
 
+mod check;
 mod consumers;
 mod provider;
 mod script;
@@ -8,6 +9,7 @@ mod state;
 mod store;
 mod target;
 
+pub use check::{FakeCheck, FakeFinding};
 pub use consumers::FakeConsumers;
 pub use provider::{FakeProvider, Mistake};
 pub use script::{Injection, Script};

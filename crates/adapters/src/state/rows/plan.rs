@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use handover_core::{Deadline, Minter, OnDeadline, Plan, Reach, Slots, StoreId, Strategy, Stretch};
+use handover_core::{Deadline, Minter, Moments, OnDeadline, Plan, Reach, Slots, StoreId, Strategy, Stretch};
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, VERSION};
@@ -27,6 +27,9 @@ pub(super) struct StoredPlan {
     deadlines: BTreeMap<StoredStretch, StoredDeadline>,
     verifiers: bool,
     presenters: bool,
+    /// Plans from before there were checks have none.
+    #[serde(default)]
+    checks: StoredMoments,
     policy_digest: String,
 }
 
@@ -54,6 +57,13 @@ enum StoredMinter {
     #[default]
     Us,
     Provider,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct StoredMoments {
+    before_publish: bool,
+    after_publish: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +121,7 @@ impl From<&Plan> for StoredPlan {
             deadlines,
             verifiers,
             presenters,
+            checks,
             policy_digest,
         } = plan;
         Self {
@@ -130,6 +141,7 @@ impl From<&Plan> for StoredPlan {
             deadlines: deadlines.iter().map(|(stretch, deadline)| ((*stretch).into(), deadline.into())).collect(),
             verifiers: *verifiers,
             presenters: *presenters,
+            checks: (*checks).into(),
             policy_digest: policy_digest.clone(),
         }
     }
@@ -157,6 +169,7 @@ impl StoredPlan {
                 .collect(),
             verifiers: self.verifiers,
             presenters: self.presenters,
+            checks: self.checks.into(),
             policy_digest: self.policy_digest,
         })
     }
@@ -189,6 +202,18 @@ same_variants!(StoredMinter, Minter: Us, Provider);
 same_variants!(StoredReach, Reach: Expected, Delivered, Loaded, Used);
 same_variants!(StoredStretch, Stretch: Apply, Verify, Publish, Propagate, Drain, Disable, Rollback);
 same_variants!(StoredOnDeadline, OnDeadline: Hold, Rollback, TerminateSessions, RequestForce);
+
+impl From<Moments> for StoredMoments {
+    fn from(Moments { before_publish, after_publish }: Moments) -> Self {
+        Self { before_publish, after_publish }
+    }
+}
+
+impl From<StoredMoments> for Moments {
+    fn from(StoredMoments { before_publish, after_publish }: StoredMoments) -> Self {
+        Self { before_publish, after_publish }
+    }
+}
 
 impl From<&Deadline> for StoredDeadline {
     fn from(deadline: &Deadline) -> Self {

@@ -84,7 +84,11 @@ enum StoredPhase {
     Apply,
     Verify { passes: u32, reapply: bool, verifiers: StoredRoll },
     Publish { pointers: BTreeMap<String, StoredPointer> },
-    Propagate { presenters: StoredRoll },
+    Propagate {
+        presenters: StoredRoll,
+        #[serde(default, skip_serializing_if = "is_none")]
+        passes: u32,
+    },
     Drain { quiet: StoredWaited, tally: StoredTally, overlap: StoredWaited, presenters: StoredRoll },
     Disable { refused: BTreeSet<u64>, held: StoredWaited, presenters: StoredRoll },
     Destroy { gone: BTreeSet<u64> },
@@ -253,7 +257,9 @@ impl From<&Phase> for StoredPhase {
                 Self::Verify { passes: *passes, reapply: *reapply, verifiers: verifiers.into() }
             }
             Phase::Publish { pointers } => Self::Publish { pointers: stored_pointers(pointers) },
-            Phase::Propagate { presenters } => Self::Propagate { presenters: presenters.into() },
+            Phase::Propagate { presenters, passes } => {
+                Self::Propagate { presenters: presenters.into(), passes: *passes }
+            }
             Phase::Drain { quiet, tally, overlap, presenters } => Self::Drain {
                 quiet: (*quiet).into(),
                 tally: (*tally).into(),
@@ -296,7 +302,9 @@ impl StoredPhase {
                 Phase::Verify { passes, reapply, verifiers: verifiers.into_core()? }
             }
             Self::Publish { pointers } => Phase::Publish { pointers: core_pointers(pointers)? },
-            Self::Propagate { presenters } => Phase::Propagate { presenters: presenters.into_core()? },
+            Self::Propagate { presenters, passes } => {
+                Phase::Propagate { presenters: presenters.into_core()?, passes }
+            }
             Self::Drain { quiet, tally, overlap, presenters } => Phase::Drain {
                 quiet: quiet.into(),
                 tally: tally.into(),
@@ -324,6 +332,12 @@ impl StoredPhase {
             Self::Done(outcome) => Phase::Done(outcome.into()),
         })
     }
+}
+
+/// Rows from before there were checks say nothing of them, and so do those without any.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+const fn is_none(passes: &u32) -> bool {
+    *passes == 0
 }
 
 fn stored_generations(generations: &BTreeSet<Generation>) -> BTreeSet<u64> {

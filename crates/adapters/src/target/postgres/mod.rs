@@ -2,6 +2,8 @@
 
 mod adopt;
 mod adopt_sql;
+#[cfg(feature = "check")]
+mod ask;
 mod config;
 mod connect;
 mod fault;
@@ -18,6 +20,8 @@ mod users;
 mod verify;
 mod versioned;
 
+#[cfg(feature = "check")]
+pub(crate) use ask::Asked;
 pub use adopt::{Adoption, Outlook, Step, script};
 pub(super) use config::Common;
 pub use config::{Admin, ChannelBinding, Config, Endpoint, EndpointKind};

@@ -1,4 +1,4 @@
-//! Where a notifier may connect to.
+//! Where a notifier or a check may connect to.
 //!
 //! A name leads where its owner wants, from one moment to the next. So it is resolved here, every address that comes of it
 //! is looked at, and the connection goes to one of these addresses and nowhere else.
@@ -12,7 +12,7 @@ use reqwest::{Client, Url};
 
 /// How far away an address is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// Anywhere in the world.
     Public,
     /// This machine, or a network of our own: only where the configuration allows it.
@@ -21,14 +21,14 @@ pub(super) enum Place {
     Never,
 }
 
-/// Whether a notifier may connect to private places.
+/// Whether private places are among them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Allowed {
-    pub(super) private: bool,
+pub(crate) struct Allowed {
+    pub(crate) private: bool,
 }
 
 impl Allowed {
-    pub(super) fn allows(self, address: IpAddr) -> bool {
+    pub(crate) fn allows(self, address: IpAddr) -> bool {
         match place(address) {
             Place::Public => true,
             Place::Private => self.private,
@@ -37,7 +37,7 @@ impl Allowed {
     }
 
     /// The addresses that a name leads to, all of them allowed.
-    pub(super) async fn resolve(self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreached> {
+    pub(crate) async fn resolve(self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Unreached> {
         let found: Vec<SocketAddr> =
             tokio::net::lookup_host((host, port)).await.map_err(|_| Unreached::NoAddress)?.collect();
         if found.is_empty() {
@@ -50,13 +50,13 @@ impl Allowed {
     }
 
     /// Whether a URL names an address outright that is not allowed: nothing resolves it later.
-    pub(super) fn forbids(self, url: &Url) -> bool {
+    pub(crate) fn forbids(self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         host.parse::<IpAddr>().is_ok_and(|address| !self.allows(address))
     }
 
     /// A client that connects to allowed addresses only.
-    pub(super) fn client(self, tls: rustls::ClientConfig) -> reqwest::Result<Client> {
+    pub(crate) fn client(self, tls: rustls::ClientConfig) -> reqwest::Result<Client> {
         Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -79,7 +79,7 @@ impl Resolve for Allowed {
 
 /// Why there is no address to connect to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Unreached {
+pub(crate) enum Unreached {
     /// The name leads nowhere.
     NoAddress,
     /// It leads where we do not go.
@@ -88,7 +88,7 @@ pub(super) enum Unreached {
 
 impl Unreached {
     /// Why, wherever in the chain of causes it stands.
-    pub(super) fn among(error: &(dyn Error + 'static)) -> Option<Self> {
+    pub(crate) fn among(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref::<Self>() {
@@ -115,7 +115,7 @@ impl fmt::Display for Unreached {
 impl Error for Unreached {}
 
 /// How far away an address is. One that stands for another inside of it is as far as that one.
-pub(super) fn place(address: IpAddr) -> Place {
+pub(crate) fn place(address: IpAddr) -> Place {
     match address {
         IpAddr::V4(address) => place_v4(address),
         IpAddr::V6(address) => match inner(address) {
