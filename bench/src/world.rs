@@ -9,7 +9,8 @@ use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::sqlite::Sqlite;
 use handover_core::port::{Answer, Consumers, Delivery};
 use handover_core::{
-    ConsumerId, Fault, GroupId, Member, Moments, Outcome, Phase, Policy, Publication, Reach, Role, RollCall, Slots, StoreId,
+    ConsumerId, Fault, GroupId, Member, Moments, Outcome, Phase, Policy, Publication, Reach, Role, RollCall, Slots,
+    StoreId,
 };
 use handover_engine::{Binding, Event, Handle, Happening, Options, Ports, Random, RandomRule, Service, SystemClock};
 use handover_testkit::fake::{FakeStore, FakeTarget, Script};

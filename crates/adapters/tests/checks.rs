@@ -189,7 +189,10 @@ async fn a_port_a_certificate_and_a_name_are_what_they_should_be() {
     assert!(run(&*tcp(1), KEY).await.is_err(), "nothing listens there");
     let pem = redis.ca_pem().as_bytes().to_vec();
     let tls = |host: &str, pem: &[u8]| {
-        made(&format!("kind = 'tls'\nhost = '127.0.0.1'\nserver_name = '{host}'\nport = {port}\nca_file = 'x'"), Some(pem))
+        made(
+            &format!("kind = 'tls'\nhost = '127.0.0.1'\nserver_name = '{host}'\nport = {port}\nca_file = 'x'"),
+            Some(pem),
+        )
     };
     assert_eq!(run(&*tls("127.0.0.1", &pem), KEY).await, Ok(Finding::Passed));
     assert!(is_failed(&run(&*tls("elsewhere.example", &pem), KEY).await), "another name");
@@ -220,9 +223,8 @@ async fn a_program_says_so_by_how_it_ends() {
     assert_eq!(run(&*at(&all), KEY).await, Ok(Finding::Passed));
     let seen = fs::read_to_string(input).unwrap();
     let (line, rest) = seen.split_once('\n').unwrap();
-    let expected = format!(
-        "{{\"group\":\"orders\",\"generation\":7,\"fields\":{{\"user\":\"orders_a\"}},\"value\":\"{KEY}\"}}"
-    );
+    let expected =
+        format!("{{\"group\":\"orders\",\"generation\":7,\"fields\":{{\"user\":\"orders_a\"}},\"value\":\"{KEY}\"}}");
     assert_eq!(line, expected);
     assert!(rest.contains("argument") && !rest.contains("canary"), "{rest}");
     assert!(is_failed(&run(&*at("exit 1"), KEY).await));

@@ -138,9 +138,7 @@ fn common_policy(checks: Moments, passes_min: u32) -> Vec<String> {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
-    use handover_core::{
-        Census, Minter, Obstacle, Reach, SeesUse, Slots, StoreCapability, Strategy, TargetCapability,
-    };
+    use handover_core::{Census, Minter, Obstacle, Reach, SeesUse, Slots, StoreCapability, Strategy, TargetCapability};
     let policy = Policy {
         strategy: Some(Strategy::Immediate),
         accept_outage: true,

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{at_rest, learn, plan as fixed, rows, started, store};
 use handover_core::{
-    Census, Fact, Fault, FaultKind, Minter, Moments, Obstacle, Order, Policy, Reach, Row, SeesUse, Slots, StoreCapability,
-    Strategy, TargetCapability, Violation, check, plan,
+    Census, Fact, Fault, FaultKind, Minter, Moments, Obstacle, Order, Policy, Reach, Row, SeesUse, Slots,
+    StoreCapability, Strategy, TargetCapability, Violation, check, plan,
 };
 
 fn policy() -> Policy {

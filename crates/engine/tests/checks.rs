@@ -7,7 +7,9 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use handover_core::{Cause, Deadline, Fault, FaultKind, Generation, Hold, Moments, OnDeadline, Outcome, Policy, Stretch};
+use handover_core::{
+    Cause, Deadline, Fault, FaultKind, Generation, Hold, Moments, OnDeadline, Outcome, Policy, Stretch,
+};
 use handover_engine::Rebind;
 use handover_testkit::fake::{FakeCheck, FakeFinding};
 

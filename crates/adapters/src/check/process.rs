@@ -85,9 +85,13 @@ impl Process {
     }
 
     fn line(&self, subject: Subject<'_>) -> Result<Zeroizing<Vec<u8>>, Fault> {
-        #[expect(clippy::disallowed_methods, reason = "the program presents it; it is written to a pipe and nowhere else")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the program presents it; it is written to a pipe and nowhere else"
+        )]
         let value = subject.value.expose_text();
-        let value = value.ok_or_else(|| unknown(FaultKind::Unsupported, "a value that is no text cannot be passed on"))?;
+        let value =
+            value.ok_or_else(|| unknown(FaultKind::Unsupported, "a value that is no text cannot be passed on"))?;
         let fields = subject.fields.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
         let (group, generation) = (self.group.as_str(), subject.who.generation.0);
         // Room for all of it: a buffer that grows leaves copies behind.

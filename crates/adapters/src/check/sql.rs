@@ -61,7 +61,9 @@ impl Sql {
                 Asked::Value(Some(value)) if value == self.config.expected => continue,
                 Asked::Value(Some(_)) => "the statement gives something else than expected".to_owned(),
                 Asked::Value(None) => "the statement gives NULL".to_owned(),
-                Asked::Shape { rows } => format!("the statement gives {rows} rows, or no single column, and not one value"),
+                Asked::Shape { rows } => {
+                    format!("the statement gives {rows} rows, or no single column, and not one value")
+                }
                 Asked::Refused => "the login is refused".to_owned(),
                 Asked::Error { sqlstate } => format!("the statement fails with SQLSTATE {sqlstate}"),
             };

@@ -20,11 +20,7 @@ pub(super) fn holds_the_value(text: &str) -> bool {
 }
 
 /// Puts in what the names stand for. `encode` is what is done to each.
-pub(super) fn fill(
-    text: &str,
-    subject: Subject<'_>,
-    encode: fn(&str) -> String,
-) -> Result<Zeroizing<String>, Fault> {
+pub(super) fn fill(text: &str, subject: Subject<'_>, encode: fn(&str) -> String) -> Result<Zeroizing<String>, Fault> {
     let mut filled = Zeroizing::new(String::with_capacity(text.len() + 256));
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {

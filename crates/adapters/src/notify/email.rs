@@ -13,9 +13,9 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::Deserialize;
 
-use crate::address::{Allowed, Unreached};
 use super::event::{Event, EventKind};
 use super::misconfigured;
+use crate::address::{Allowed, Unreached};
 use crate::http::is_untrusted;
 use crate::sink::time::{rfc2822, rfc3339};
 

@@ -5,8 +5,8 @@ use handover_core::{Fault, FaultKind};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode, Url};
 
-use crate::address::{Allowed, Unreached};
 use super::misconfigured;
+use crate::address::{Allowed, Unreached};
 use crate::http::{is_loopback, is_untrusted};
 use crate::tls;
 

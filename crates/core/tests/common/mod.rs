@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, ConsumerId, Fact, Generation, GroupId, Member, Minter, Moments, Occupant, Plan, Publication, Reach, Refusal,
-    Role, RollCall, Row, RowVersion, Seen, Slot, Slots, StoreId, StoreVersion, Strategy, Tally, Timestamp, advance,
-    start,
+    Candidate, ConsumerId, Fact, Generation, GroupId, Member, Minter, Moments, Occupant, Plan, Publication, Reach,
+    Refusal, Role, RollCall, Row, RowVersion, Seen, Slot, Slots, StoreId, StoreVersion, Strategy, Tally, Timestamp,
+    advance, start,
 };
 
 pub const POLL: Duration = Duration::from_secs(5);

@@ -211,11 +211,8 @@ impl StretchName {
 mod tests {
     use super::*;
 
-    const CALLED: Called = Called {
-        verifiers: false,
-        presenters: true,
-        checks: Moments { before_publish: false, after_publish: false },
-    };
+    const CALLED: Called =
+        Called { verifiers: false, presenters: true, checks: Moments { before_publish: false, after_publish: false } };
 
     #[test]
     fn the_digest_follows_the_meaning() {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use handover_core::{
-    ConsumerId, Deadline, GroupId, Moments, OnDeadline, Order, Policy, Reach, SeesUse, Slots, StoreId, Strategy, Stretch,
+    ConsumerId, Deadline, GroupId, Moments, OnDeadline, Order, Policy, Reach, SeesUse, Slots, StoreId, Strategy,
+    Stretch,
 };
 
 use crate::config::duration::Span;

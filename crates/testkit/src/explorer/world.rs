@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use handover_core::schedule::Cadence;
 use handover_core::{
-    Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Minter, Moments, Occupant, Plan, Publication, Reach, Row,
-    RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
+    Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Minter, Moments, Occupant, Plan, Publication,
+    Reach, Row, RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
 };
 
 use super::minting::Key;

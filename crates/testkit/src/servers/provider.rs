@@ -185,7 +185,8 @@ fn serve(mut stream: TcpStream, shared: &Mutex<Shared>, contract: Contract, key:
         None => _ = write(&text(status, body)),
         Some(Answer::Status(status, body)) => _ = write(&text(status, body)),
         Some(Answer::Redirect(to)) => {
-            let _ = write(&format!("HTTP/1.1 302 X\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
+            let _ =
+                write(&format!("HTTP/1.1 302 X\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"));
         }
         Some(Answer::Nothing) => {
             let _ = write("HTTP/1.1 200 X\r\ncontent-length: 100\r\n\r\n");

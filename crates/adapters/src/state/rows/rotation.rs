@@ -82,22 +82,51 @@ struct StoredRotation {
 enum StoredPhase {
     Stage,
     Apply,
-    Verify { passes: u32, reapply: bool, verifiers: StoredRoll },
-    Publish { pointers: BTreeMap<String, StoredPointer> },
+    Verify {
+        passes: u32,
+        reapply: bool,
+        verifiers: StoredRoll,
+    },
+    Publish {
+        pointers: BTreeMap<String, StoredPointer>,
+    },
     Propagate {
         presenters: StoredRoll,
         #[serde(default, skip_serializing_if = "is_none")]
         passes: u32,
     },
-    Drain { quiet: StoredWaited, tally: StoredTally, overlap: StoredWaited, presenters: StoredRoll },
-    Disable { refused: BTreeSet<u64>, held: StoredWaited, presenters: StoredRoll },
-    Destroy { gone: BTreeSet<u64> },
+    Drain {
+        quiet: StoredWaited,
+        tally: StoredTally,
+        overlap: StoredWaited,
+        presenters: StoredRoll,
+    },
+    Disable {
+        refused: BTreeSet<u64>,
+        held: StoredWaited,
+        presenters: StoredRoll,
+    },
+    Destroy {
+        gone: BTreeSet<u64>,
+    },
     Release,
-    PutBack { pointers: Option<BTreeMap<String, StoredPointer>> },
-    Unpublish { pointers: BTreeMap<String, StoredPointer> },
-    Return { presenters: StoredRoll },
-    Quiet { quiet: StoredWaited, tally: StoredTally, presenters: StoredRoll },
-    Revoke { gone: BTreeSet<u64> },
+    PutBack {
+        pointers: Option<BTreeMap<String, StoredPointer>>,
+    },
+    Unpublish {
+        pointers: BTreeMap<String, StoredPointer>,
+    },
+    Return {
+        presenters: StoredRoll,
+    },
+    Quiet {
+        quiet: StoredWaited,
+        tally: StoredTally,
+        presenters: StoredRoll,
+    },
+    Revoke {
+        gone: BTreeSet<u64>,
+    },
     Done(StoredOutcome),
 }
 
@@ -302,9 +331,7 @@ impl StoredPhase {
                 Phase::Verify { passes, reapply, verifiers: verifiers.into_core()? }
             }
             Self::Publish { pointers } => Phase::Publish { pointers: core_pointers(pointers)? },
-            Self::Propagate { presenters, passes } => {
-                Phase::Propagate { presenters: presenters.into_core()?, passes }
-            }
+            Self::Propagate { presenters, passes } => Phase::Propagate { presenters: presenters.into_core()?, passes },
             Self::Drain { quiet, tally, overlap, presenters } => Phase::Drain {
                 quiet: quiet.into(),
                 tally: tally.into(),

@@ -20,9 +20,9 @@ mod users;
 mod verify;
 mod versioned;
 
+pub use adopt::{Adoption, Outlook, Step, script};
 #[cfg(feature = "check")]
 pub(crate) use ask::Asked;
-pub use adopt::{Adoption, Outlook, Step, script};
 pub(super) use config::Common;
 pub use config::{Admin, ChannelBinding, Config, Endpoint, EndpointKind};
 pub use kept::close_idle_sessions;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use handover_core::schedule::Cadence;
 use handover_core::{
-    Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Generation, Hold, Minter, Moments, Occupant, OnDeadline, Outcome,
-    Phase, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId,
+    Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Generation, Hold, Minter, Moments, Occupant, OnDeadline,
+    Outcome, Phase, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId,
     StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited,
 };
 
