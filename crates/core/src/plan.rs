@@ -328,6 +328,10 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
         obstacles.push(Obstacle::QuietTooShort);
     }
     obstacles.extend(policy.out_of_bounds(strategy).map(Obstacle::Policy));
+    // There are no rounds where nobody is asked, so that none would be made.
+    if census.target.slots == Slots::Nowhere && policy.checks != Moments::default() {
+        obstacles.push(Obstacle::Policy("a check is configured, and the group has no target: no round would be made"));
+    }
     obstacles.extend(census.findings.iter().cloned().map(Obstacle::Found));
     if !obstacles.is_empty() {
         return Err(obstacles);

@@ -122,28 +122,11 @@ impl Draft<'_> {
                 Minter::Us => self.ask_target("accept the candidate", Effect::EnsureAccepted { who: to, mark }),
                 Minter::Provider => self.ask_target("mint the candidate", Effect::Mint { who: to, mark }),
             },
-            Phase::Verify { passes, reapply, verifiers } => {
-                if *reapply {
-                    self.ask_target("accept the candidate", Effect::EnsureAccepted { who: to, mark });
-                }
-                if *passes < self.plan.passes_min {
-                    self.wait(Blocker::Verification { passes: *passes, needed: self.plan.passes_min });
-                    self.act(Effect::Login { who: to });
-                }
-                if *verifiers != Roll::All {
-                    let publication = self.row.publication.next();
-                    self.act(Effect::CountAdoption { publication, role: Role::Verifier });
-                    self.wait_for_roll(verifiers, Role::Verifier);
-                }
-            }
+            Phase::Verify { passes, reapply, verifiers } => self.verify(*passes, *reapply, verifiers),
             Phase::Publish { pointers } => self.point(pointers, to),
             Phase::Propagate { presenters, passes } => {
                 self.call_presenters(presenters);
-                let needed = self.plan.passes_after_publish();
-                if *passes < needed {
-                    self.wait(Blocker::Verification { passes: *passes, needed });
-                    self.act(Effect::Check { who: to });
-                }
+                self.check_again(*passes);
             }
             Phase::Drain { quiet, tally, overlap, presenters } => {
                 self.call_presenters(presenters);
@@ -274,6 +257,30 @@ impl Draft<'_> {
                 },
                 Pointer::Unread | Pointer::Reassert | Pointer::Landed(_) => Effect::Head { store: store.clone() },
             });
+        }
+    }
+
+    fn verify(&mut self, passes: u32, reapply: bool, verifiers: &Roll) {
+        let (who, needed) = (self.rotation.to, self.plan.passes_min);
+        if reapply {
+            self.ask_target("accept the candidate", Effect::EnsureAccepted { who, mark: self.mark });
+        }
+        if passes < needed {
+            self.wait(Blocker::Verification { passes, needed });
+            self.act(Effect::Login { who });
+        }
+        if *verifiers != Roll::All {
+            let publication = self.row.publication.next();
+            self.act(Effect::CountAdoption { publication, role: Role::Verifier });
+            self.wait_for_roll(verifiers, Role::Verifier);
+        }
+    }
+
+    fn check_again(&mut self, passes: u32) {
+        let needed = self.plan.passes_after_publish();
+        if passes < needed {
+            self.wait(Blocker::Verification { passes, needed });
+            self.act(Effect::Check { who: self.rotation.to });
         }
     }
 

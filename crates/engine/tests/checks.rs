@@ -53,7 +53,7 @@ async fn checks_are_made_at_their_moments_as_often_as_rounds_must_pass() {
 async fn a_known_failure_rolls_back_before_publishing_and_after() {
     for moments in [BEFORE, AFTER] {
         let check = FakeCheck::new("orders-read", moments);
-        let (world, process) = rotated(&[check.clone()]).await;
+        let (world, process) = rotated(std::slice::from_ref(&check)).await;
         check.order([FakeFinding::Passed, FakeFinding::Failed("it reads nothing")]);
         assert_eq!(process.rotate().await, Outcome::RolledBack);
         let row = world.row();
@@ -82,7 +82,7 @@ async fn whatever_is_unknown_is_asked_again_and_passes_nothing() {
             FakeFinding::Unknown(untouched(FaultKind::Rejected)),
         ];
         let check = FakeCheck::new("api", moments);
-        let (world, process) = rotated(&[check.clone()]).await;
+        let (world, process) = rotated(std::slice::from_ref(&check)).await;
         let asked = check.asked().len();
         // A pass before each: were an unknown one a pass, two in a row would do.
         check.order(unknowns.iter().flat_map(|unknown| [FakeFinding::Passed, unknown.clone()]));
@@ -116,7 +116,7 @@ async fn what_stays_unknown_ends_at_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn without_auto_rollback_it_is_held() {
     let check = FakeCheck::new("api", AFTER);
-    let (mut world, process) = rotated(&[check.clone()]).await;
+    let (mut world, process) = rotated(std::slice::from_ref(&check)).await;
     process.stop().await;
     world.policy.auto_rollback = false;
     let process = world.start().await;
@@ -130,7 +130,7 @@ async fn without_auto_rollback_it_is_held() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_with_checks_does_not_go_on_without_any() {
     let check = FakeCheck::new("api", AFTER);
-    let (world, process) = rotated(&[check.clone()]).await;
+    let (world, process) = rotated(std::slice::from_ref(&check)).await;
     check.order((0..10_000).map(|_| FakeFinding::Unknown(untouched(FaultKind::Unreachable))));
     process.handle.rotate(&group("db"), "tester").await.unwrap();
     process.until("propagate").await;
@@ -153,7 +153,7 @@ async fn a_plan_with_checks_does_not_go_on_without_any() {
 #[tokio::test(start_paused = true)]
 async fn a_process_that_dies_in_a_check_is_followed_by_one_that_asks_again() {
     let check = FakeCheck::new("api", AFTER);
-    let (world, process) = rotated(&[check.clone()]).await;
+    let (world, process) = rotated(std::slice::from_ref(&check)).await;
     check.order([FakeFinding::Hangs]);
     let asked = check.asked().len();
     process.handle.rotate(&group("db"), "tester").await.unwrap();
@@ -169,7 +169,7 @@ async fn a_process_that_dies_in_a_check_is_followed_by_one_that_asks_again() {
 #[tokio::test(start_paused = true)]
 async fn a_reason_is_cut() {
     let check = FakeCheck::new("api", BEFORE);
-    let (world, process) = rotated(&[check.clone()]).await;
+    let (world, process) = rotated(std::slice::from_ref(&check)).await;
     let fault = Fault::untouched(FaultKind::Busy, "x".repeat(100_000));
     check.order([FakeFinding::Unknown(fault)]);
     assert_eq!(process.rotate().await, Outcome::Success);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use handover_adapters::check::CheckConfig;
+use handover_adapters::target::TargetConfig;
 use handover_core::Moments;
 
 use super::Group;
@@ -32,6 +33,9 @@ impl Group {
         }
         if self.checks.len() > CHECKS_MAX {
             wrong.push(format!("there are {} checks; the limit is {CHECKS_MAX}", self.checks.len()));
+        }
+        if !self.checks.is_empty() && matches!(self.target, TargetConfig::None(_)) {
+            wrong.push("a check is configured, and the group has no target: no round would be made".to_owned());
         }
         if !self.checks.is_empty() && self.policy.passes_min == 0 {
             wrong.push("a check is configured, and policy.passes_min = 0 makes no round of verification".to_owned());

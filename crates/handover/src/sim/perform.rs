@@ -136,10 +136,12 @@ impl World {
 
     /// What is checked after publishing is the target's login here: the simulated world has nothing else to ask.
     fn check(&self, effect: &Effect, who: Occupant) -> Fact {
-        match self.login(effect, who) {
-            Fact::LoggedIn(generation) => Fact::Checked(generation),
-            Fact::Refused(_) => fault(effect, Fault::untouched(FaultKind::Unfit, "the check failed: it is refused")),
-            other => other,
+        if !self.target.up {
+            unreachable(effect, "the target")
+        } else if self.target.refuses_login || !self.accepts(who) {
+            fault(effect, Fault::untouched(FaultKind::Unfit, "the check failed: the target refuses it"))
+        } else {
+            Fact::Checked(who.generation)
         }
     }
 
