@@ -205,7 +205,7 @@ pub(super) enum Published {
 
 /// Every form of a line, as hints and the page show it.
 pub(super) const FORMS: &[&str] = &[
-    "group NAME [slots=N|fresh] [stores=A,B] [consumers=C,D@B] [verifiers=V] [autoload=on|off] [empty=on|off] \
+    "group NAME [slots=N|fresh|nowhere] [stores=A,B] [consumers=C,D@B] [verifiers=V] [autoload=on|off] [empty=on|off] \
      [fences=on|off] [sees_use=sampled|counted|no]",
     "policy [passes=N] [quiet=TIME] [overlap=TIME] [brake=TIME] [poll=TIME] [candidates=N] [auto_rollback=true|false] \
      [presenters=true|false] [fetch_to_load=TIME] [strategy=NAME] [accept_outage=true|false] [deadline.STRETCH=TIME:ACTION]",
