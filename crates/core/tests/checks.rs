@@ -177,7 +177,19 @@ fn common_policy(checks: Moments, passes_min: u32) -> Vec<String> {
         .into_iter()
         .map(|obstacle| match obstacle {
             Obstacle::Policy(words) => words.to_owned(),
-            other => format!("{other:?}"),
+            Obstacle::Live
+            | Obstacle::Doubted(_)
+            | Obstacle::NotBuilt(_)
+            | Obstacle::Outage
+            | Obstacle::Slots { .. }
+            | Obstacle::Taken { .. }
+            | Obstacle::TargetDoesNotFence
+            | Obstacle::NoBrake
+            | Obstacle::StoreDoesNotFence(_)
+            | Obstacle::NoStore
+            | Obstacle::NoEvidence
+            | Obstacle::QuietTooShort
+            | Obstacle::Found(_) => format!("{obstacle:?}"),
         })
         .collect()
 }

@@ -92,6 +92,9 @@ pub(super) fn check_url(name: &str, text: &str, has_ca: bool, allow_private: boo
     if !url.username().is_empty() || url.password().is_some() {
         return Err(misconfigured(name, "its URL holds a user or a password: use headers"));
     }
+    if url.host_str().is_some_and(|host| host.contains(['{', '}'])) {
+        return Err(misconfigured(name, "fields stand in the path and the query of its URL, and nowhere else"));
+    }
     match url.scheme() {
         "https" if !has_ca => {
             return Err(misconfigured(

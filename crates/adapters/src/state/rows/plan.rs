@@ -28,7 +28,7 @@ pub(super) struct StoredPlan {
     verifiers: bool,
     presenters: bool,
     /// Plans from before there were checks have none.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "StoredMoments::is_never")]
     checks: StoredMoments,
     policy_digest: String,
 }
@@ -202,6 +202,12 @@ same_variants!(StoredMinter, Minter: Us, Provider);
 same_variants!(StoredReach, Reach: Expected, Delivered, Loaded, Used);
 same_variants!(StoredStretch, Stretch: Apply, Verify, Publish, Propagate, Drain, Disable, Rollback);
 same_variants!(StoredOnDeadline, OnDeadline: Hold, Rollback, TerminateSessions, RequestForce);
+
+impl StoredMoments {
+    const fn is_never(&self) -> bool {
+        !self.before_publish && !self.after_publish
+    }
+}
 
 impl From<Moments> for StoredMoments {
     fn from(Moments { before_publish, after_publish }: Moments) -> Self {

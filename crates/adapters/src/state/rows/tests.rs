@@ -1,5 +1,5 @@
 use handover_core::schedule::Cadence;
-use handover_core::{Doubt, Timestamp};
+use handover_core::{Doubt, Moments, Phase, Roll, Timestamp};
 use handover_testkit::conformance::state::{doubted_rows, plans, rows};
 
 use super::*;
@@ -11,6 +11,26 @@ fn every_variant_is_read_as_it_was_written() {
     }
     for plan in plans() {
         assert_eq!(read_plan(&write_plan(&plan)).unwrap(), plan);
+    }
+}
+
+/// What came later than the first rows of this version is written where it says something, and nothing else.
+#[test]
+fn checks_are_read_as_they_were_written() {
+    let phase = |passes| Phase::Propagate { presenters: Roll::Uncalled, passes };
+    let mut row = rows().into_iter().find(|row| row.rotation.is_some()).unwrap();
+    for (passes, is_written) in [(0, false), (2, true)] {
+        row.rotation.as_mut().unwrap().phase = phase(passes);
+        let stored = write_row(&row);
+        assert_eq!(stored.contains("\"passes\""), is_written, "{stored}");
+        assert_eq!(read_row(&stored).unwrap(), row);
+    }
+    let mut plan = plans().remove(0);
+    for (before_publish, after_publish) in [(false, false), (true, false), (false, true)] {
+        plan.checks = Moments { before_publish, after_publish };
+        let stored = write_plan(&plan);
+        assert_eq!(stored.contains("\"checks\""), before_publish || after_publish, "{stored}");
+        assert_eq!(read_plan(&stored).unwrap(), plan);
     }
 }
 

@@ -97,7 +97,7 @@ pub fn plans() -> Vec<Plan> {
                 deadlines: stretches.iter().enumerate().skip(at).map(|(i, stretch)| (*stretch, deadline(i))).collect(),
                 verifiers: number % 2 == 1,
                 presenters: number < 2,
-                checks: Moments { before_publish: number % 2 == 0, after_publish: number % 3 == 0 },
+                checks: Moments::default(),
                 policy_digest: format!("sha256:{number}"),
             }
         })
@@ -112,7 +112,7 @@ fn phases() -> Vec<Phase> {
         Phase::Apply,
         Phase::Verify { passes: 3, reapply: true, verifiers: behind(&[], false) },
         Phase::Publish { pointers: pointers() },
-        Phase::Propagate { presenters: Roll::Uncalled, passes: 1 },
+        Phase::Propagate { presenters: Roll::Uncalled, passes: 0 },
         Phase::Drain { quiet: waited(0), tally: Tally::Unknown, overlap: waited(1), presenters: Roll::All },
         Phase::Drain { quiet: waited(2), tally: Tally::None, overlap: waited(3), presenters: presenters() },
         Phase::Disable { refused: gone(), held: waited(4), presenters: presenters() },
