@@ -206,6 +206,44 @@ async fn a_port_a_certificate_and_a_name_are_what_they_should_be() {
     assert!(run(&*dns("nowhere.invalid", "10.0.0.1"), KEY).await.is_err());
 }
 
+/// F92: what gives no number is unknown, and never zero.
+#[tokio::test]
+async fn a_figure_is_compared_with_its_baseline() {
+    let provider = Provider::start(CONTRACTS[0], KEY).unwrap();
+    let vector = |value: &'static str| Answer::Status(200, value);
+    let zero = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.5,"0"]}]}}"#;
+    let nine = r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1.5,"9"]}]}}"#;
+    let three = r#"{"status":"success","data":{"resultType":"scalar","result":[1.5,"3"]}}"#;
+    let check = made(
+        &format!(
+            "kind = 'metric'\nurl = '{}'\nallow_private = true\nbaseline = 'b'\nbaseline_percent = 200\nabove_max = 3\n\
+             query = 'sum(failures{{user=\"$user\",g=\"$generation\"}})'",
+            provider.url("")
+        ),
+        None,
+    );
+    for (baseline, value, passes) in [(three, nine, true), (zero, three, true), (zero, nine, false)] {
+        provider.order([vector(baseline), vector(value)]);
+        let found = run(&*check, KEY).await;
+        assert_eq!(found == Ok(Finding::Passed), passes, "{found:?}");
+        assert!(passes || is_failed(&found), "{found:?}");
+    }
+    let asked = provider.heads().last().unwrap().clone();
+    assert!(asked.contains("query=sum%28failures%7Buser%3D%22orders_a%22%2Cg%3D%227%22%7D%29 "), "{asked}");
+    for nothing in [
+        r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
+        r#"{"data":{"resultType":"vector","result":[{"value":[1,"1"]},{"value":[1,"2"]}]}}"#,
+        r#"{"data":{"resultType":"scalar","result":[1,"NaN"]}}"#,
+        r#"{"status":"error"}"#,
+        "",
+    ] {
+        provider.always(vector(nothing));
+        assert!(run(&*check, KEY).await.is_err(), "as baseline: {nothing}");
+        provider.order([vector(zero)]);
+        assert!(run(&*check, KEY).await.is_err(), "as figure: {nothing}");
+    }
+}
+
 fn program(directory: &Path, text: &str) -> Arc<dyn Check> {
     let path = directory.join(format!("look-{}", text.len()));
     fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();

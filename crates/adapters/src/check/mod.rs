@@ -6,6 +6,7 @@
 mod fetch;
 mod http;
 mod jwks;
+mod metric;
 mod pack;
 mod process;
 mod reach;
@@ -51,6 +52,8 @@ pub enum CheckKind {
     Dns,
     /// A key set and a key that must be in it.
     Jwks,
+    /// A figure, against a baseline.
+    Metric,
     /// A program that says so.
     Process,
 }
@@ -85,6 +88,8 @@ pub enum CheckConfig {
     Dns(reach::DnsConfig),
     /// A key set and a key that must be in it.
     Jwks(jwks::Config),
+    /// A figure, against a baseline.
+    Metric(metric::Config),
     /// A program that says so.
     Process(process::Config),
 }
@@ -131,6 +136,7 @@ impl CheckConfig {
             Self::Tls(_) => CheckKind::Tls,
             Self::Dns(_) => CheckKind::Dns,
             Self::Jwks(_) => CheckKind::Jwks,
+            Self::Metric(_) => CheckKind::Metric,
             Self::Process(_) => CheckKind::Process,
         }
     }
@@ -153,7 +159,7 @@ impl CheckConfig {
     pub const fn presents_the_credential(&self) -> bool {
         match self {
             Self::Login(_) | Self::PermissionDiff(_) | Self::Sql(_) | Self::Http(_) | Self::Process(_) => true,
-            Self::Tcp(_) | Self::Tls(_) | Self::Dns(_) | Self::Jwks(_) => false,
+            Self::Tcp(_) | Self::Tls(_) | Self::Dns(_) | Self::Jwks(_) | Self::Metric(_) => false,
         }
     }
 
@@ -162,6 +168,7 @@ impl CheckConfig {
         match self {
             Self::Http(config) => config.ca_file.as_deref(),
             Self::Jwks(config) => config.ca_file.as_deref(),
+            Self::Metric(config) => config.ca_file.as_deref(),
             Self::Tls(config) => Some(&config.ca_file),
             Self::Login(_)
             | Self::PermissionDiff(_)
@@ -178,6 +185,7 @@ impl CheckConfig {
         match self {
             Self::Http(config) => config.ca_file.iter_mut().for_each(resolve),
             Self::Jwks(config) => config.ca_file.iter_mut().for_each(resolve),
+            Self::Metric(config) => config.ca_file.iter_mut().for_each(resolve),
             Self::Tls(config) => resolve(&mut config.ca_file),
             Self::Login(_)
             | Self::PermissionDiff(_)
@@ -217,6 +225,7 @@ impl CheckConfig {
             Self::Tcp(config) => reach::port(&config.name, config.port),
             Self::Tls(config) => config.check(),
             Self::Jwks(config) => config.check(),
+            Self::Metric(config) => config.check(),
             Self::Process(config) => config.check(),
         }
     }
@@ -238,6 +247,7 @@ impl CheckConfig {
             Self::Tls(config) => Probe::Tls(reach::Tls::new(config, parts.ca_pem)?),
             Self::Dns(config) => Probe::Dns(config),
             Self::Jwks(config) => Probe::Jwks(jwks::Jwks::new(config, parts.ca_pem)?),
+            Self::Metric(config) => Probe::Metric(metric::Metric::new(config, parts.ca_pem)?),
             Self::Process(config) => Probe::Process(process::Process::new(config, parts.group)),
         };
         Ok(Arc::new(Made { name, kind, moments, patience, probe }))
@@ -252,6 +262,7 @@ impl CheckConfig {
             Self::Tls(config) => config.common(),
             Self::Dns(config) => config.common(),
             Self::Jwks(config) => config.common(),
+            Self::Metric(config) => config.common(),
             Self::Process(config) => config.common(),
         }
     }
@@ -269,6 +280,7 @@ impl CheckKind {
             Self::Tls => "tls",
             Self::Dns => "dns",
             Self::Jwks => "jwks",
+            Self::Metric => "metric",
             Self::Process => "process",
         }
     }
@@ -292,6 +304,7 @@ enum Probe {
     Tls(reach::Tls),
     Dns(reach::DnsConfig),
     Jwks(jwks::Jwks),
+    Metric(metric::Metric),
     Process(process::Process),
 }
 
@@ -322,6 +335,7 @@ impl Check for Made {
             Probe::Tls(tls) => Box::pin(tls.shake_hands()),
             Probe::Dns(dns) => Box::pin(dns.look_up()),
             Probe::Jwks(jwks) => Box::pin(jwks.look(subject)),
+            Probe::Metric(metric) => Box::pin(metric.compare(subject)),
             Probe::Process(process) => Box::pin(process.run(subject)),
         }
     }

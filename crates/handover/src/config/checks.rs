@@ -45,7 +45,7 @@ impl Group {
         let mut made_after = self.checks.iter().filter(|check| after(check.moments())).peekable();
         if made_after.peek().is_some() && !made_after.any(CheckConfig::presents_the_credential) {
             wrong.push(
-                "after publishing nothing but ports, certificates, names and key sets would be looked at: reaching a port \
+                "after publishing nothing but ports, certificates, names, key sets and figures would be looked at: reaching a port \
                  is no login; add a check of the kind login, sql, http or process"
                     .to_owned(),
             );

@@ -101,6 +101,33 @@ pub(super) const CHECK: &[(&str, &[Key])] = &[
         ],
     ),
     (
+        "metric",
+        &[
+            NAME,
+            may(
+                "when",
+                Shape::List(&Shape::Choice(&["before_publish", "after_publish"])),
+                "When it is made. Absent: after publishing.",
+            ),
+            TIMEOUT_MS,
+            must("url", Shape::Text("https://prometheus.internal:9090"), "Where Prometheus is."),
+            must(
+                "query",
+                Shape::Text("sum(increase(login_failures{generation=\"$generation\"}[5m])) or vector(0)"),
+                "A query that gives one number.",
+            ),
+            may(
+                "baseline",
+                Shape::Text("sum(increase(login_failures[5m] offset 1h)) or vector(0)"),
+                "A query that gives the number to compare with. Absent: 0.",
+            ),
+            may("baseline_percent", Shape::Number(u64::MAX, 100), "How many percent of the baseline are allowed."),
+            may("above_max", Shape::Number(u64::MAX, 5), "How much is allowed beside that."),
+            CA_FILE,
+            PRIVATE,
+        ],
+    ),
+    (
         "process",
         &[
             NAME,
