@@ -145,6 +145,16 @@ pub struct Moments {
     pub after_publish: bool,
 }
 
+/// All moments that occur among some.
+impl FromIterator<Moments> for Moments {
+    fn from_iter<T: IntoIterator<Item = Self>>(moments: T) -> Self {
+        moments.into_iter().fold(Self::default(), |all, one| Self {
+            before_publish: all.before_publish || one.before_publish,
+            after_publish: all.after_publish || one.after_publish,
+        })
+    }
+}
+
 /// What the user wants. Durations are observed time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Policy {

@@ -20,11 +20,7 @@ const AFTER: Moments = Moments { before_publish: false, after_publish: true };
 async fn rotated(checks: &[FakeCheck]) -> (World, Process) {
     let mut world = World::new();
     world.checks = checks.iter().map(|check| Arc::new(check.clone()) as _).collect();
-    let or = |policy: Moments, check: Moments| Moments {
-        before_publish: policy.before_publish || check.before_publish,
-        after_publish: policy.after_publish || check.after_publish,
-    };
-    let moments = checks.iter().map(handover_core::port::Check::moments).fold(Moments::default(), or);
+    let moments = checks.iter().map(handover_core::port::Check::moments).collect();
     world.policy = Policy { checks: moments, ..policy() };
     let process = world.start().await;
     assert_eq!(process.rotate().await, Outcome::Success);

@@ -9,9 +9,9 @@ use std::time::Duration;
 use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
-use handover_core::port::{SecretStore, Sink, Target};
+use handover_core::port::{Check, SecretStore, Sink, Target};
 use handover_core::schedule::Schedule;
-use handover_core::{BadName, ConsumerId, Fault, FaultKind, GroupId, Policy, Reach, Role, Slot, StoreId};
+use handover_core::{BadName, ConsumerId, Fault, FaultKind, GroupId, Moments, Policy, Reach, Role, Slot, StoreId};
 use handover_engine::{Binding, Generate, Options, Ports, PublishFields, Random, RandomRule, Service, SystemClock};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -28,6 +28,7 @@ pub struct Group {
     target: Arc<dyn Target>,
     stores: BTreeMap<StoreId, Arc<dyn SecretStore>>,
     generator: Option<Arc<dyn Generate>>,
+    checks: Vec<Arc<dyn Check>>,
     fields: PublishFields,
     policy: Policy,
     schedule: Option<Arc<Schedule>>,
@@ -51,6 +52,7 @@ impl Group {
             target,
             stores: BTreeMap::new(),
             generator: None,
+            checks: Vec::new(),
             fields: Arc::new(|_| Vec::new()),
             policy: policy(),
             schedule: None,
@@ -64,7 +66,7 @@ impl Group {
         Ok(self)
     }
 
-    /// How its rotations go. [`Policy::presenters`] follows from who was named.
+    /// How its rotations go. [`Policy::presenters`] follows from who was named, [`Policy::checks`] from what is asked.
     #[must_use]
     pub fn policy(mut self, change: impl FnOnce(&mut Policy)) -> Self {
         change(&mut self.policy);
@@ -75,6 +77,14 @@ impl Group {
     #[must_use]
     pub fn generator(mut self, generator: Arc<dyn Generate>) -> Self {
         self.generator = Some(generator);
+        self
+    }
+
+    /// One question more that is asked about each candidate, beside the target's own verification: what is known to fail
+    /// rolls back, what is unknown passes nothing.
+    #[must_use]
+    pub fn check(mut self, check: Arc<dyn Check>) -> Self {
+        self.checks.push(check);
         self
     }
 
@@ -115,7 +125,11 @@ impl Group {
             Some(generator) => Arc::clone(generator),
             None => Arc::new(Random::new(&RandomRule::default()).map_err(|error| bad(error.to_string()))?),
         };
-        let policy = Policy { presenters: !self.presenters.is_empty(), ..self.policy.clone() };
+        let policy = Policy {
+            presenters: !self.presenters.is_empty(),
+            checks: self.checks.iter().map(|check| check.moments()).collect(),
+            ..self.policy.clone()
+        };
         Ok(Binding {
             group: self.name.clone(),
             policy_digest: hex::encode(Sha256::digest(format!("{policy:?}"))).into(),
@@ -124,6 +138,7 @@ impl Group {
             target: Arc::clone(&self.target),
             stores: Arc::new(stores),
             generator,
+            checks: self.checks.clone().into(),
             publish_fields: Arc::clone(&self.fields),
             schedule: self.schedule.clone(),
         })
@@ -150,6 +165,7 @@ fn policy() -> Policy {
         verifiers: false,
         presenters: false,
         fetch_to_load_max: Duration::ZERO,
+        checks: Moments::default(),
     }
 }
 

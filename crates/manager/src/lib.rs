@@ -3,7 +3,8 @@
 //! It is the engine that `handover serve` runs, with the same durable state, the same history and the same rules: a
 //! rotation that is cut off resumes at the next start, and nothing is forgotten but on proof. What is yours comes in by
 //! trait: what accepts a credential ([`port::Target`]), where it is published beside the embedded store
-//! ([`port::SecretStore`]), what mints values ([`Generate`]), where history goes ([`port::Sink`]).
+//! ([`port::SecretStore`]), what mints values ([`Generate`]), what is asked of
+//! them before and after publishing ([`port::Check`]), where history goes ([`port::Sink`]).
 //!
 //! * [`Builder`] names groups, each by a [`Group`]; [`Builder::start`] opens the state and resumes what is unfinished;
 //! * [`Manager::rotate`] starts a rotation and gives its [`Report`] once it ended, or is held;
@@ -55,6 +56,12 @@ pub mod target {
 /// What a store of your own needs, beside [`port::SecretStore`].
 pub mod store {
     pub use handover_core::{Candidate, Publication, StoreCapability, StoreVersion};
+}
+
+/// What a check of your own needs, beside [`port::Check`].
+pub mod check {
+    pub use handover_core::Moments;
+    pub use handover_core::port::{Finding, Subject};
 }
 
 pub use builder::{Builder, Group};

@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use handover_manager::check::Moments;
 use handover_manager::schedule::{Missed, Repeats, Schedule};
 use handover_manager::target::Slots;
 use handover_manager::{
     Builder, Ending, Fault, FaultKind, Group, GroupId, Manager, MasterKey, NoTarget, Reach, RotateError,
 };
-use handover_testkit::fake::{FakeTarget, Injection, Script};
+use handover_testkit::fake::{FakeCheck, FakeFinding, FakeTarget, Injection, Script};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -97,6 +98,21 @@ async fn what_fails_verification_is_rolled_back_and_told() {
     assert!(report.error.as_deref().is_some_and(|error| error.contains("SELECT on orders")), "{report:?}");
     assert_eq!(manager.look(&app).await.unwrap().unwrap().generation, first.to);
     assert_eq!(manager.statistics().success_rate(), Some(0.5));
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_ones_own_is_asked_and_believed() {
+    let (folder, (_, target)) = (tempfile::tempdir().unwrap(), fake());
+    let app = GroupId::parse("app").unwrap();
+    let check = FakeCheck::new("mine", Moments { before_publish: false, after_publish: true });
+    let manager = start(&folder, vec![group("app", &target).check(Arc::new(check.clone()))]).await.unwrap();
+    assert_eq!(manager.rotate(&app).await.unwrap().ending, Ending::Success);
+    check.order([FakeFinding::Failed("it reads nothing")]);
+    let report = manager.rotate(&app).await.unwrap();
+    assert_eq!(report.ending, Ending::RolledBack);
+    assert!(report.error.as_deref().is_some_and(|error| error.contains("check mine failed")), "{report:?}");
+    assert_eq!(manager.look(&app).await.unwrap().unwrap().generation.0, 1);
     manager.stop().await;
 }
 

@@ -26,7 +26,7 @@ use handover_adapters::notify::NotifyConfig;
 use handover_adapters::sink::{SinkConfig, file};
 use handover_adapters::store::RemoteStoreConfig;
 use handover_adapters::target::{Common, TargetConfig};
-use handover_core::{ConsumerId, GroupId, Moments, Role};
+use handover_core::{ConsumerId, GroupId, Role};
 use handover_engine::history::is_reserved;
 use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
 use serde::{Deserialize, Deserializer};
@@ -260,14 +260,10 @@ impl Group {
     /// Who is called in a rotation of this group.
     pub(crate) fn called(&self) -> Called {
         let declared = |role| self.consumers.iter().any(|consumer| consumer.role == role);
-        let moments: Vec<Moments> = self.checks.iter().map(CheckConfig::moments).collect();
         Called {
             verifiers: declared(RoleName::Verifier),
             presenters: declared(RoleName::Presenter),
-            checks: Moments {
-                before_publish: moments.iter().any(|moments| moments.before_publish),
-                after_publish: moments.iter().any(|moments| moments.after_publish),
-            },
+            checks: self.checks.iter().map(CheckConfig::moments).collect(),
         }
     }
 
@@ -520,6 +516,8 @@ fn stores() -> Arc<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use handover_core::Moments;
+
     use super::*;
 
     const GROUP: &str = r#"
