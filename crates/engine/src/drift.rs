@@ -3,7 +3,8 @@
 //! Nothing is written over, and nothing is done about it: the next rotation holds at that store, and a person decides.
 //! What was noticed is not durable. After a start it is noticed, and told, once more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use handover_core::port::{Entry, Head};
@@ -11,7 +12,7 @@ use handover_core::{Fault, FaultKind, GroupId, Row, StoreId, StoreVersion};
 use tokio::sync::watch;
 
 use crate::call::{Call, Whom};
-use crate::handle::FaultSeen;
+use crate::handle::{FaultSeen, Handle};
 use crate::history;
 use crate::service::Binding;
 use crate::shared::Shared;
@@ -25,7 +26,11 @@ type Stands = Option<StoreVersion>;
 
 /// What was noticed and stands, by group and store.
 #[derive(Default)]
-pub(crate) struct Drifts(Mutex<BTreeMap<(GroupId, StoreId), (Stands, FaultSeen)>>);
+pub(crate) struct Drifts {
+    noticed: Mutex<BTreeMap<(GroupId, StoreId), (Stands, FaultSeen)>>,
+    /// All groups were looked at since the start.
+    looked: AtomicBool,
+}
 
 impl Drifts {
     /// What was noticed at one of the stores that the group has now, if anything.
@@ -36,23 +41,34 @@ impl Drifts {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<(GroupId, StoreId), (Stands, FaultSeen)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.noticed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Looks until it is told to drain.
 pub(crate) async fn run(shared: Arc<Shared>, mut drain: watch::Receiver<bool>) {
-    while !*drain.borrow_and_update() {
+    'round: while !*drain.borrow_and_update() {
         tokio::select! {
             () = tokio::time::sleep(shared.options.drift_every) => {}
             _ = drain.changed() => return,
         }
         for binding in shared.bindings().values() {
             if *drain.borrow() || shared.lease_doubted() {
-                break;
+                continue 'round;
             }
             Look { shared: &shared, binding }.at_all().await;
         }
+        shared.drifts.looked.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Handle {
+    /// Groups at whose stores somebody else was noticed while nothing rotated, and whether all were looked at since the
+    /// start: before that, nobody knows of the others.
+    pub fn drifted(&self) -> (BTreeSet<GroupId>, bool) {
+        let drifts = &self.shared.drifts;
+        let looked = drifts.looked.load(Ordering::Relaxed);
+        (drifts.lock().keys().map(|(group, _)| group.clone()).collect(), looked)
     }
 }
 

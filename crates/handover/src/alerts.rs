@@ -93,6 +93,8 @@ struct Stands<'a> {
     /// The phase in which its live rotation is, and since when.
     phase: Option<(&'static str, Timestamp)>,
     hold: Option<&'a Hold>,
+    /// Somebody else wrote to one of its stores while nothing rotated.
+    drifted: bool,
     /// Since when what is in force is older than allowed.
     overdue: bool,
     watched: Watched,
@@ -107,7 +109,7 @@ impl Stands<'_> {
         [
             (Alert::Stuck, waits),
             (Alert::Forced, self.watched.forced),
-            (Alert::Drift, matches!(self.hold, Some(Hold::Drift(_)))),
+            (Alert::Drift, self.drifted || matches!(self.hold, Some(Hold::Drift(_)))),
             (Alert::Doubted, self.watched.doubted),
             (Alert::Overdue, self.overdue),
             (Alert::Litter, self.watched.litter),
@@ -130,6 +132,7 @@ pub(crate) async fn look(
         let ledger = statistics.ledger();
         (ledger.watched().clone(), ledger.alerts().clone())
     };
+    let (drifted, all_looked_at) = engine.drifted();
     let (mut wanted, mut seen) = (BTreeSet::new(), BTreeSet::new());
     engine.each_group_now(|group, numbers| {
         let Some(config) = groups.get(group) else { return };
@@ -138,6 +141,7 @@ pub(crate) async fn look(
         let stands = Stands {
             phase: live.map(|live| (live.phase, live.entered_at)),
             hold: live.and_then(|live| live.hold.as_ref()),
+            drifted: drifted.contains(group),
             overdue: age_max.zip(numbers.generation_since).is_some_and(|(most, since)| now.since(since) > most),
             watched: watched.get(group).copied().unwrap_or_default(),
         };
@@ -155,8 +159,10 @@ pub(crate) async fn look(
     }
     for (group, alerts) in &standing {
         // Of a group whose row nobody read yet, nobody knows that it is over.
-        let is_known = seen.contains(group) || !groups.contains_key(group);
-        for alert in alerts.keys().filter(|alert| is_known && !wanted.contains(&(group.clone(), **alert))) {
+        let is_known = |alert: Alert| {
+            !groups.contains_key(group) || (seen.contains(group) && (alert != Alert::Drift || all_looked_at))
+        };
+        for alert in alerts.keys().filter(|alert| is_known(**alert) && !wanted.contains(&(group.clone(), **alert))) {
             engine.alerted(group, history::ALERT_OVER, fields(*alert)).await?;
         }
     }
@@ -199,6 +205,7 @@ mod tests {
         let drains = Stands { phase: Some(("drain", Timestamp(0))), ..Stands::default() };
         assert_eq!(alerts(&drains, 1_801), Vec::<&str>::new());
         assert_eq!(alerts(&Stands { hold: Some(&drift), ..Stands::default() }, 0), ["drift"]);
+        assert_eq!(alerts(&Stands { drifted: true, ..Stands::default() }, 0), ["drift"]);
         assert_eq!(alerts(&Stands { hold: Some(&Hold::Ordered), ..Stands::default() }, 0), Vec::<&str>::new());
         assert_eq!(alerts(&Stands { overdue: true, ..Stands::default() }, 0), ["overdue"]);
         let unknown = Watched { unknown_since: Some(Timestamp(0)), ..Watched::default() };

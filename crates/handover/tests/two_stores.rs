@@ -185,6 +185,7 @@ async fn what_a_person_wrote_is_not_written_over() {
     stage.is_told("drifted");
     let told = rig.succeed(&["explain", GROUP]).unwrap();
     assert!(told.contains("store bao holds what somebody else wrote"), "{told}");
+    stage.is_told("alerted");
     rig.succeed(&["rotate", GROUP]).unwrap();
     let held = wait(rig, "drift", |status| !status["rotation"]["hold"].is_null()).await;
     assert_eq!(
@@ -198,6 +199,7 @@ async fn what_a_person_wrote_is_not_written_over() {
     rig.succeed(&["resume", GROUP]).unwrap();
     stage.ends_with(2).await;
     stage.logs_in().await;
+    stage.is_told("alert_over");
 }
 
 /// F16: a store that fails again and again: it is tried ever more slowly, and one version comes of it.

@@ -126,6 +126,7 @@ impl EventKind {
             "advanced" if matches!(field("phase"), Some("propagate" | "return")) => Self::Waiting,
             "superseded" => Self::Superseded,
             "held" if field("hold").is_some_and(|hold| hold.starts_with("drift")) => Self::Drift,
+            "drifted" => Self::Drift,
             "held" => Self::Held,
             "ordered" => match field("order") {
                 Some("hold") => Self::Held,
@@ -305,6 +306,7 @@ mod tests {
             (r#"{"event":"ended","actor":"engine","fields":{"outcome":"success"}}"#, "done"),
             (r#"{"event":"ended","actor":"engine","fields":{"outcome":"abandoned"}}"#, "failed"),
             (r#"{"event":"held","actor":"engine","fields":{"hold":"drift at embedded"}}"#, "drift"),
+            (r#"{"event":"drifted","actor":"engine","fields":{"store":"bao","holds":"nothing"}}"#, "drift"),
             (r#"{"event":"ordered","actor":"anna","fields":{"order":"hold"}}"#, "held"),
             (r#"{"event":"ordered","actor":"anna","fields":{"order":"force","reason":"x"}}"#, "forced"),
             (r#"{"event":"advanced","actor":"engine","fields":{"phase":"propagate"}}"#, "waiting"),
