@@ -18,7 +18,8 @@ const POLICY: &str = "poll = \"100ms\"\nquiet_min = \"200ms\"\nbrake_for = \"0\"
 async fn rotated(checks: &str) -> (Rig, Consumer) {
     let options = Options { consumers: vec![CONSUMER], policy: format!("{POLICY}\n\n{checks}"), fsync: false };
     let rig = Rig::new(Path::new(env!("CARGO_BIN_EXE_handover")), &options).unwrap();
-    rig.succeed(&["check"]).unwrap();
+    let told = rig.succeed(&["check"]).unwrap();
+    assert!(told.contains("group app: check "), "{told}");
     rig.start(&[]).unwrap();
     rig.succeed(&["rotate", GROUP]).unwrap();
     consumer::wait(&rig, "a publication", |status| status["publication"] == 1).await;
@@ -107,6 +108,7 @@ async fn what_says_nothing_is_waited_for_and_named() {
     })
     .await;
     assert_eq!(consumer::status(&rig)["rotation"]["phase"], "propagate", "{told}");
+    assert!(told.contains("0 of 2 rounds of checks passed in a row"), "{told}");
     rig.succeed(&["rollback", GROUP]).unwrap();
     ends(&rig, "rolled_back").await;
     let values: Vec<String> = provider

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use handover_adapters::sink::{SinkConfig, SinkKind};
-use handover_core::{Fault, FaultKind};
+use handover_core::{Fault, FaultKind, Moments};
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -35,11 +35,24 @@ const SINK_PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Serialize)]
 struct Checked {
     groups: Vec<String>,
+    /// What is asked about candidates of groups, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    checks: Vec<Asked>,
     /// Whether targets, stores and sinks were contacted.
     online: bool,
     findings: Vec<Finding>,
     /// What is weaker than it could be, by choice. It stands in nobody's way.
     cautions: Vec<Caution>,
+}
+
+/// A check of a group.
+#[derive(Serialize)]
+struct Asked {
+    group: String,
+    check: String,
+    kind: &'static str,
+    before_publish: bool,
+    after_publish: bool,
 }
 
 /// Something that was chosen, and is weaker than what comes without choosing.
@@ -78,6 +91,7 @@ pub(crate) async fn run(arguments: &Check, printer: &Printer) -> Result<(), Fail
         Err(unusable) => {
             let checked = Checked {
                 groups: Vec::new(),
+                checks: Vec::new(),
                 online: false,
                 findings: of_configuration(&unusable),
                 cautions: Vec::new(),
@@ -93,7 +107,8 @@ pub(crate) async fn run(arguments: &Check, printer: &Printer) -> Result<(), Fail
         findings.extend(look_around(&config).await);
     }
     let groups = config.groups.iter().map(|group| group.name.to_string()).collect();
-    let checked = Checked { groups, online: arguments.online, findings, cautions: cautions(&config) };
+    let (checks, cautions) = (config.groups.iter().flat_map(|group| asked(group)).collect(), cautions(&config));
+    let checked = Checked { groups, checks, online: arguments.online, findings, cautions };
     printer.data(&checked, text)?;
     if !arguments.online {
         printer.say("Targets, stores and sinks were not contacted: `handover check --online` does that.");
@@ -216,6 +231,14 @@ async fn look_at_sink(sink: &SinkConfig) -> Vec<Finding> {
     vec![Finding { next: Some(next), ..finding }]
 }
 
+fn asked(group: &Group) -> impl Iterator<Item = Asked> {
+    group.checks.iter().map(|check| {
+        let Moments { before_publish, after_publish } = check.moments();
+        let (group, kind) = (group.name.to_string(), check.kind().as_str());
+        Asked { group, check: check.name().to_owned(), kind, before_publish, after_publish }
+    })
+}
+
 fn cautions(config: &Config) -> Vec<Caution> {
     let of = |group: &Arc<Group>| {
         let about = format!("group {}", group.name);
@@ -280,6 +303,15 @@ fn text(checked: &Checked) -> String {
             groups => format!("groups: {}", groups.join(", ")),
         };
         let _ = writeln!(text, "the configuration is usable; {groups}");
+        for Asked { group, check, kind, before_publish, after_publish } in &checked.checks {
+            let when = match (before_publish, after_publish) {
+                (true, true) => "before publishing and after",
+                (true, false) => "before publishing",
+                (false, true) => "after publishing",
+                (false, false) => "never",
+            };
+            let _ = writeln!(text, "group {group}: check {check} ({kind}), {when}");
+        }
         if checked.online {
             let _ = writeln!(text, "targets, stores and sinks were contacted; nothing stands in the way");
         }

@@ -159,7 +159,7 @@ pub(crate) const VIOLATIONS: Metric =
 pub(crate) const CALL_DURATION: Metric = Metric::histogram(
     "handover_call_duration",
     &["port", "call"],
-    "How long calls of targets, stores, sinks, the state and the consumer list took.",
+    "How long calls of targets, checks, stores, sinks, the state and the consumer list took.",
 );
 pub(crate) const CALL_FAULTS: Metric = Metric::counter("handover_call_faults", &["port", "code"], "Calls that failed.");
 pub(crate) const STATE_TRANSACTIONS: Metric = Metric::counter(
@@ -325,7 +325,7 @@ pub(crate) fn page() -> String {
          | `{SPAN_REQUEST}` | | `route`, `method`, `status`: a request, until its answer begins |\n\
          | `{engine}` | | `group`: the work on one group, until it has to wait |\n\
          | `{effect}` | `{engine}` | `effect`, `probe_first`: one effect |\n\
-         | `{call}` | any of them | `port`, `whom`: one call of a target, a store, a sink, the state or the consumer list |\n"
+         | `{call}` | any of them | `port`, `whom`: one call of a target, a check, a store, a sink, the state or the consumer list |\n"
     );
     page
 }

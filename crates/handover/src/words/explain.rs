@@ -88,6 +88,10 @@ pub(crate) fn evidence(row: &Row, plan: &Plan) -> Vec<(&'static str, String)> {
             let again = if *reapply { "; the target refused it last, so it is applied again" } else { "" };
             vec![("passes", format!("{passes} of {} rounds of verification passed in a row{again}", plan.passes_min))]
         }
+        Phase::Propagate { passes, .. } if plan.checks.after_publish => {
+            let needed = plan.passes_after_publish();
+            vec![("passes", format!("{passes} of {needed} rounds of checks passed in a row"))]
+        }
         Phase::Publish { pointers } => stores(pointers, rotation.to),
         Phase::Rollback(Undo::Unpublish { pointers }) => {
             rotation.from.map_or_else(Vec::new, |from| stores(pointers, from))
