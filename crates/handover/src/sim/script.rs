@@ -85,6 +85,7 @@ pub(super) enum PolicyChange {
     FetchToLoad(Duration),
     Strategy(Strategy),
     AcceptOutage(bool),
+    CheckAfter(bool),
     Deadline(Stretch, Deadline),
 }
 
@@ -103,6 +104,7 @@ impl PolicyChange {
             Self::FetchToLoad(longest) => policy.fetch_to_load_max = *longest,
             Self::Strategy(strategy) => policy.strategy = Some(*strategy),
             Self::AcceptOutage(accept_outage) => policy.accept_outage = *accept_outage,
+            Self::CheckAfter(after) => policy.checks.after_publish = *after,
             Self::Deadline(stretch, deadline) => {
                 policy.deadlines.insert(*stretch, *deadline);
             }
@@ -208,7 +210,8 @@ pub(super) const FORMS: &[&str] = &[
     "group NAME [slots=N|fresh|nowhere] [stores=A,B] [consumers=C,D@B] [verifiers=V] [autoload=on|off] [empty=on|off] \
      [fences=on|off] [sees_use=sampled|counted|no]",
     "policy [passes=N] [quiet=TIME] [overlap=TIME] [brake=TIME] [poll=TIME] [candidates=N] [auto_rollback=true|false] \
-     [presenters=true|false] [fetch_to_load=TIME] [strategy=NAME] [accept_outage=true|false] [deadline.STRETCH=TIME:ACTION]",
+     [presenters=true|false] [fetch_to_load=TIME] [strategy=NAME] [accept_outage=true|false] \
+     [check_after=true|false] [deadline.STRETCH=TIME:ACTION]",
     "rotate",
     "rollback",
     "hold",
@@ -275,6 +278,7 @@ pub(super) const EFFECTS: &[&str] = &[
     "seal",
     "accept",
     "login",
+    "check",
     "head",
     "point",
     "adoption",
@@ -446,6 +450,7 @@ fn policy_change(setting: &str) -> Result<PolicyChange, Wrong> {
         "presenters" => PolicyChange::Presenters(true_false(value)?),
         "fetch_to_load" => PolicyChange::FetchToLoad(duration(value)?),
         "accept_outage" => PolicyChange::AcceptOutage(true_false(value)?),
+        "check_after" => PolicyChange::CheckAfter(true_false(value)?),
         "strategy" => PolicyChange::Strategy(match value {
             "immediate" => Strategy::Immediate,
             "staged" => Strategy::Staged,
