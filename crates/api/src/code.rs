@@ -12,6 +12,7 @@ pub struct Code {
 /// What the API refuses for another reason than a fault at a port, by code. Faults have codes of their own (`HO0101`, …).
 pub const CODES: &[Code] = &[
     Code { word: "already_back", status: 409 },
+    Code { word: "approval_not_wanted", status: 409 },
     Code { word: "bad_request", status: 400 },
     Code { word: "bootstrap_failed", status: 500 },
     Code { word: "bootstrap_over", status: 409 },
@@ -31,6 +32,7 @@ pub const CODES: &[Code] = &[
     Code { word: "no_such_group", status: 404 },
     Code { word: "no_such_path", status: 404 },
     Code { word: "not_accepted", status: 409 },
+    Code { word: "not_an_approver", status: 403 },
     Code { word: "not_expected", status: 409 },
     Code { word: "not_forceable", status: 409 },
     Code { word: "not_held", status: 409 },
@@ -41,6 +43,8 @@ pub const CODES: &[Code] = &[
     Code { word: "nothing_to_return_to", status: 409 },
     Code { word: "nothing_to_supersede", status: 409 },
     Code { word: "obstacles", status: 409 },
+    Code { word: "other_plan", status: 409 },
+    Code { word: "own_request", status: 403 },
     Code { word: "past_return", status: 409 },
     Code { word: "proof", status: 422 },
     Code { word: "reason_missing", status: 400 },
@@ -53,6 +57,7 @@ pub const CODES: &[Code] = &[
     Code { word: "too_slow", status: 503 },
     Code { word: "touched", status: 409 },
     Code { word: "two_identities", status: 401 },
+    Code { word: "unapproved", status: 409 },
     Code { word: "unauthenticated", status: 401 },
     Code { word: "unknown_delivery", status: 409 },
     Code { word: "value_missing", status: 409 },

@@ -6,6 +6,7 @@
 //! * [`GroupStatus`], [`RotationView`]: where a group stands, and for whom it waits;
 //! * [`Explanation`]: what is happening to a group, why, and what can be done about it;
 //! * [`Schedules`], [`Calendar`]: when groups are rotated without anybody asking;
+//! * [`Approvals`]: for whose word rotations wait;
 //! * [`Ready`], [`Sinks`]: how the server itself is doing;
 //! * [`Statistics`], [`Report`]: what rotations came to, and how old what is in force is;
 //! * [`WatchEvent`]: what a watch stream carries; publications, never values; [`EventReader`] reads it;
@@ -14,6 +15,7 @@
 //! These are wire types only. They share nothing with the core's types: conversions are written where both are known.
 
 mod alerts;
+mod approval;
 mod bootstrap;
 mod code;
 mod delivery;
@@ -33,6 +35,7 @@ mod status;
 mod watch;
 
 pub use alerts::{AlertView, Alerts};
+pub use approval::{ApprovalView, Approvals, ApproveRequest, Gate, GivenView};
 pub use bootstrap::{BootstrapRequest, Bootstrapped};
 pub use code::{CODES, Code};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};

@@ -33,4 +33,7 @@ pub struct Started {
     pub group: String,
     /// The generation that it leads to.
     pub generation: u64,
+    /// Whether it waits for the word of people before it does anything.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub approval_wanted: bool,
 }

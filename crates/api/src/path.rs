@@ -54,6 +54,10 @@ pub const CALENDAR: &str = "/v1/calendar";
 pub const SCHEDULE_PAUSE: &str = "/v1/groups/{group}/schedule/pause";
 /// Let the group's schedule start rotations again.
 pub const SCHEDULE_RESUME: &str = "/v1/groups/{group}/schedule/resume";
+/// For whose word rotations wait, page by page: `?after=GROUP&limit=N`, and `?group=G` of that group only.
+pub const APPROVALS: &str = "/v1/approvals";
+/// Approve what the group's rotation waits to do.
+pub const APPROVE: &str = "/v1/groups/{group}/approve";
 /// Compare the record with the world, and make them be of one time.
 pub const RECOVER: &str = "/v1/groups/{group}/recover";
 /// What happened to the group, the newest first, page by page: `?before=POSITION&limit=N`.

@@ -25,6 +25,8 @@ pub enum Violation {
     NothingToReturnTo,
     /// The row says that another generation is current than the rotation says.
     Current,
+    /// Who asked for it approved it.
+    OwnApproval,
     /// More rounds passed than the plan asks for, or more candidates than it allows by itself.
     Bounds,
 }
@@ -51,6 +53,10 @@ pub fn check(row: &Row, plan: &Plan) -> Vec<Violation> {
     }
     if row.current != rotation.from && row.live().is_some() {
         broken.push(Violation::Current);
+    }
+    let own = |by| rotation.asked_by.as_ref() == Some(by);
+    if rotation.approvals.keys().any(|(_, by)| own(by)) {
+        broken.push(Violation::OwnApproval);
     }
     broken.extend(check_phase(row, plan, &rotation.phase, &retiring, &rotation.revoking()));
     broken

@@ -7,6 +7,7 @@
 //! * [`plan()`] says whether a rotation may start, and fixes what it will go by;
 //! * [`start`] makes its first row, [`advance`] the next row from a fact;
 //! * [`compare`] says whether the record is what the world is at, and [`recover`] what to do if not;
+//! * [`approve`] adds the word of a person, [`approvals`] says whose is missing;
 //! * [`adopt`] makes the row of a credential that is in use already;
 //! * [`wants`] derives from a row what to do now, whom it waits for, and when to look again;
 //! * [`check`] lists the invariants that a row breaks;
@@ -16,6 +17,7 @@
 
 mod adopt;
 mod advance;
+mod approval;
 mod check;
 mod effect;
 mod fault;
@@ -31,6 +33,7 @@ mod wants;
 
 pub use adopt::{Adoption, AdoptionRefusal, adopt, adopted, adoption};
 pub use advance::{Refusal, Seen, advance, start};
+pub use approval::{ApprovalRule, Approvals, Gate, Given, approvals, approve, replan};
 pub use check::{Violation, check};
 pub use effect::{Effect, EffectId, Fact, Member, Order, Reach, Role, RollCall, Tally};
 pub use fault::{Advice, Fault, FaultKind, Touched};

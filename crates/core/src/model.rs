@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::approval::{Gate, Given};
 use crate::effect::{Role, Tally};
 use crate::fault::FaultKind;
 use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion};
@@ -115,6 +116,10 @@ pub struct Rotation {
     pub trouble: Option<FaultKind>,
     /// Why it is rolled back, if it is.
     pub cause: Option<Cause>,
+    /// The person who asked for it; `None`: a schedule did, or a recovery. Who asks does not approve.
+    pub asked_by: Option<ConsumerId>,
+    /// What was approved, and by whom: a person counts once before each gate.
+    pub approvals: BTreeMap<(Gate, ConsumerId), Given>,
 }
 
 impl Rotation {

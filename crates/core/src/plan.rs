@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::approval::{ApprovalRule, Gate};
 use crate::effect::Reach;
 use crate::fault::Fault;
 use crate::id::{Slot, StoreId};
@@ -181,6 +182,8 @@ pub struct Policy {
     pub candidates_max: u32,
     /// Deadlines, for those stretches that have one.
     pub deadlines: BTreeMap<Stretch, Deadline>,
+    /// Who has to approve, before those gates that ask.
+    pub approvals: BTreeMap<Gate, ApprovalRule>,
     /// Whether verifiers are called before anything is published.
     pub verifiers: bool,
     /// Whether presenters are called after it. Without them, only the target's evidence gates Disable.
@@ -220,6 +223,8 @@ pub struct Plan {
     pub candidates_max: u32,
     /// See [`Policy::deadlines`].
     pub deadlines: BTreeMap<Stretch, Deadline>,
+    /// See [`Policy::approvals`].
+    pub approvals: BTreeMap<Gate, ApprovalRule>,
     /// See [`Policy::verifiers`].
     pub verifiers: bool,
     /// See [`Policy::presenters`].
@@ -363,6 +368,7 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
         auto_rollback: policy.auto_rollback,
         candidates_max: policy.candidates_max,
         deadlines: policy.deadlines.clone(),
+        approvals: policy.approvals.clone(),
         verifiers: policy.verifiers,
         presenters: policy.presenters,
         checks: policy.checks,
@@ -415,6 +421,19 @@ impl Policy {
                  verification is refused",
             ),
             (self.passes_min > 100, "passes_min must be at most 100"),
+            (
+                self.approvals.values().any(|rule| rule.quorum == 0 || rule.expires.is_zero()),
+                "an approval needs a quorum of at least 1, and a time for which it counts",
+            ),
+            (
+                strategy == Strategy::Immediate && self.approvals.contains_key(&Gate::Disable),
+                "the strategy immediate writes over the old value: ask for the approval at start, not before disable",
+            ),
+            (
+                strategy == Strategy::Immediate && self.passes_min == 0 && self.approvals.contains_key(&Gate::Destroy),
+                "the strategy immediate without verification forgets the old value at once: ask for the approval at start, \
+                 not before destroy",
+            ),
             (self.candidates_max == 0, "candidates_max must be at least 1"),
             (self.candidates_max > 10, "candidates_max must be at most 10"),
             (self.poll.is_zero(), "poll must be longer than zero"),

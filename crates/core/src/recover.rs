@@ -498,7 +498,19 @@ impl Found<'_> {
 
     fn rotation(&self, from: Option<Occupant>, to: Occupant, owed: Vec<Occupant>, phase: Phase) -> Rotation {
         let elapsed = Waited::default();
-        Rotation { from, to, owed, phase, elapsed, entered_at: self.now, hold: None, trouble: None, cause: None }
+        Rotation {
+            from,
+            to,
+            owed,
+            phase,
+            elapsed,
+            entered_at: self.now,
+            hold: None,
+            trouble: None,
+            cause: None,
+            asked_by: None,
+            approvals: BTreeMap::new(),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::approval::{Gate, approvals};
 use crate::effect::{Effect, Role, Tally};
 use crate::fault::FaultKind;
 use crate::id::{ConsumerId, StoreId};
@@ -64,6 +65,15 @@ pub enum Blocker {
         /// This much longer.
         remaining: Duration,
     },
+    /// People have to approve before it goes on.
+    Approval {
+        /// Before what.
+        gate: Gate,
+        /// How many have.
+        given: u32,
+        /// How many have to.
+        needed: u32,
+    },
     /// A window has to open before a valid generation is taken away.
     Window {
         /// When it does, if that is known.
@@ -91,7 +101,17 @@ pub fn wants(row: &Row, plan: &Plan, now: Timestamp) -> Wants {
     let Some(rotation) = row.live() else { return Wants::default() };
     let mark = Mark { generation: rotation.to.generation, version: row.version };
     let mut draft = Draft { row, rotation, plan, mark, wants: Wants::default() };
-    draft.phase();
+    let missing = approvals(rotation, plan, now).into_iter().filter(|approvals| approvals.missing() > 0);
+    draft.wants.waiting_for.extend(missing.map(|approvals| Blocker::Approval {
+        gate: approvals.gate,
+        given: approvals.count(),
+        needed: approvals.rule.quorum,
+    }));
+    // What may not start does nothing. What may not leave a later phase goes on with what it does there.
+    let may_start = rotation.phase != Phase::Stage || draft.wants.waiting_for.is_empty();
+    if may_start {
+        draft.phase();
+    }
     draft.wants.waiting_for.extend(rotation.trouble.map(Blocker::Trouble));
     if let Some(hold) = &rotation.hold {
         // A hold takes effects away, not the reasons: a deadline that holds still names whom it waited for.

@@ -151,6 +151,7 @@ fn common_policy(checks: Moments, passes_min: u32) -> Vec<String> {
         auto_rollback: true,
         candidates_max: 1,
         deadlines: BTreeMap::new(),
+        approvals: BTreeMap::new(),
         verifiers: false,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,

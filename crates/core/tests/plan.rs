@@ -24,6 +24,7 @@ fn policy() -> Policy {
         auto_rollback: true,
         candidates_max: 3,
         deadlines: BTreeMap::new(),
+        approvals: std::collections::BTreeMap::new(),
         verifiers: false,
         presenters: true,
         fetch_to_load_max: Duration::from_secs(60),

@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::approve::plan_digest;
 use crate::execute::{Executor, Learnt};
+use crate::handle::Handle;
 use crate::history;
 use crate::memory::{Done, Memory, same_phase};
 use crate::queue::Wake;
@@ -35,7 +37,7 @@ pub(crate) enum Next {
 
 /// Works on a group until it has to wait.
 pub(crate) async fn drive(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     group: &GroupId,
     memory: &mut Memory,
     wake: Option<Wake>,
@@ -86,7 +88,7 @@ enum Round {
 }
 
 struct Drive<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     group: &'a GroupId,
     memory: &'a mut Memory,
 }
@@ -120,6 +122,12 @@ impl Drive<'_> {
             // As after a start: what was done may have been done elsewhere.
             self.memory.forget();
             self.compare(&row, &binding).await?;
+        }
+        let handle = Handle::new(Arc::clone(self.shared));
+        match handle.plan_again(&row, &plan, &binding).await {
+            None => {}
+            Some(Ok(())) => return Err(Next::At(Instant::now())),
+            Some(Err(fault)) => return Err(self.failed("plan", &fault)),
         }
         self.memory.loaded(&row);
         Ok(Current { row, plan: Arc::new(plan), binding })
@@ -413,6 +421,10 @@ impl Fold {
         match advance(&self.row, plan, seen) {
             Ok(next) => {
                 self.entries.extend(history::step(&self.row, &next, &seen.fact, seen.now));
+                if !plan.approvals.is_empty() {
+                    let digest = plan_digest(plan);
+                    self.entries.extend(history::approvals_wanted(Some(&self.row), &next, plan, &digest, seen.now));
+                }
                 let moved = !same_phase(&self.row, &next);
                 self.row = next;
                 moved

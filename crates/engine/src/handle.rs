@@ -12,6 +12,7 @@ use handover_core::{
 };
 use tokio::sync::broadcast;
 
+use crate::approve::plan_digest;
 use crate::asker::{Asker, Repeat};
 use crate::call::{Call, Whom};
 use crate::drive;
@@ -104,6 +105,8 @@ pub enum OrderRefused {
     ReasonTooLong,
     /// The order does not apply to the rotation as it stands.
     Refused(Refusal),
+    /// What was approved is another rotation, or another plan, than the one that waits.
+    OtherPlan,
     /// Another request of the caller has this one's key.
     OtherRequest,
     /// The state store could not take it.
@@ -152,6 +155,7 @@ impl fmt::Display for OrderRefused {
             Self::UnknownGroup(group) => write!(f, "group {group} is not configured"),
             Self::ReasonMissing => f.write_str("this order wants a reason, which is written to the history"),
             Self::ReasonTooLong => write!(f, "a reason has at most {REASON_CHARS_MAX} characters"),
+            Self::OtherPlan => f.write_str("what was approved is not what waits: look again"),
             Self::Refused(refusal) => write!(f, "the order does not apply now ({refusal:?})"),
             Self::OtherRequest => f.write_str("another request has this key"),
             Self::Fault(fault) => fault.fmt(f),
@@ -180,7 +184,12 @@ impl Handle {
 
     /// Starts a rotation, if nothing stands in its way. It is durable when this returns, and goes on by itself.
     pub async fn rotate<'a>(&self, group: &GroupId, asker: impl Into<Asker<'a>>) -> Result<Generation, StartRefused> {
-        self.start_once(group, asker.into(), None).await
+        self.start_once(group, asker.into(), None, Requester::Person).await
+    }
+
+    /// The same where nobody ordered it: then no person is the one who asked.
+    pub(crate) async fn rotate_by_schedule(&self, group: &GroupId) -> Result<Generation, StartRefused> {
+        self.start_once(group, history::SCHEDULE.into(), None, Requester::Schedule).await
     }
 
     /// Starts a rotation over a rollback that waits: what the rollback would have revoked retires with the loser of the
@@ -199,7 +208,7 @@ impl Handle {
         if reason.chars().count() > REASON_CHARS_MAX {
             return Err(StartRefused::ReasonTooLong);
         }
-        self.start_once(group, asker, Some(reason)).await
+        self.start_once(group, asker, Some(reason), Requester::Person).await
     }
 
     /// Starts a rotation, unless the same request started one already.
@@ -208,11 +217,12 @@ impl Handle {
         group: &GroupId,
         asker: Asker<'_>,
         supersede: Option<&str>,
+        requester: Requester,
     ) -> Result<Generation, StartRefused> {
         if let Some(done) = asker.done(&self.shared).await? {
             return Ok(done);
         }
-        let answer = self.start(group, asker, supersede).await;
+        let answer = self.start(group, asker, supersede, requester).await;
         // A repeat that came between the look and the start was refused for what the first one did.
         if answer.is_err()
             && let Ok(Some(done)) = asker.done(&self.shared).await
@@ -228,6 +238,7 @@ impl Handle {
         group: &GroupId,
         asker: Asker<'_>,
         supersede: Option<&str>,
+        requester: Requester,
     ) -> Result<Generation, StartRefused> {
         for _ in 0..TRIES_MAX {
             let binding = self.binding(group).ok_or_else(|| StartRefused::UnknownGroup(group.clone()))?;
@@ -250,7 +261,7 @@ impl Handle {
                 continue;
             }
             let now = self.shared.now();
-            let next = start(&row, &plan, now).map_err(StartRefused::Refused)?;
+            let next = requester.named(start(&row, &plan, now).map_err(StartRefused::Refused)?, asker);
             let broken = check(&next, &plan);
             if !broken.is_empty() {
                 self.shared.violated(group, broken);
@@ -263,6 +274,7 @@ impl Handle {
                 .into_iter()
                 .collect();
             entries.extend(history::started(&next, &plan, over.is_some(), asker.actor, now));
+            entries.extend(history::approvals_wanted(None, &next, &plan, &plan_digest(&plan), now));
             let commit = Commit {
                 entries,
                 expect: before.is_some().then_some(row.version),
@@ -360,6 +372,7 @@ impl Handle {
         let ordered = next.rotation.as_ref().map(|rotation| history::ordered(rotation, order, actor, reason, now));
         let mut entries: Vec<_> = ordered.into_iter().collect();
         entries.extend(history::step(row, &next, &seen.fact, now));
+        entries.extend(history::approvals_wanted(Some(row), &next, plan, &plan_digest(plan), now));
         let commit = Commit {
             expect: Some(row.version),
             epoch: self.shared.epoch(),
@@ -647,6 +660,27 @@ impl Handle {
                 ),
             )),
             Ok(Some(_) | None) => None,
+        }
+    }
+}
+
+/// Who asks for a rotation, as far as approvals go.
+#[derive(Clone, Copy)]
+enum Requester {
+    /// Whoever gives the order.
+    Person,
+    /// Nobody.
+    Schedule,
+}
+
+impl Requester {
+    fn named(self, row: Row, asker: Asker<'_>) -> Row {
+        match self {
+            Self::Person => match ConsumerId::parse(asker.actor) {
+                Ok(who) => row.asked_by(who),
+                Err(_) => row,
+            },
+            Self::Schedule => row,
         }
     }
 }

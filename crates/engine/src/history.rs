@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
-    Cause, Course, Doubt, Fact, Fault, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Plan, Recovery, Refusal,
-    Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation,
+    Cause, Course, Doubt, Fact, Fault, Gate, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Plan, Recovery,
+    Refusal, Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation, approvals,
 };
 
 use crate::handle::StartRefused;
@@ -70,6 +70,13 @@ pub const PAUSED: &str = "paused";
 pub const UNPAUSED: &str = "unpaused";
 /// Event: a rotation waits for a window, where both generations are valid.
 pub const PARKED: &str = "parked";
+
+/// Event: a rotation waits for the word of people before it goes on.
+pub const APPROVAL_WANTED: &str = "approval_wanted";
+/// Event: a person approved.
+pub const APPROVED: &str = "approved";
+/// Event: a rotation that waits to start goes by another plan, because the policy changed. What was approved was the old one.
+pub const REPLANNED: &str = "replanned";
 
 /// Event: the wall clock jumped. Of no group: under the name [`NO_GROUP`], like checkpoints.
 pub const CLOCK_JUMPED: &str = "clock_jumped";
@@ -167,6 +174,15 @@ pub const fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Success => "success",
         Outcome::RolledBack => "rolled_back",
         Outcome::Abandoned => "abandoned",
+    }
+}
+
+/// A gate as one word, as in the configuration.
+pub const fn gate_word(gate: Gate) -> &'static str {
+    match gate {
+        Gate::Start => "start",
+        Gate::Disable => "disable",
+        Gate::Destroy => "destroy",
     }
 }
 
@@ -300,6 +316,48 @@ pub(crate) fn ordered(rotation: &Rotation, order: Order, actor: &str, reason: Op
     let mut fields = vec![("order", order_word(order).to_owned())];
     fields.extend(reason.map(|reason| ("reason", reason.to_owned())));
     Entry { actor: actor.to_owned(), ..entry(rotation, ORDERED, now, fields) }
+}
+
+/// The gates that a row has come to, and whose approval is missing. `before`: the row that it follows, where its rotation was
+/// live already.
+pub(crate) fn approvals_wanted(
+    before: Option<&Row>,
+    after: &Row,
+    plan: &Plan,
+    plan_digest: &str,
+    now: Timestamp,
+) -> Vec<Entry> {
+    let Some(rotation) = after.live().filter(|_| before.is_none_or(|before| !same_phase(before, after))) else {
+        return Vec::new();
+    };
+    let missing = approvals(rotation, plan, now).into_iter().filter(|approvals| approvals.missing() > 0);
+    missing
+        .map(|approvals| {
+            let mut fields = vec![
+                ("gate", gate_word(approvals.gate).to_owned()),
+                ("needed", approvals.rule.quorum.to_string()),
+                ("plan", plan_digest.to_owned()),
+            ];
+            fields.extend(rotation.asked_by.as_ref().map(|by| ("asked_by", by.to_string())));
+            entry(rotation, APPROVAL_WANTED, now, fields)
+        })
+        .collect()
+}
+
+/// A rotation that waits to start goes by another plan.
+pub(crate) fn replanned(row: &Row, plan_digest: &str, now: Timestamp) -> Entry {
+    let fields = vec![("plan", plan_digest.to_owned())];
+    match row.live() {
+        Some(rotation) => entry(rotation, REPLANNED, now, fields),
+        None => Entry { at: now, event: REPLANNED, actor: ENGINE.to_owned(), fields },
+    }
+}
+
+/// An approval that was refused.
+pub(crate) fn approval_denied(gate: Gate, refusal: &str, actor: &str, now: Timestamp) -> Entry {
+    let fields =
+        vec![("order", "approve".to_owned()), ("gate", gate_word(gate).to_owned()), ("refusal", refusal.to_owned())];
+    Entry { at: now, event: DENIED, actor: actor.to_owned(), fields }
 }
 
 /// A refused order.

@@ -6,6 +6,7 @@
 //!
 //! * [`Service::new`] takes the lease; [`Service::run`] works until it is told to drain;
 //! * [`Handle`] starts rotations, adopts what is in use, passes on orders, shows a group, and wakes it;
+//! * [`Handle::approve`] takes the word of a person that a rotation waits for;
 //! * what is due by schedule is started by itself, [`Handle::pause`] stops that;
 //! * [`Handle::rebind`] follows another configuration while the engine runs;
 //! * [`Generate`] mints values, [`Random`] is the one that is built in;
@@ -13,6 +14,7 @@
 //! * [`telemetry`] names spans, fields and events.
 
 mod adopt;
+mod approve;
 mod asker;
 mod call;
 mod checkpoint;
@@ -44,6 +46,7 @@ pub mod telemetry;
 mod watchful;
 
 pub use adopt::AdoptRefused;
+pub use approve::{ApproveRequest, plan_digest};
 pub use asker::{Asker, REQUEST_KEY_CHARS_MAX, RequestKey};
 pub use clock::{Clock, SystemClock};
 pub use generate::{

@@ -495,6 +495,8 @@ mod tests {
             hold: None,
             trouble: None,
             cause: None,
+            asked_by: None,
+            approvals: std::collections::BTreeMap::new(),
         };
         Row {
             version: RowVersion(version),

@@ -214,7 +214,7 @@ impl Scheduler {
     fn start_due(&mut self) -> Duration {
         let shared = &self.shared;
         let now = shared.now();
-        let live = shared.numbers.moving();
+        let live = shared.numbers.moving().saturating_sub(shared.asking());
         for (group, due) in shared.schedules.take(now, live, shared.options.scheduled_max) {
             let shared = Arc::clone(shared);
             self.starts.spawn(async move {
@@ -262,7 +262,7 @@ async fn start(shared: &Arc<Shared>, group: &GroupId, due: Due) -> Result<(), St
         shared.schedules.stands(shared, &row);
         return Ok(());
     }
-    Handle::new(Arc::clone(shared)).rotate(group, history::SCHEDULE).await.map(drop)
+    Handle::new(Arc::clone(shared)).rotate_by_schedule(group).await.map(drop)
 }
 
 fn panicked() -> StartRefused {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use handover_core::port::{Commit, Committed, Entry, Loaded, Request, Sink};
-use handover_core::{Epoch, Fault, GroupId, Row, Timestamp, Violation};
+use handover_core::{Epoch, Fault, Gate, GroupId, Phase, Rotation, Row, Timestamp, Violation};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     pub(crate) drifts: Drifts,
     /// Groups whose record was compared with the world since the lease was taken.
     compared: Mutex<HashSet<GroupId>>,
+    /// Groups whose rotation waits for the word of people before it starts.
+    asking: Mutex<HashSet<GroupId>>,
     epoch: AtomicU64,
     /// A commit was refused though nobody had moved the row: our epoch is not the latest.
     lease_doubted: AtomicBool,
@@ -115,6 +117,7 @@ impl Shared {
             sightings: Sightings::default(),
             drifts: Drifts::default(),
             compared: Mutex::default(),
+            asking: Mutex::default(),
             epoch: AtomicU64::new(epoch.0),
             lease_doubted: AtomicBool::new(false),
             options,
@@ -161,8 +164,28 @@ impl Shared {
         let loaded = self.calls.make(Call::look(Whom::State, "load"), || self.ports.state.load(group)).await?;
         if let Some(loaded) = &loaded {
             self.numbers.loaded(&loaded.row);
+            self.asks(&loaded.row);
         }
         Ok(loaded)
+    }
+
+    /// Takes note whether a row's rotation waits for the word of people before it starts. A plan that is not at hand asks whom
+    /// the policy asks: one that differs is planned anew.
+    fn asks(&self, row: &Row) {
+        let starts = |live: &Rotation| live.phase == Phase::Stage && live.to.candidate.0 == 1 && live.hold.is_none();
+        let asks = row.live().is_some_and(starts)
+            && self.binding(&row.group).is_some_and(|binding| binding.policy.approvals.contains_key(&Gate::Start));
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if asks {
+            asking.insert(row.group.clone());
+        } else {
+            asking.remove(&row.group);
+        }
+    }
+
+    /// How many rotations wait for the word of people before they start, and are not held.
+    pub(crate) fn asking(&self) -> usize {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Commits a row and tells everybody. `before` is the row that it follows.
@@ -189,6 +212,7 @@ impl Shared {
         tracing::info!(group = %row.group, version = %row.version, phase = word, "{}", telemetry::COMMITTED);
         self.committed.send_modify(|count| *count = count.wrapping_add(1));
         self.numbers.committed(before, &row, self.now());
+        self.asks(&row);
         // What a schedule follows from changes with these alone.
         let live = |row: &Row| row.live().is_some();
         if before.is_none_or(|before| before.cadence != row.cadence || live(before) != live(&row)) {

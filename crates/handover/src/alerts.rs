@@ -20,6 +20,8 @@ use crate::statistics::{Statistics, Watched};
 pub(crate) enum Alert {
     /// A rotation waits too long for its consumers.
     Stuck,
+    /// A rotation waits too long for an approval.
+    ApprovalMissing,
     /// A person had a rotation go on without what it waited for.
     Forced,
     /// A store holds what somebody else wrote.
@@ -35,13 +37,22 @@ pub(crate) enum Alert {
 }
 
 impl Alert {
-    const ALL: [Self; 7] =
-        [Self::Stuck, Self::Forced, Self::Drift, Self::Doubted, Self::Overdue, Self::Litter, Self::UnknownOutcome];
+    const ALL: [Self; 8] = [
+        Self::Stuck,
+        Self::ApprovalMissing,
+        Self::Forced,
+        Self::Drift,
+        Self::Doubted,
+        Self::Overdue,
+        Self::Litter,
+        Self::UnknownOutcome,
+    ];
 
     /// In one word, as in the history.
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Stuck => "stuck",
+            Self::ApprovalMissing => "approval_missing",
             Self::Forced => "forced",
             Self::Drift => "drift",
             Self::Doubted => "doubted",
@@ -58,6 +69,7 @@ impl Alert {
     const fn words(self) -> &'static str {
         match self {
             Self::Stuck => "a rotation waits too long for its consumers: the old credential stays valid meanwhile",
+            Self::ApprovalMissing => "a rotation waits too long for people to approve",
             Self::Forced => "a rotation goes on without what it waited for: whoever did not move may be locked out",
             Self::Drift => "a store holds what somebody else wrote",
             Self::Doubted => "the record may not be what the world is at: nothing is started or written",
@@ -71,6 +83,7 @@ impl Alert {
         match self {
             Self::Overdue => "rotate",
             Self::Doubted => "recover",
+            Self::ApprovalMissing => "approvals",
             Self::Stuck | Self::Forced | Self::Drift | Self::Litter | Self::UnknownOutcome => "explain",
         }
     }
@@ -105,9 +118,11 @@ impl Stands<'_> {
         let waits = self.phase.is_some_and(|(phase, since)| {
             matches!(phase, "propagate" | "return") && now.since(since) > limits.propagate_max.0
         });
+        let waits_for = |since: Timestamp| since <= now && now.since(since) > limits.approval_max.0;
         let is_unknown = self.watched.unknown_since.is_some_and(|since| now.since(since) > limits.unknown_max.0);
         [
             (Alert::Stuck, waits),
+            (Alert::ApprovalMissing, self.watched.approval_missing_from.is_some_and(waits_for)),
             (Alert::Forced, self.watched.forced),
             (Alert::Drift, self.drifted || matches!(self.hold, Some(Hold::Drift(_)))),
             (Alert::Doubted, self.watched.doubted),
@@ -189,6 +204,7 @@ mod tests {
         let limits = AlertsConfig {
             propagate_max: Span(Duration::from_secs(1_800)),
             unknown_max: Span(Duration::from_secs(900)),
+            approval_max: Span(Duration::from_secs(3_600)),
         };
         stands.alerts(&limits, Timestamp(now_s * 1_000)).map(Alert::word).collect()
     }
@@ -211,7 +227,10 @@ mod tests {
         let unknown = Watched { unknown_since: Some(Timestamp(0)), ..Watched::default() };
         assert_eq!(alerts(&Stands { watched: unknown, ..Stands::default() }, 900), Vec::<&str>::new());
         assert_eq!(alerts(&Stands { watched: unknown, ..Stands::default() }, 901), ["unknown_outcome"]);
-        let watched = Watched { forced: true, doubted: true, litter: true, unknown_since: None };
+        let missing = Watched { approval_missing_from: Some(Timestamp(0)), ..Watched::default() };
+        assert_eq!(alerts(&Stands { watched: missing, ..Stands::default() }, 3_600), Vec::<&str>::new());
+        assert_eq!(alerts(&Stands { watched: missing, ..Stands::default() }, 3_601), ["approval_missing"]);
+        let watched = Watched { forced: true, doubted: true, litter: true, ..Watched::default() };
         assert_eq!(alerts(&Stands { watched, ..Stands::default() }, 0), ["forced", "doubted", "litter"]);
     }
 

@@ -1,5 +1,6 @@
 //! The command line: arguments only. What they do is in [`crate::command`], one file per verb.
 
+mod approve;
 mod notify;
 mod schedule;
 mod statistics;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config;
 use crate::config::duration::Span;
+pub(crate) use approve::{Approvals, Approve, GateArgument};
 pub(crate) use notify::{Notify, NotifyTest};
 pub(crate) use schedule::{Schedule, ScheduleCalendar, ScheduleList, ScheduleNext};
 pub(crate) use statistics::{Statistics, StatisticsVerb};
@@ -134,6 +136,14 @@ pub(crate) enum Verb {
     /// Start a new rotation over a rollback that waits, and retire with it what the rollback would have revoked.
     #[command(after_help = "Example:\n  handover supersede orders --reason 'worker-7 will not come back today'")]
     Supersede(Forced),
+    /// Show the approvals that rotations wait for: what would happen, who gave what, and what is missing.
+    #[command(after_help = "Example:\n  handover approvals orders")]
+    Approvals(Approvals),
+    /// Approve what a rotation waits to do. Not what you asked for yourself; a person counts once.
+    ///
+    /// The approval is of the rotation and the plan that wait now, and of no other.
+    #[command(after_help = "Example:\n  handover approve orders --gate disable --reason 'change 4711'")]
+    Approve(Approve),
     /// Compare a group's record with the world after a restore, and make them be of one time again.
     ///
     /// The truth is at the target. Where the record is behind, it follows what is in force there; where the target or a

@@ -118,7 +118,7 @@ impl Caller {
     /// Whether the entry covers every group, also those that come later.
     pub(crate) fn covers_every(&self) -> bool {
         match self.grant {
-            Grant::Viewer | Grant::Operator => self.entry.groups.contains(EVERY_GROUP),
+            Grant::Viewer | Grant::Operator | Grant::Approver => self.entry.groups.contains(EVERY_GROUP),
             Grant::Consumer => false,
         }
     }

@@ -9,7 +9,7 @@ use handover_api::Status;
 use handover_core::{
     Blocker, Cause, Doubt, Fact, FaultKind, Hold, Obstacle, Outcome, Phase, Refusal, Role, Tally, Undo,
 };
-use handover_engine::history::order_word;
+use handover_engine::history::{gate_word, order_word};
 
 use crate::config::duration::Span;
 use crate::server::view::time;
@@ -137,6 +137,7 @@ pub(crate) const fn blocker_kind(blocker: &Blocker) -> &'static str {
         Blocker::Overlap { .. } => "overlap",
         Blocker::Target(_) => "target",
         Blocker::Brake { .. } => "brake",
+        Blocker::Approval { .. } => "approval",
         Blocker::Window { .. } => "window",
     }
 }
@@ -157,6 +158,7 @@ pub(crate) fn blocker_subject(blocker: &Blocker) -> Option<&str> {
         | Blocker::Overlap { .. }
         | Blocker::Target(_)
         | Blocker::Brake { .. }
+        | Blocker::Approval { .. }
         | Blocker::Window { .. } => None,
     }
 }
@@ -181,6 +183,9 @@ pub(crate) fn blocker(blocker: &Blocker) -> String {
         Blocker::Overlap { remaining } => format!("both generations stay valid for another {}", Span(*remaining)),
         Blocker::Target(what) => format!("the target has to {what}"),
         Blocker::Brake { remaining } => format!("the brake is held for another {}", Span(*remaining)),
+        Blocker::Approval { gate, given, needed } => {
+            format!("people have to approve before {}: {given} of {needed} have", gate_word(*gate))
+        }
         Blocker::Window { opens_at: Some(at) } => {
             format!("no window is open until {}; both generations stay valid until then", time(*at))
         }
@@ -261,6 +266,24 @@ pub(crate) const fn refusal(refusal: Refusal) -> Denial {
             "nothing_to_return_to",
             "the group's first generation was published: there is nothing older to return to",
             "let it end, then start a new rotation",
+        ),
+        Refusal::ApprovalNotWanted => (
+            "approval_not_wanted",
+            "nobody is asked for this approval now",
+            "`handover approvals` shows what is asked for",
+        ),
+        Refusal::OwnRequest => (
+            "own_request",
+            "whoever asked for a rotation does not approve it",
+            "have somebody else approve; another token of yours does not help, the person counts",
+        ),
+        Refusal::NotAnApprover => {
+            ("not_an_approver", "the group's policy names others who may approve", "`handover approvals` shows who may")
+        }
+        Refusal::Unapproved => (
+            "unapproved",
+            "people have to approve first, and nothing stands for that",
+            "`handover approvals` shows who has to; `handover rollback` takes the rotation back",
         ),
         Refusal::NotForceable => {
             ("not_forceable", "what this phase waits for cannot be forced", "`handover status` shows for what it waits")

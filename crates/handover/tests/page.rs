@@ -274,6 +274,7 @@ fn commands_beside_the_views_are_those_of_the_program() {
         ("#/", "Groups"),
         ("#/groups/app", "app"),
         ("#/calendar", "Calendar"),
+        ("#/approvals", "Approvals"),
         ("#/audit", "Audit"),
         ("#/audit/app", "Audit of app"),
     ] {
@@ -311,7 +312,7 @@ fn everything_is_reached_by_the_keyboard_alone() {
     assert_eq!(walk(&browser, stops.len()), stops);
 
     browser.script("document.getElementById('skip').focus()", &json!([]));
-    assert_eq!(walk(&browser, 4), ["Groups", "Calendar", "Audit", "Sign out"]);
+    assert_eq!(walk(&browser, 5), ["Groups", "Calendar", "Approvals", "Audit", "Sign out"]);
     browser.press(&TAB.repeat(7));
     browser.press(ENTER);
     browser.shows("1 of 4 groups");
@@ -409,11 +410,12 @@ fn every_text_has_contrast_in_both_modes_and_fits_a_small_screen() {
     assert_ne!(grounds[0], grounds[1], "the modes differ");
 }
 
-const VIEWS: [(&str, &str, &str); 5] = [
+const VIEWS: [(&str, &str, &str); 6] = [
     ("sign-in", "", "Token of a viewer or operator"),
     ("fleet", "#/", "4 of 4 groups"),
     ("group", "#/groups/alpha", "Timeline"),
     ("calendar", "#/calendar", "2026-01-03 UTC"),
+    ("approvals", "#/approvals", "1 missing of 2"),
     ("audit", "#/audit", "store points, at 7"),
 ];
 

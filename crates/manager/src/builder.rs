@@ -162,6 +162,7 @@ fn policy() -> Policy {
         auto_rollback: true,
         candidates_max: 3,
         deadlines: BTreeMap::new(),
+        approvals: BTreeMap::new(),
         verifiers: false,
         presenters: false,
         fetch_to_load_max: Duration::ZERO,

@@ -73,6 +73,16 @@ fn without_a_target_rules_left_out_find_harm() {
     }
 }
 
+/// F65: a gate is passed where nobody waits for the word of a person, and nowhere else.
+#[test]
+fn a_gate_is_passed_only_with_the_word_of_a_person() {
+    for size in worlds().iter().filter(|size| size.asks) {
+        assert_clean(size, STATES_MAX);
+        let report = explore(size, Some(Mutation::NoApproval), STATES_MAX);
+        assert_eq!(report.found.map(|(harm, _)| harm), Some(Harm::Unapproved), "{:?}", size.name);
+    }
+}
+
 #[test]
 fn long_random_runs_hurt_nobody_and_come_to_an_end() {
     let sizes: Vec<Size> = large_worlds().into_iter().chain(worlds()).collect();

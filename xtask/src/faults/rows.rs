@@ -201,7 +201,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "F65",
         "Schedule",
-        "The window closes in the middle: it is parked where both generations are valid, says so, and goes on when it opens.",
+        "The window closes in the middle, or an approval never comes: it is parked where both generations are valid, says so, and goes on when it opens, or comes.",
     ),
     row(
         "F66",

@@ -65,6 +65,10 @@ kinds! {
     Superseded = "superseded": "a rollback was given over to another rotation",
     /// A rotation is held, by a person or by itself.
     Held = "held": "is held",
+    /// A rotation waits for the word of people.
+    ApprovalWanted = "approval_wanted": "waits for an approval",
+    /// A person approved.
+    Approved = "approved": "was approved",
     /// A held rotation goes on.
     Resumed = "resumed": "goes on",
     /// A person stopped the waiting of a phase.
@@ -85,6 +89,8 @@ kinds! {
     Violated = "violated": "the row breaks an invariant",
     /// An alert: a rotation waits too long for its consumers.
     Stuck = "stuck": "waits too long for its consumers",
+    /// An alert: an approval is missing for long.
+    ApprovalMissing = "approval_missing": "waits for an approval for long",
     /// An alert: what is in force is older than allowed.
     Overdue = "overdue": "the credential is older than allowed",
     /// An alert: nobody knows for long whether an act took place.
@@ -102,12 +108,14 @@ impl EventKind {
         Self::RolledBack,
         Self::Failed,
         Self::Held,
+        Self::ApprovalWanted,
         Self::Forced,
         Self::Litter,
         Self::Drift,
         Self::Doubted,
         Self::Violated,
         Self::Stuck,
+        Self::ApprovalMissing,
         Self::Overdue,
         Self::UnknownOutcome,
     ];
@@ -134,6 +142,8 @@ impl EventKind {
                 Some("force") => Self::Forced,
                 Some(_) | None => return None,
             },
+            "approval_wanted" => Self::ApprovalWanted,
+            "approved" => Self::Approved,
             "faulted" => Self::Faulted,
             "in_use" => Self::InUse,
             "litter" => Self::Litter,
@@ -142,6 +152,7 @@ impl EventKind {
             "violated" => Self::Violated,
             "alerted" => match field("alert") {
                 Some("stuck") => Self::Stuck,
+                Some("approval_missing") => Self::ApprovalMissing,
                 Some("overdue") => Self::Overdue,
                 Some("unknown_outcome") => Self::UnknownOutcome,
                 // The other alerts follow records that are told themselves.
@@ -230,7 +241,7 @@ impl Event {
     /// In a sentence of plain ASCII, on one line.
     pub(super) fn summary(&self) -> String {
         let mut text = format!("{}: {}", self.group, self.kind.words());
-        for name in ["cause", "hold", "alert", "detail", "code", "from", "order", "reason"] {
+        for name in ["cause", "gate", "hold", "alert", "detail", "code", "from", "order", "reason"] {
             if let Some(value) = self.fields.get(name).filter(|_| !(name == "from" && self.kind == EventKind::Started))
             {
                 let value: String = value.chars().take(DETAIL_CHARS_MAX).collect();

@@ -20,6 +20,7 @@ pub(super) struct Draining {
 impl Draft<'_> {
     pub(super) fn stage(&mut self, fact: &Fact) -> Result<(), Refusal> {
         match (fact, self.plan.minter) {
+            _ if !self.approved() => Err(Refusal::Unapproved),
             (Fact::Sealed, Minter::Us) | (Fact::Swept, Minter::Provider) => {
                 self.enter(Phase::Apply);
                 Ok(())
@@ -167,7 +168,8 @@ impl Draft<'_> {
             Fact::Adoption { .. } => !self.plan.has_target(),
             _ => false,
         };
-        if unused && seen.overlap.reached(self.plan.overlap_min) && seen.presenters == Roll::All {
+        let moved = seen.overlap.reached(self.plan.overlap_min) && seen.presenters == Roll::All;
+        if unused && moved && self.approved() {
             self.enter_disable(seen.presenters);
         } else {
             let Draining { quiet, tally, overlap, presenters } = seen;
@@ -230,7 +232,7 @@ impl Draft<'_> {
         // has no brake that could be released, and nobody can tell its use from that of the new one.
         let unused = matches!(fact, Fact::Use(Tally::None)) && held.reached(self.plan.brake_for);
         let over = self.rotation.leaving().is_empty() || unused;
-        if over && self.braked(&refused) && presenters == Roll::All {
+        if over && self.braked(&refused) && presenters == Roll::All && self.approved() {
             self.enter_destroy();
         } else {
             self.rotation.phase = Phase::Disable { refused, held, presenters };

@@ -12,8 +12,9 @@ mod forward;
 mod order;
 mod pointers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::approval::approved;
 use crate::effect::{Fact, RollCall, Tally};
 use crate::fault::{Fault, FaultKind, Touched};
 use crate::id::{Candidate, Generation, Publication};
@@ -59,12 +60,21 @@ pub enum Refusal {
     NotForceable,
     /// The record may not be what the world is at: recover first.
     Doubted,
+    /// Nobody is asked for this approval now.
+    ApprovalNotWanted,
+    /// Who asked for the rotation does not approve it.
+    OwnRequest,
+    /// The plan names others who may approve.
+    NotAnApprover,
+    /// An approval is missing, and nothing else stands for it.
+    Unapproved,
 }
 
 /// First row of a rotation, or of one that supersedes a rollback which waits (R9).
 ///
 /// The candidate's slot is the lowest that neither the old generation nor an owed one occupies, or that of the old one
-/// where it is replaced in place; it is stored, never computed from the number (R6). A superseded generation becomes a debt of the new rotation.
+/// where it is replaced in place; it is stored, never computed from the number (R6). A superseded generation becomes a debt of the
+/// new rotation. Where the plan asks for an approval, the row waits in Stage.
 pub fn start(row: &Row, plan: &Plan, now: Timestamp) -> Result<Row, Refusal> {
     if row.doubt.is_some() {
         return Err(Refusal::Doubted);
@@ -89,6 +99,8 @@ pub fn start(row: &Row, plan: &Plan, now: Timestamp) -> Result<Row, Refusal> {
             hold: None,
             trouble: None,
             cause: None,
+            asked_by: None,
+            approvals: BTreeMap::new(),
         }),
         cadence: Cadence { since: Some(now), ..row.cadence },
         ..row.clone()
@@ -249,6 +261,11 @@ impl Draft<'_> {
         else {
             return;
         };
+        // To wait for a person's word is no waiting of the phase: else a deadline would decide what was asked.
+        if self.waits_for_approval_alone() {
+            self.rotation.elapsed = self.rotation.elapsed.interrupted();
+            return;
+        }
         self.rotation.elapsed = self.rotation.elapsed.observed(self.now, self.plan.poll, deadline.after);
         if !self.rotation.elapsed.reached(deadline.after) || self.rotation.hold.is_some() {
             return;
@@ -261,6 +278,36 @@ impl Draft<'_> {
                 self.rotation.hold = Some(Hold::Deadline);
             }
         }
+    }
+
+    /// Whether everybody approved who has to before this phase is left.
+    fn approved(&self) -> bool {
+        approved(&self.rotation, self.plan, self.now)
+    }
+
+    /// Whether an approval is all that this phase still waits for.
+    fn waits_for_approval_alone(&self) -> bool {
+        let ready = match &self.rotation.phase {
+            Phase::Stage => true,
+            Phase::Drain { quiet, tally, overlap, presenters } => {
+                (*tally == Tally::None || !self.plan.has_target())
+                    && quiet.reached(self.plan.quiet_min)
+                    && overlap.reached(self.plan.overlap_min)
+                    && *presenters == Roll::All
+            }
+            Phase::Disable { refused, held, presenters } => {
+                let over = self.rotation.leaving().is_empty() || held.reached(self.plan.brake_for);
+                over && self.braked(refused) && *presenters == Roll::All
+            }
+            Phase::Apply
+            | Phase::Verify { .. }
+            | Phase::Publish { .. }
+            | Phase::Propagate { .. }
+            | Phase::Destroy { .. }
+            | Phase::Rollback(_)
+            | Phase::Done(_) => false,
+        };
+        ready && !self.approved()
     }
 
     /// What a roll call says about a publication.

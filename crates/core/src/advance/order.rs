@@ -61,6 +61,7 @@ impl Draft<'_> {
             Phase::Propagate { presenters, passes } if *passes >= self.plan.passes_after_publish() => {
                 self.enter_drain(presenters.clone());
             }
+            Phase::Drain { .. } | Phase::Disable { .. } if !self.approved() => return Err(Refusal::Unapproved),
             Phase::Drain { presenters, .. } => self.enter_disable(presenters.clone()),
             Phase::Disable { refused, .. } if self.braked(refused) => {
                 self.enter_destroy();

@@ -36,6 +36,7 @@ pub fn plan() -> Plan {
         auto_rollback: true,
         candidates_max: 2,
         deadlines: BTreeMap::new(),
+        approvals: BTreeMap::new(),
         verifiers: false,
         presenters: true,
         checks: Moments::default(),

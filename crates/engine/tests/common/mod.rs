@@ -93,6 +93,7 @@ pub fn policy() -> Policy {
         auto_rollback: true,
         candidates_max: 3,
         deadlines: BTreeMap::new(),
+        approvals: std::collections::BTreeMap::new(),
         verifiers: false,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,

@@ -1,6 +1,7 @@
 //! What the verbs do: one file for each, the five orders in one.
 
 mod adopt;
+mod approve;
 mod audit;
 mod backup;
 mod bootstrap;
@@ -59,6 +60,8 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Abandon(arguments) => wait(order::run(Order::Abandon, arguments.into(), printer)),
         Verb::Force(arguments) => wait(order::run(Order::Force, arguments.into(), printer)),
         Verb::Supersede(arguments) => wait(supersede::run(&arguments, printer)),
+        Verb::Approvals(arguments) => wait(approve::list(&arguments, printer)),
+        Verb::Approve(arguments) => wait(approve::approve(&arguments, printer)),
         Verb::Recover(arguments) => wait(recover::run(&arguments, printer)),
         Verb::Reload(arguments) => wait(reload::run(&arguments, printer)),
         Verb::Backup(arguments) => wait(backup::run(&arguments, printer)),

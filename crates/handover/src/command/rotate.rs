@@ -31,7 +31,9 @@ pub(crate) async fn run(arguments: &Rotate, printer: &Printer) -> Result<(), Fai
     if !arguments.wait {
         printer.say(&format!("`handover explain {group}` shows how it goes."));
         return printer.data(&started, |started| {
-            format!("{}: rotation to generation {} started", started.group, started.generation)
+            let Started { group, generation, approval_wanted } = started;
+            let how = if *approval_wanted { "asked for: it starts once it is approved" } else { "started" };
+            format!("{group}: rotation to generation {generation} {how}")
         });
     }
     let deadline = arguments.wait_max.map(|wait| Instant::now() + wait.0);

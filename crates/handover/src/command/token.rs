@@ -137,6 +137,11 @@ fn terms(arguments: &TokenCreate, config: &Config) -> Result<Terms, Failure> {
         return Err(Failure::error(format!("--verb narrows an operator's token, and this is a {grant}'s"))
             .hint("leave --verb out, or say --role operator"));
     }
+    if let Some(verb) = verbs.iter().find(|verb| !grant.includes(**verb)) {
+        return Err(
+            Failure::error(format!("`{verb}` is not for an operator")).hint("say --role approver, without --verb")
+        );
+    }
     let expires_at = match arguments.expires_in {
         Some(span) => {
             let ms = i64::try_from(span.0.as_millis()).ok().filter(|ms| *ms > 0);

@@ -1,5 +1,6 @@
 //! The configuration: one file, typed, unknown keys refused. It names secrets by file and never holds them.
 
+mod approval;
 mod checks;
 pub(crate) mod delivery;
 pub(crate) mod duration;
@@ -33,6 +34,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
 use crate::terminal;
+pub(crate) use approval::GateName;
 use delivery::Delivery;
 use duration::Span;
 use findings::At;
@@ -123,11 +125,17 @@ pub(crate) struct AlertsConfig {
     pub(crate) propagate_max: Span,
     /// How long it may be unknown whether an act took place.
     pub(crate) unknown_max: Span,
+    /// How long a rotation may wait for an approval.
+    pub(crate) approval_max: Span,
 }
 
 impl Default for AlertsConfig {
     fn default() -> Self {
-        Self { propagate_max: Span::seconds(30 * 60), unknown_max: Span::seconds(15 * 60) }
+        Self {
+            propagate_max: Span::seconds(30 * 60),
+            unknown_max: Span::seconds(15 * 60),
+            approval_max: Span::seconds(4 * 3_600),
+        }
     }
 }
 
@@ -451,6 +459,8 @@ impl Group {
         if self.age_max.is_some_and(|age| age < Span::seconds(1)) {
             wrong.push("age_max is at least 1s".to_owned());
         }
+        let policy = &self.policy;
+        wrong.extend(approval::wrong(&policy.approvals, policy.strategy, policy.passes_min));
         wrong.extend(self.wrong_checks());
         wrong.extend(self.target.check().err().map(|fault| format!("target: {}", fault.detail)));
         wrong.extend(self.schedule.as_ref().and_then(|schedule| schedule.schedule().err()));

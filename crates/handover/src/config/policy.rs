@@ -6,6 +6,7 @@ use handover_core::{Deadline, Moments, OnDeadline, Policy, Reach, Strategy, Stre
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::approval::{ApprovalConfig, GateName};
 use super::duration::Span;
 
 /// How a group rotates. All waiting is observed waiting: time in which nobody looked does not count.
@@ -39,6 +40,9 @@ pub(crate) struct PolicyConfig {
     /// Deadlines, for those phases that have one.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) deadlines: BTreeMap<StretchName, DeadlineConfig>,
+    /// Who has to approve, before those gates that ask.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) approvals: BTreeMap<GateName, ApprovalConfig>,
 }
 
 impl Default for PolicyConfig {
@@ -56,6 +60,7 @@ impl Default for PolicyConfig {
             candidates_max: 3,
             fetch_to_load_max: Span::seconds(0),
             deadlines: BTreeMap::new(),
+            approvals: BTreeMap::new(),
         }
     }
 }
@@ -166,6 +171,7 @@ impl PolicyConfig {
             auto_rollback: self.auto_rollback,
             candidates_max: self.candidates_max,
             deadlines: self.deadlines.iter().map(|(name, config)| (name.stretch(), deadline(config))).collect(),
+            approvals: self.approvals.iter().map(|(name, config)| (name.gate(), config.rule())).collect(),
             verifiers: called.verifiers,
             presenters: called.presenters,
             fetch_to_load_max: self.fetch_to_load_max.0,

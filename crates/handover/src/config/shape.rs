@@ -84,6 +84,7 @@ pub(crate) const ROOT: &[Key] = &[
 const ALERTS: &[Key] = &[
     may("propagate_max", Shape::Duration("30m"), "How long a rotation may wait for its consumers."),
     may("unknown_max", Shape::Duration("15m"), "How long it may be unknown whether an act took place."),
+    may("approval_max", Shape::Duration("4h"), "How long a rotation may wait for an approval."),
 ];
 
 const TLS: &[Key] = &[
@@ -190,6 +191,23 @@ const POLICY: &[Key] = &[
         "The longest way from fetch to load of consumers that nobody declared.",
     ),
     may("deadlines", Shape::Table(DEADLINES), "Deadlines of phases, and what happens then."),
+    may("approvals", Shape::Table(APPROVALS), "Who has to approve before a rotation goes on."),
+];
+
+const APPROVALS: &[Key] = &[
+    may("start", Shape::Table(APPROVAL), "Before anything is minted."),
+    may("disable", Shape::Table(APPROVAL), "Before the old generation is refused."),
+    may("destroy", Shape::Table(APPROVAL), "Before the old generation is forgotten, for good."),
+];
+
+const APPROVAL: &[Key] = &[
+    may("quorum", Shape::Number(U32_MAX, 1), "How many people. Who asked for the rotation is not one of them."),
+    may("expires", Shape::Duration("24h"), "How long an approval counts after it was given."),
+    may(
+        "approvers",
+        Shape::List(&Shape::Name("anna")),
+        "Who may, by the identity of their tokens. Absent: every approver whose token covers the group.",
+    ),
 ];
 
 const DEADLINES: &[Key] = &[

@@ -7,10 +7,10 @@ use axum::Json;
 use axum::extract::State;
 use handover_api as api;
 use handover_core::{
-    Blocker, Fact, GroupId, Obstacle, Order, Phase, Plan, Publication, Reach, Role, RollCall, Rotation, Row, Seen,
-    Stretch, Timestamp, advance, check,
+    Blocker, Fact, Gate, GroupId, Obstacle, Order, Phase, Plan, Publication, Reach, Role, RollCall, Rotation, Row,
+    Seen, Stretch, Timestamp, advance, approvals, check,
 };
-use handover_engine::history::{order_word, phase_word};
+use handover_engine::history::{gate_word, order_word, phase_word};
 use handover_engine::{FaultSeen, View, sighting};
 
 use super::App;
@@ -93,6 +93,9 @@ impl Standing<'_> {
                 "its row breaks an invariant: nothing is done on it. This is a mistake of the program or an edit of \
                  the state"
                     .to_owned()
+            } else if self.asks_to_start() {
+                let to = rotation.map_or(0, |rotation| rotation.to.generation.0);
+                format!("a rotation to generation {to} is asked for; nothing is done before it is approved")
             } else {
                 words::explain::summary(row)
             },
@@ -115,6 +118,12 @@ impl Standing<'_> {
     fn live(&self) -> Option<(&Row, &Rotation, &Plan)> {
         let row = &self.found.row;
         row.live().zip(self.found.plan.as_ref()).map(|(rotation, plan)| (row, rotation, plan))
+    }
+
+    /// Whether its rotation waits for the word of people before it does anything.
+    fn asks_to_start(&self) -> bool {
+        let waits = |blocker: &Blocker| matches!(blocker, Blocker::Approval { gate: Gate::Start, .. });
+        self.found.wants.waiting_for.iter().any(waits) && self.found.row.live().is_some_and(|live| live.hold.is_none())
     }
 
     fn broken(&self) -> bool {
@@ -150,6 +159,9 @@ impl Standing<'_> {
 
     fn awaited(&self, blocker: &Blocker, since: &str) -> api::Awaited {
         let api::WaitingFor { kind, mut text, subject, remaining_ms } = view::blocker(blocker);
+        if let Blocker::Approval { gate, .. } = blocker {
+            text = format!("{text}{}", self.approved_by(*gate));
+        }
         if let (Blocker::InUse { .. }, Some(seen)) = (blocker, &self.found.sighting)
             && !seen.sources.is_empty()
         {
@@ -169,6 +181,16 @@ impl Standing<'_> {
             reach: member.map(|member| member.acked.map_or(api::Reach::Expected, |(_, got)| view::reach(got))),
             remaining_ms,
         }
+    }
+
+    /// Who approved, and who may not.
+    fn approved_by(&self, gate: Gate) -> String {
+        let Some((_, rotation, plan)) = self.live() else { return String::new() };
+        let given = approvals(rotation, plan, now()).into_iter().filter(|approvals| approvals.gate == gate);
+        let given: Vec<String> = given.flat_map(|approvals| approvals.given).map(|(by, _)| by.to_string()).collect();
+        let given = if given.is_empty() { String::new() } else { format!(" ({})", given.join(", ")) };
+        let asked = rotation.asked_by.as_ref().map(|by| format!("; {by} asked for it, and does not approve it"));
+        format!("{given}{}", asked.unwrap_or_default())
     }
 
     /// What the row still calls trouble, in the words that this process heard; at least its kind. At rest, drift.
@@ -259,6 +281,12 @@ impl Standing<'_> {
                 )
             })
             .collect();
+        for asked in approvals(rotation, plan, now).into_iter().filter(|asked| asked.missing() > 0) {
+            actions.push(action(
+                format!("handover approve {group} --gate {}", gate_word(asked.gate)),
+                format!("for an approver: {}", words::explain::gate(asked.gate, rotation)),
+            ));
+        }
         if can_be_superseded(row, rotation, plan) {
             actions.push(action(
                 format!("handover supersede {group} --reason '…'"),

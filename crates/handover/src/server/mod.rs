@@ -2,6 +2,7 @@
 
 pub(crate) mod access;
 mod alerts;
+mod approvals;
 mod auth;
 mod body;
 pub(crate) mod bootstrap;
@@ -137,6 +138,8 @@ pub(crate) fn table() -> Vec<Route> {
         look(path::CALENDAR, Rule::May(Verb::Look), get(schedule::calendar)),
         act(path::SCHEDULE_PAUSE, Rule::May(Verb::Schedule), post(schedule::pause)),
         act(path::SCHEDULE_RESUME, Rule::May(Verb::Schedule), post(schedule::resume)),
+        look(path::APPROVALS, Rule::May(Verb::Look), get(approvals::list)),
+        act(path::APPROVE, Rule::May(Verb::Approve), post(approvals::approve)),
         act(path::RECOVER, Rule::May(Verb::Recover), post(recover::recover)),
         take(path::GROUP, Rule::May(Verb::Remove), delete(orders::remove)),
         look(path::SECRET, Rule::Consumer, get(secret::fetch)),

@@ -87,6 +87,7 @@ const ORDER_REFUSALS: &[&str] = &[
     "already_back",
     "nothing_to_return_to",
     "not_forceable",
+    "unapproved",
     "doubted",
     "reason_missing",
     "reason_too_long",
@@ -101,6 +102,7 @@ fn operation(method: &Method, path: &str) -> Option<Operation> {
     looks(method, path)
         .or_else(|| reports(method, path))
         .or_else(|| orders(method, path))
+        .or_else(|| approvals(method, path))
         .or_else(|| consumers(method, path))
 }
 
@@ -257,6 +259,38 @@ fn orders(method: &Method, path: &str) -> Option<Operation> {
     })
 }
 
+fn approvals(method: &Method, path: &str) -> Option<Operation> {
+    Some(match (method.as_str(), path) {
+        ("GET", path::APPROVALS) => Operation {
+            query: &[
+                ("group", "string", "Of this group only"),
+                ("after", "string", "Only groups after this name"),
+                LIMIT,
+            ],
+            refusals: &["no_such_group"],
+            ..look("approvals", "For whose word rotations wait, and who gave it", Answer::Json("Approvals"))
+        },
+        ("POST", path::APPROVE) => Operation {
+            id: "approve",
+            summary: "Approves what a rotation waits to do",
+            query: &[],
+            body: Some("ApproveRequest"),
+            answer: (204, Answer::Nothing),
+            refusals: &[
+                "idempotency_mismatch",
+                "not_live",
+                "doubted",
+                "approval_not_wanted",
+                "other_plan",
+                "own_request",
+                "not_an_approver",
+                "reason_too_long",
+            ],
+        },
+        _ => return None,
+    })
+}
+
 fn consumers(method: &Method, path: &str) -> Option<Operation> {
     Some(match (method.as_str(), path) {
         ("GET", path::SECRET) => Operation {
@@ -369,6 +403,8 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     let mut all = Vec::new();
     add::<api::Ack>(&mut all);
     add::<api::Alerts>(&mut all);
+    add::<api::Approvals>(&mut all);
+    add::<api::ApproveRequest>(&mut all);
     add::<api::BootstrapRequest>(&mut all);
     add::<api::Bootstrapped>(&mut all);
     add::<api::Calendar>(&mut all);

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use handover_api::{OrderRequest, RotateRequest, Started};
-use handover_core::{GroupId, Order, Refusal};
+use handover_core::{Generation, GroupId, Order, Refusal};
 use handover_engine::{Asker, RequestKey, StartRefused};
 
 use super::App;
@@ -14,6 +14,7 @@ use super::auth::{Asking, Covered};
 use super::body::Body;
 use super::idempotency::Once;
 use super::refusal::Refused;
+use crate::config::{GateName, Group};
 use crate::terminal;
 use crate::tokens::Caller;
 
@@ -28,7 +29,7 @@ pub(crate) async fn rotate(
         app.engine.start_denied(&group, caller.identity.as_str()).await;
     }
     let generation = started?;
-    Ok((StatusCode::ACCEPTED, Json(Started { group: group.to_string(), generation: generation.0 })))
+    Ok((StatusCode::ACCEPTED, Json(started_as(&app, &group, generation))))
 }
 
 /// Starts a rotation over a rollback that waits.
@@ -39,7 +40,13 @@ pub(crate) async fn supersede(
 ) -> Result<(StatusCode, Json<Started>), Refused> {
     let reason = one_line(reason)?.unwrap_or_default();
     let generation = app.engine.supersede(&group, asker(&caller, key.as_ref()), &reason).await?;
-    Ok((StatusCode::ACCEPTED, Json(Started { group: group.to_string(), generation: generation.0 })))
+    Ok((StatusCode::ACCEPTED, Json(started_as(&app, &group, generation))))
+}
+
+fn started_as(app: &App, group: &GroupId, generation: Generation) -> Started {
+    let asks = |configured: &Group| configured.policy.approvals.contains_key(&GateName::Start);
+    let approval_wanted = app.configured.get(group).is_some_and(|configured| asks(&configured));
+    Started { group: group.to_string(), generation: generation.0, approval_wanted }
 }
 
 /// Forgets a group that is not configured any more. Nothing is touched at its target, which nobody here knows any more.

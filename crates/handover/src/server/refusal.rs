@@ -70,7 +70,7 @@ impl Refused {
 
     pub(crate) fn not_permitted(rule: Rule, grant: Grant) -> Self {
         let (detail, hint) = match (rule, grant) {
-            (Rule::May(verb), Grant::Operator) => (
+            (Rule::May(verb), Grant::Operator) if Grant::Operator.includes(verb) => (
                 format!("this token was narrowed to other verbs than `{verb}`"),
                 format!(
                     "use a token with `--verb {verb}`, or one that is not narrowed; see `handover token create --help`"
@@ -80,18 +80,21 @@ impl Refused {
                 format!("`{verb}` is for a token that covers every group and was not narrowed to other verbs"),
                 "use a token made with `--group '*'`; see `handover token create --help`".to_owned(),
             ),
-            (Rule::May(verb) | Rule::MayAll(verb), Grant::Consumer | Grant::Viewer) => {
-                let whose = if Grant::Viewer.includes(verb) { "a viewer's or an operator's" } else { "an operator's" };
+            (Rule::May(verb) | Rule::MayAll(verb), _) => {
+                let whose = if Grant::Viewer.includes(verb) {
+                    "a viewer's or an operator's"
+                } else if Grant::Operator.includes(verb) {
+                    "an operator's"
+                } else {
+                    "an approver's"
+                };
                 (
                     format!("`{verb}` is not for a {grant}'s token"),
                     format!("use {whose} token; see `handover token create --help`"),
                 )
             }
             (Rule::Public | Rule::Code | Rule::Consumer | Rule::Anyone, _) => (
-                format!(
-                    "this is not for {} token",
-                    if grant == Grant::Operator { "an operator's" } else { "a viewer's" }
-                ),
+                format!("this is not for a token of the role {grant}"),
                 "use a consumer's token; see `handover token create --help`".to_owned(),
             ),
         };
@@ -325,6 +328,13 @@ impl From<OrderRefused> for Refused {
                 "give one with --reason",
             ),
             OrderRefused::ReasonTooLong => Self::reason_too_long(),
+            OrderRefused::OtherPlan => Self::new(
+                409,
+                "other_plan",
+                "Another plan waits",
+                "what was approved is not what waits now: another rotation, or another plan; nothing was approved",
+                "look again with `handover approvals`, and approve that",
+            ),
             OrderRefused::OtherRequest => Self::idempotency_mismatch(),
             OrderRefused::Refused(refusal) => refusal.into(),
             OrderRefused::Fault(fault) => fault.into(),
@@ -335,6 +345,23 @@ impl From<OrderRefused> for Refused {
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         let Denial { code, detail, hint } = words::refusal(refusal);
-        Self::new(409, code, "The rotation's state does not allow it", detail, hint)
+        let (status, title) = match refusal {
+            Refusal::OwnRequest | Refusal::NotAnApprover => (403, "Not for you to approve"),
+            Refusal::NotLive
+            | Refusal::Live
+            | Refusal::NoFreeSlot
+            | Refusal::Held
+            | Refusal::NotHeld
+            | Refusal::Stale
+            | Refusal::Touched
+            | Refusal::PastReturn
+            | Refusal::AlreadyBack
+            | Refusal::NothingToReturnTo
+            | Refusal::NotForceable
+            | Refusal::Doubted
+            | Refusal::ApprovalNotWanted
+            | Refusal::Unapproved => (409, "The rotation's state does not allow it"),
+        };
+        Self::new(status, code, title, detail, hint)
     }
 }

@@ -138,6 +138,7 @@ pub(super) fn blocker(blocker: &Blocker) -> api::WaitingFor {
         | Blocker::InUse { .. }
         | Blocker::UseUnknown
         | Blocker::Target(_)
+        | Blocker::Approval { .. }
         | Blocker::Window { .. } => None,
     };
     api::WaitingFor {

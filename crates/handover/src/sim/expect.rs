@@ -22,6 +22,7 @@ const BLOCKERS: &[&str] = &[
     "overlap",
     "target",
     "brake",
+    "approval",
 ];
 
 impl Group {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use handover_core::schedule::Cadence;
 use handover_core::{
-    Census, Effect, Fact, Fault, FaultKind, Generation, Minter, Order, Phase, Plan, Policy, Publication, Refusal, Roll,
-    Row, RowVersion, Seen, StoreCapability, StoreVersion, TargetCapability, Timestamp, Touched, Undo, Waited, Wants,
-    advance, check, plan, start, wants,
+    Census, ConsumerId, Effect, Fact, Fault, FaultKind, Gate, Generation, Minter, Order, Phase, Plan, Policy,
+    Publication, Refusal, Roll, Row, RowVersion, Seen, StoreCapability, StoreVersion, TargetCapability, Timestamp,
+    Touched, Undo, Waited, Wants, advance, approve, check, plan, start, wants,
 };
-use handover_engine::history::{order_word, outcome_word, phase_word};
+use handover_engine::history::{gate_word, order_word, outcome_word, phase_word};
 
 use super::perform::{lost_reply, subject};
 use super::script::{Command, Expectation, How, Line, Setting, policy};
@@ -108,7 +108,8 @@ impl Group {
             // One level up.
             Command::Group(_) | Command::Trace(_) => {}
             Command::Policy(changes) => changes.iter().for_each(|change| change.apply(&mut self.policy)),
-            Command::Rotate => self.rotate(number)?,
+            Command::Rotate(by) => self.rotate(number, by.as_ref())?,
+            Command::Approve(gate, by) => self.approve(number, *gate, by)?,
             Command::Order(order) => self.order(number, *order)?,
             Command::Run => {
                 self.executor.done.clear();
@@ -201,7 +202,7 @@ impl Group {
         lines
     }
 
-    fn rotate(&mut self, line: usize) -> Result<(), Stop> {
+    fn rotate(&mut self, line: usize, by: Option<&ConsumerId>) -> Result<(), Stop> {
         let stores = self.world.shelves.keys().cloned();
         let capability = StoreCapability { stages: false, fences: true, versions_max: None, shared: false };
         let census = Census {
@@ -229,6 +230,10 @@ impl Group {
             Ok(plan) => match start(&self.row, &plan, self.now) {
                 Err(refusal) => self.deny("rotate", refusal),
                 Ok(row) => {
+                    let row = match by {
+                        Some(by) => row.asked_by(by.clone()),
+                        None => row,
+                    };
                     self.plan = Some(plan);
                     let what = if self.row.live().is_some() { "a superseding rotation" } else { "a rotation" };
                     let slot = row.live().map_or_else(String::new, |live| format!(" in slot {}", live.to.slot));
@@ -248,6 +253,19 @@ impl Group {
             .chain(down)
             .map(|whom| Fault::untouched(FaultKind::Unreachable, format!("{whom} cannot be reached")))
             .collect()
+    }
+
+    fn approve(&mut self, line: usize, gate: Gate, by: &ConsumerId) -> Result<(), Stop> {
+        self.denied.clear();
+        let next = match &self.plan {
+            None => Err(Refusal::NotLive),
+            Some(plan) => approve(&self.row, plan, gate, by, self.now),
+        };
+        match next {
+            Err(refusal) => self.deny("approve", refusal),
+            Ok(row) => self.commit(line, row, &format!("{by} approves before {}", gate_word(gate)), None)?,
+        }
+        Ok(())
     }
 
     fn order(&mut self, line: usize, order: Order) -> Result<(), Stop> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use handover_core::{
-    ConsumerId, Deadline, GroupId, Moments, OnDeadline, Order, Policy, Reach, SeesUse, Slots, StoreId, Strategy,
-    Stretch,
+    ApprovalRule, ConsumerId, Deadline, Gate, GroupId, Moments, OnDeadline, Order, Policy, Reach, SeesUse, Slots,
+    StoreId, Strategy, Stretch,
 };
 
 use crate::config::duration::Span;
@@ -37,21 +37,32 @@ pub(crate) struct Mistake {
 pub(super) enum Command {
     Group(Setting),
     Policy(Vec<PolicyChange>),
-    Rotate,
+    /// Who asks; `None`: a schedule.
+    Rotate(Option<ConsumerId>),
+    Approve(Gate, ConsumerId),
     Order(Order),
     Run,
     RunUntil(String),
     Step,
     Wait(Duration),
-    Jump { milliseconds: i64 },
+    Jump {
+        milliseconds: i64,
+    },
     Status,
     Trace(bool),
     Consumer(ConsumerId, ConsumerChange),
     Target(TargetChange),
     Store(StoreId, StoreChange),
-    Evidence { known: bool },
-    Roll { complete: bool },
-    Trap { kind: &'static str, how: How },
+    Evidence {
+        known: bool,
+    },
+    Roll {
+        complete: bool,
+    },
+    Trap {
+        kind: &'static str,
+        how: How,
+    },
     Arrive,
     Expect(Expectation),
 }
@@ -87,6 +98,7 @@ pub(super) enum PolicyChange {
     AcceptOutage(bool),
     CheckAfter(bool),
     Deadline(Stretch, Deadline),
+    Approval(Gate, ApprovalRule),
 }
 
 impl PolicyChange {
@@ -108,6 +120,9 @@ impl PolicyChange {
             Self::Deadline(stretch, deadline) => {
                 policy.deadlines.insert(*stretch, *deadline);
             }
+            Self::Approval(gate, rule) => {
+                policy.approvals.insert(*gate, rule.clone());
+            }
         }
     }
 }
@@ -126,6 +141,7 @@ pub(super) fn policy(verifiers: bool) -> Policy {
         auto_rollback: true,
         candidates_max: 3,
         deadlines: std::collections::BTreeMap::new(),
+        approvals: std::collections::BTreeMap::new(),
         verifiers,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
@@ -211,8 +227,10 @@ pub(super) const FORMS: &[&str] = &[
      [fences=on|off] [sees_use=sampled|counted|no]",
     "policy [passes=N] [quiet=TIME] [overlap=TIME] [brake=TIME] [poll=TIME] [candidates=N] [auto_rollback=true|false] \
      [presenters=true|false] [fetch_to_load=TIME] [strategy=NAME] [accept_outage=true|false] \
-     [check_after=true|false] [deadline.STRETCH=TIME:ACTION]",
+     [check_after=true|false] [deadline.STRETCH=TIME:ACTION] [approval.GATE=N:TIME]",
     "rotate",
+    "rotate by NAME",
+    "approve GATE by NAME",
     "rollback",
     "hold",
     "resume",
@@ -350,7 +368,9 @@ fn command(words: &[&str]) -> Result<Command, Wrong> {
         ["policy", settings @ ..] if !settings.is_empty() => {
             Command::Policy(settings.iter().map(|setting| policy_change(setting)).collect::<Result<_, _>>()?)
         }
-        ["rotate"] => Command::Rotate,
+        ["rotate"] => Command::Rotate(None),
+        ["rotate", "by", name] => Command::Rotate(Some(consumer(name)?)),
+        ["approve", name, "by", who] => Command::Approve(gate(name)?, consumer(who)?),
         ["rollback"] => Command::Order(Order::Rollback),
         ["hold"] => Command::Order(Order::Hold),
         ["resume"] => Command::Order(Order::Resume),
@@ -458,11 +478,29 @@ fn policy_change(setting: &str) -> Result<PolicyChange, Wrong> {
             "blue_green" => Strategy::BlueGreen,
             _ => return Err(wrong(format!("`{value}` is no strategy"), "strategy=dual_write")),
         }),
-        _ => match name.strip_prefix("deadline.") {
-            Some(stretch) => deadline(stretch, value)?,
-            None => return Err(unknown_setting(setting, FORMS[1])),
+        _ => match name.split_once('.') {
+            Some(("deadline", stretch)) => deadline(stretch, value)?,
+            Some(("approval", name)) => approval(name, value)?,
+            Some(_) | None => return Err(unknown_setting(setting, FORMS[1])),
         },
     })
+}
+
+fn gate(name: &str) -> Result<Gate, Wrong> {
+    Ok(match name {
+        "start" => Gate::Start,
+        "disable" => Gate::Disable,
+        "destroy" => Gate::Destroy,
+        _ => return Err(wrong(format!("`{name}` is no gate"), "start, disable or destroy")),
+    })
+}
+
+fn approval(name: &str, value: &str) -> Result<PolicyChange, Wrong> {
+    let Some((quorum, expires)) = value.split_once(':') else {
+        return Err(wrong(format!("`{value}` is no approval"), "approval.disable=2:1h"));
+    };
+    let (quorum, expires) = (number(quorum, 0..=20)?, duration(expires)?);
+    Ok(PolicyChange::Approval(gate(name)?, ApprovalRule { quorum, expires, approvers: Default::default() }))
 }
 
 fn deadline(stretch: &str, value: &str) -> Result<PolicyChange, Wrong> {

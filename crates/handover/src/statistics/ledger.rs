@@ -66,6 +66,8 @@ pub(crate) struct Watched {
     pub(crate) litter: bool,
     /// Since when nobody knows whether an act took place.
     pub(crate) unknown_since: Option<Timestamp>,
+    /// From when an approval is missing; in the future where it was given, and what was given ends then.
+    pub(crate) approval_missing_from: Option<Timestamp>,
 }
 
 /// What is folded.
@@ -105,6 +107,7 @@ pub(crate) struct Fields {
     pub(crate) evidence: Option<String>,
     pub(crate) touched: Option<String>,
     pub(crate) alert: Option<String>,
+    pub(crate) quorum_until_ms: Option<String>,
 }
 
 impl Ledger {
@@ -201,7 +204,18 @@ impl Ledger {
             history::STARTED => {
                 watched = Watched { doubted: watched.doubted, litter: watched.litter, ..Watched::default() }
             }
-            history::ADVANCED | history::LEARNT => watched.unknown_since = None,
+            history::ADVANCED => {
+                watched.unknown_since = None;
+                watched.approval_missing_from = None;
+            }
+            history::LEARNT => watched.unknown_since = None,
+            history::APPROVAL_WANTED => watched.approval_missing_from = Some(at),
+            history::APPROVED => {
+                // What was given for one gate says nothing of another before which the rotation stands as well.
+                if let Some(until) = fields.quorum_until_ms.as_deref().and_then(|until| until.parse().ok()) {
+                    watched.approval_missing_from = Some(Timestamp(until));
+                }
+            }
             history::FAULTED if fields.touched.is_some() => {
                 watched.unknown_since = watched.unknown_since.or(Some(at));
             }

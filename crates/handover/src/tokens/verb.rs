@@ -12,8 +12,10 @@ pub(crate) enum Grant {
     Consumer,
     /// See its groups, plans and history. Never sees a value, never changes anything.
     Viewer,
-    /// See its groups and give orders to them. Never sees a value.
+    /// See its groups and give orders to them. Never sees a value, and approves nothing.
     Operator,
+    /// See its groups, and approve what rotations wait to do. Gives no other order, and never sees a value.
+    Approver,
 }
 
 /// What can be done to a group, or be asked about it, by those who never see a value.
@@ -46,6 +48,8 @@ pub(crate) enum Verb {
     Schedule,
     /// Take a group out.
     Remove,
+    /// Approve what a rotation waits to do. For approvers only.
+    Approve,
     /// Bring a group back after a loss.
     Recover,
     /// Have the server read its configuration again. For tokens that cover every group.
@@ -58,10 +62,12 @@ impl Grant {
     /// Whether the role includes the verb, before a token narrows it.
     pub(crate) const fn includes(self, verb: Verb) -> bool {
         match (self, verb) {
-            (Self::Operator, _) | (Self::Viewer, Verb::Look | Verb::Plan | Verb::Audit | Verb::Metrics) => true,
-            (Self::Consumer, _)
-            | (
-                Self::Viewer,
+            (Self::Viewer | Self::Operator | Self::Approver, Verb::Look | Verb::Plan | Verb::Audit | Verb::Metrics)
+            | (Self::Approver, Verb::Approve) => true,
+            (Self::Operator, verb) => !matches!(verb, Verb::Approve),
+            (Self::Consumer, _) | (Self::Viewer, Verb::Approve) => false,
+            (
+                Self::Viewer | Self::Approver,
                 Verb::Rotate
                 | Verb::Rollback
                 | Verb::Hold
@@ -84,6 +90,7 @@ impl Grant {
             Self::Consumer => "consumer",
             Self::Viewer => "viewer",
             Self::Operator => "operator",
+            Self::Approver => "approver",
         }
     }
 }
@@ -111,6 +118,7 @@ impl Verb {
             Self::Supersede => "supersede",
             Self::Schedule => "schedule",
             Self::Remove => "remove",
+            Self::Approve => "approve",
             Self::Recover => "recover",
             Self::Reload => "reload",
             Self::Reset => "reset",

@@ -1,8 +1,8 @@
 //! What is happening to a group, in sentences: state, evidence, what comes next, and what each order would do.
 
 use handover_core::{
-    Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch, Tally, Undo,
-    Waited,
+    Gate, Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch, Tally,
+    Undo, Waited,
 };
 
 use crate::config::duration::Span;
@@ -190,6 +190,16 @@ pub(crate) fn next(rotation: &Rotation) -> String {
         Phase::Done(_) => return "nothing until somebody starts a rotation".to_owned(),
     };
     format!("once nothing is waited for, by itself: {text}")
+}
+
+/// What happens once a gate is approved.
+pub(crate) fn gate(gate: Gate, rotation: &Rotation) -> String {
+    let old = numbers(&rotation.retiring());
+    match gate {
+        Gate::Start => format!("the rotation to generation {} starts", rotation.to.generation),
+        Gate::Disable => format!("the target is made to refuse {old}, reversibly"),
+        Gate::Destroy => format!("{old} is forgotten: there is no way back"),
+    }
 }
 
 /// What happens when the deadline of a stretch passes.

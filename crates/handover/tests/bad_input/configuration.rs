@@ -41,7 +41,19 @@ fn a_configuration_that_cannot_be_meant() {
     );
     let sinks = "[[sink]]\nkind = \"syslogd\"\nname = \"siem\"\n[[sink]]\nkind = \"http\"\nname = \"x\"\n\
                  [[sink]]\nname = \"y\"\n[[sink]]\nkind = \"syslog\"\nname = \"z\"\naddress = \"h:1\"\nfacility = 300\n";
-    let cases: [(&str, &str); 13] = [
+    let approvals = |keys: &str| GROUP.replace("poll = \"1s\"", keys);
+    let cases: [(&str, &str); 15] = [
+        (
+            "approvals before gates and with keys that nobody knows",
+            &approvals("approvals.disabel = {}\napprovals.start = { quorums = 2 }"),
+        ),
+        (
+            "approvals that nobody can give",
+            &approvals(
+                "strategy = \"immediate\"\naccept_outage = true\napprovals.disable = {}\napprovals.start = { quorum = 0 }\n\
+                 approvals.destroy = { quorum = 3, approvers = [\"anna\", \"ben\"] }",
+            ),
+        ),
         ("a key with a slip", "lisen = \"127.0.0.1:8300\"\n"),
         ("a key that nobody knows", "colour = \"canary\"\n"),
         ("a key with a slip at every level", &nested),

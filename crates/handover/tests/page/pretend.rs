@@ -1,9 +1,10 @@
 //! Answers in front of the server's API, in the API's own types, so that each state can be shown at will.
 
 use handover_api::{
-    ActionView, Awaited, Calendar, EvidenceView, Explanation, FaultView, GroupStatus, GroupSummary, Groups, History,
-    HoldView, MemberView, NextView, ObstacleView, OccupantView, PlannedRotation, Reach, RecordView, Role, RotationView,
-    ScheduleState, ScheduleView, Schedules, SinkFailing, SinkView, Sinks, Status,
+    ActionView, ApprovalView, Approvals, Awaited, Calendar, EvidenceView, Explanation, FaultView, Gate, GivenView,
+    GroupStatus, GroupSummary, Groups, History, HoldView, MemberView, NextView, ObstacleView, OccupantView,
+    PlannedRotation, Reach, RecordView, Role, RotationView, ScheduleState, ScheduleView, Schedules, SinkFailing,
+    SinkView, Sinks, Status,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +27,7 @@ pub(crate) fn pretend(browser: &Browser, text: &str) {
         "/v1/alerts": alerts(text),
         "/v1/calendar": calendar(text),
         "/v1/schedules": schedules(text),
+        "/v1/approvals": approvals(text),
     });
     let script = format!(
         "window.answers = {answers};
@@ -79,6 +81,31 @@ fn records(text: &str) -> History {
 fn alerts(text: &str) -> Value {
     let at = "2026-01-02T03:04:05Z";
     json!({ "alerts": [{ "group": "alpha", "alert": "stuck", "since": at, "text": text, "hint": text }] })
+}
+
+fn approvals(text: &str) -> Approvals {
+    let given = |by: &str| GivenView {
+        by: by.to_owned(),
+        at: "2026-01-02T03:04:05Z".to_owned(),
+        expires_at: "2026-01-03T03:04:05Z".to_owned(),
+    };
+    let waits = ApprovalView {
+        group: "alpha".to_owned(),
+        generation: 5,
+        gate: Gate::Disable,
+        text: text.to_owned(),
+        plan: "0123456789abcdef".repeat(4),
+        asked_by: Some(text.to_owned()),
+        since: "2026-01-02T03:04:05Z".to_owned(),
+        quorum: 2,
+        missing: 1,
+        expires_ms: 86_400_000,
+        approvers: vec![text.to_owned()],
+        given: vec![given(text)],
+        may_approve: true,
+    };
+    let there = ApprovalView { asked_by: None, missing: 0, approvers: Vec::new(), given: Vec::new(), ..waits.clone() };
+    Approvals { approvals: vec![waits, there], next: Some("alpha".to_owned()) }
 }
 
 fn statistics(text: &str) -> Value {

@@ -24,7 +24,7 @@ use handover_core::port::{Answer, Commit, Committed, Consumers, Entry, Loaded, R
 use handover_core::{Candidate, Epoch, Fault, Generation, GroupId, Row, RowVersion, Timestamp};
 use handover_secret::Secret;
 
-pub use sample::{doubted_rows, plans, rows};
+pub use sample::{asking_plans, doubted_rows, plans, rows};
 
 /// Both ports that a state serves.
 pub trait State: StateStore + Consumers {}

@@ -8,6 +8,7 @@
 //! States are told apart by a 64-bit hash of their canonical form. With 10⁷ states the chance that two different ones
 //! share a hash, and one is missed, is about 3 in 10⁶.
 
+mod asking;
 mod minting;
 mod mutation;
 mod set_back;
@@ -21,6 +22,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::{Duration, Instant};
 
+use handover_core::Plan;
 pub use mutation::Mutation;
 use rustc_hash::FxBuildHasher;
 use step::{Rules, Step};
@@ -70,7 +72,7 @@ impl std::fmt::Display for Report {
 /// Explores a world, with a rule left out if so asked, until harm is found or all was seen.
 pub fn explore(size: &Size, mutation: Option<Mutation>, states_max: usize) -> Report {
     let began = Instant::now();
-    let plan = size.plan();
+    let plan = plan(size, mutation);
     let rules = Rules { size, plan: &plan, mutation };
     let mut graph = Graph::new(World::at_rest(size).canonical(size, mutation));
     let mut successors = Vec::new();
@@ -112,6 +114,15 @@ pub fn explore(size: &Size, mutation: Option<Mutation>, states_max: usize) -> Re
         found: found.map(|(harm, at)| (harm, graph.trace(&rules, at))),
         cut_short,
     }
+}
+
+/// The plan that a world's rotations go by.
+fn plan(size: &Size, mutation: Option<Mutation>) -> Plan {
+    let mut plan = size.plan();
+    if mutation == Some(Mutation::NoApproval) {
+        plan.approvals.clear();
+    }
+    plan
 }
 
 /// With a rule left out, only what hurts those outside counts: that the row looks odd would prove nothing.

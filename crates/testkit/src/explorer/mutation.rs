@@ -46,6 +46,8 @@ pub enum Mutation {
     NoDebt,
     /// A state that was set back by hand is not compared with the world before it is acted on.
     NoCompare,
+    /// Nobody waits for the word of a person.
+    NoApproval,
     /// R7: what the provider mints bears no label.
     MintWithoutLabel,
     /// R7: a label is tried again, by whoever comes upon it.
@@ -83,12 +85,13 @@ impl Mutation {
             | Self::MarkDiesWithPrincipal
             | Self::SlotFromParity
             | Self::NoDebt
-            | Self::NoCompare => Minter::Us,
+            | Self::NoCompare
+            | Self::NoApproval => Minter::Us,
         }
     }
 
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::ActBeforeIntent,
         Self::StoreDoesNotFence,
         Self::NoReconcile,
@@ -108,6 +111,7 @@ impl Mutation {
         Self::SlotFromParity,
         Self::NoDebt,
         Self::NoCompare,
+        Self::NoApproval,
         Self::MintWithoutLabel,
         Self::MintAgain,
         Self::SameLabel,

@@ -7,6 +7,7 @@ use handover_core::{
     Timestamp, Undo, Waited, advance, start, wants,
 };
 
+use super::asking::passed;
 use super::mutation::Mutation;
 use super::world::{Executor, Learnt, Life, Nonce, Place, Shelf, Size, Value, World, store_version};
 
@@ -45,6 +46,9 @@ impl Rules<'_> {
         }
         self.orders(world, &mut emit);
         self.set_back(world, &mut emit);
+        if self.size.asks {
+            self.words(world, &mut emit);
+        }
         if self.size.minter == Minter::Provider {
             self.provider(world, &mut emit);
         }
@@ -392,7 +396,7 @@ impl Rules<'_> {
     }
 
     /// Stores the next row, with a rule left out of it if so asked.
-    fn store(&self, world: &mut World, before: &Row, mut row: Row) {
+    pub(super) fn store(&self, world: &mut World, before: &Row, mut row: Row) {
         if let (Some(was), Some(rotation)) = (&before.rotation, &mut row.rotation) {
             if self.without(Mutation::SameLabel) {
                 rotation.to.candidate = was.to.candidate;
@@ -428,6 +432,10 @@ impl Rules<'_> {
                 }
                 _ => {}
             }
+        }
+        if let (Some(was), Some(is)) = (&before.rotation, &row.rotation) {
+            world.said.unapproved |=
+                passed(&was.phase, &is.phase).is_some_and(|gate| !world.said.words.contains(&gate));
         }
         world.row = row;
     }
@@ -529,6 +537,7 @@ impl Rules<'_> {
                 next.left.supersedes -= 1;
             }
             next.row = row;
+            next.said.words.clear();
             emit(next, &|| "a rotation starts".to_owned());
         }
         let Some(live) = live else { return };

@@ -19,7 +19,7 @@ pub struct Failure {
 
 /// Walks through a world by `choices`, then lets it settle.
 pub fn walk(size: &Size, mutation: Option<Mutation>, choices: &[u16]) -> Result<usize, Failure> {
-    let plan = size.plan();
+    let plan = super::plan(size, mutation);
     let rules = Rules { size, plan: &plan, mutation };
     let mut world = World::at_rest(size).canonical(size, mutation);
     let mut events = vec!["at rest".to_owned()];

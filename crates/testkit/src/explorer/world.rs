@@ -10,6 +10,7 @@ use handover_core::{
     Reach, Row, RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
 };
 
+use super::asking;
 use super::minting::Key;
 use super::mutation::Mutation;
 
@@ -70,6 +71,8 @@ pub struct Size {
     pub minter: Minter,
     /// Whether somebody else makes a credential at the provider, and deletes it again, at any time.
     pub foreign: bool,
+    /// Whether the plan asks a person before each gate. The word may come at any time or never, and may run out.
+    pub asks: bool,
 }
 
 impl Size {
@@ -98,6 +101,7 @@ impl Size {
             by_hand: false,
             minter: Minter::Us,
             foreign: false,
+            asks: false,
         }
     }
 
@@ -125,6 +129,7 @@ impl Size {
             // Where the provider mints, each death may cost one.
             candidates_max: if self.minter == Minter::Us { 2 } else { u32::MAX },
             deadlines: BTreeMap::new(),
+            approvals: if self.asks { asking::rules() } else { BTreeMap::new() },
             verifiers: false,
             presenters: true,
             checks: Moments::default(),
@@ -254,6 +259,8 @@ pub(super) struct World {
     pub(super) left: Left,
     /// A person forced a wait to end: what consumers suffer from it is not held against the rules.
     pub(super) forced: bool,
+    /// What a person said before gates.
+    pub(super) said: asking::Said,
     /// A copy of the state.
     pub(super) copy: Option<Box<(Row, Sealed)>>,
     /// The state was set back at some time: values that it never sealed may be in force.
@@ -284,7 +291,7 @@ pub(super) fn consumer_id(index: usize) -> ConsumerId {
 }
 
 #[expect(clippy::expect_used, reason = "the names are constants of this file")]
-fn name<T, E: std::fmt::Debug>(text: &str, parse: impl Fn(&str) -> Result<T, E>) -> T {
+pub(super) fn name<T, E: std::fmt::Debug>(text: &str, parse: impl Fn(&str) -> Result<T, E>) -> T {
     parse(text).expect("a constant name parses")
 }
 
@@ -341,6 +348,7 @@ impl World {
                 restores: size.restores,
             },
             forced: false,
+            said: asking::Said::default(),
             copy: None,
             set_back: false,
             uncompared: false,
@@ -384,7 +392,12 @@ impl World {
         // What is replaced in place is refused before it is published, and what is put back before it is loaded.
         let outage = size.strategy == Strategy::Immediate && !self.is_at_rest();
         let refused = if outage { None } else { self.refused() };
-        refused.or_else(|| self.lost()).or_else(|| self.harm_at_provider()).or_else(|| self.harm_at_rest())
+        let unapproved = (size.asks && self.said.unapproved).then_some(Harm::Unapproved);
+        refused
+            .or(unapproved)
+            .or_else(|| self.lost())
+            .or_else(|| self.harm_at_provider())
+            .or_else(|| self.harm_at_rest())
     }
 
     fn refused(&self) -> Option<Harm> {
@@ -439,6 +452,7 @@ impl World {
     pub(super) fn canonical(mut self, size: &Size, mutation: Option<Mutation>) -> Self {
         self.forget_what_cannot_matter(mutation);
         self.erase_values();
+        self.forget_words();
         self.pull_versions();
         self.pull_publications();
         self.pull_store_versions();
@@ -732,6 +746,8 @@ pub enum Harm {
     ForeignDeleted,
     /// At rest, the provider still accepts what it minted for us and nobody holds, and which was there in time to be found.
     OrphanAtRest,
+    /// A gate was passed without the word of a person.
+    Unapproved,
     /// No end can be reached from here.
     DeadEnd,
     /// The core's own check found a broken invariant.

@@ -72,7 +72,8 @@ pub fn worlds() -> Vec<Size> {
             ..small("supersede with fresh principals")
         },
     ];
-    beside.into_iter().chain(in_place()).collect()
+    let asked = Size { rotations: 2, forces: true, asks: true, ..small("asked") };
+    beside.into_iter().chain(in_place()).chain([asked]).collect()
 }
 
 /// Worlds in which one value is written over another.

@@ -1,7 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use handover_core::{Deadline, Minter, Moments, OnDeadline, Plan, Reach, Slots, StoreId, Strategy, Stretch};
+use handover_core::{
+    ApprovalRule, ConsumerId, Deadline, Gate, Minter, Moments, OnDeadline, Plan, Reach, Slots, StoreId, Strategy,
+    Stretch,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{Unreadable, VERSION};
@@ -25,6 +28,9 @@ pub(super) struct StoredPlan {
     auto_rollback: bool,
     candidates_max: u32,
     deadlines: BTreeMap<StoredStretch, StoredDeadline>,
+    /// Plans from before there were approvals have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    approvals: BTreeMap<StoredGate, StoredApprovalRule>,
     verifiers: bool,
     presenters: bool,
     /// Plans from before there were checks have none.
@@ -87,6 +93,22 @@ enum StoredStretch {
     Rollback,
 }
 
+#[derive(Serialize, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StoredGate {
+    Start,
+    Disable,
+    Destroy,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredApprovalRule {
+    quorum: u32,
+    expires: Duration,
+    approvers: BTreeSet<String>,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoredDeadline {
@@ -119,6 +141,7 @@ impl From<&Plan> for StoredPlan {
             auto_rollback,
             candidates_max,
             deadlines,
+            approvals,
             verifiers,
             presenters,
             checks,
@@ -139,6 +162,7 @@ impl From<&Plan> for StoredPlan {
             auto_rollback: *auto_rollback,
             candidates_max: *candidates_max,
             deadlines: deadlines.iter().map(|(stretch, deadline)| ((*stretch).into(), deadline.into())).collect(),
+            approvals: approvals.iter().map(|(gate, rule)| ((*gate).into(), rule.into())).collect(),
             verifiers: *verifiers,
             presenters: *presenters,
             checks: (*checks).into(),
@@ -167,6 +191,11 @@ impl StoredPlan {
                 .into_iter()
                 .map(|(stretch, deadline)| (stretch.into(), deadline.into()))
                 .collect(),
+            approvals: self
+                .approvals
+                .into_iter()
+                .map(|(gate, rule)| Ok((gate.into(), rule.into_core()?)))
+                .collect::<Result<_, Unreadable>>()?,
             verifiers: self.verifiers,
             presenters: self.presenters,
             checks: self.checks.into(),
@@ -201,6 +230,7 @@ same_variants!(StoredSlots, Slots: Fixed(slots), Fresh, Nowhere);
 same_variants!(StoredMinter, Minter: Us, Provider);
 same_variants!(StoredReach, Reach: Expected, Delivered, Loaded, Used);
 same_variants!(StoredStretch, Stretch: Apply, Verify, Publish, Propagate, Drain, Disable, Rollback);
+same_variants!(StoredGate, Gate: Start, Disable, Destroy);
 same_variants!(StoredOnDeadline, OnDeadline: Hold, Rollback, TerminateSessions, RequestForce);
 
 impl StoredMoments {
@@ -218,6 +248,20 @@ impl From<Moments> for StoredMoments {
 impl From<StoredMoments> for Moments {
     fn from(StoredMoments { before_publish, after_publish }: StoredMoments) -> Self {
         Self { before_publish, after_publish }
+    }
+}
+
+impl From<&ApprovalRule> for StoredApprovalRule {
+    fn from(rule: &ApprovalRule) -> Self {
+        let ApprovalRule { quorum, expires, approvers } = rule;
+        Self { quorum: *quorum, expires: *expires, approvers: approvers.iter().map(ToString::to_string).collect() }
+    }
+}
+
+impl StoredApprovalRule {
+    fn into_core(self) -> Result<ApprovalRule, Unreadable> {
+        let approvers = self.approvers.iter().map(|approver| ConsumerId::parse(approver));
+        Ok(ApprovalRule { quorum: self.quorum, expires: self.expires, approvers: approvers.collect::<Result<_, _>>()? })
     }
 }
 

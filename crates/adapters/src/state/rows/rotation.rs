@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use handover_core::schedule::Cadence;
 use handover_core::{
-    Candidate, Cause, ConsumerId, Doubt, FaultKind, Generation, GroupId, Hold, Occupant, Outcome, Phase, Pointer,
-    Pointers, Publication, Roll, Rotation, Row, RowVersion, Slot, StoreId, StoreVersion, Tally, Timestamp, Undo,
-    Waited,
+    Candidate, Cause, ConsumerId, Doubt, FaultKind, Generation, Given, GroupId, Hold, Occupant, Outcome, Phase,
+    Pointer, Pointers, Publication, Roll, Rotation, Row, RowVersion, Slot, StoreId, StoreVersion, Tally, Timestamp,
+    Undo, Waited,
 };
 use serde::{Deserialize, Serialize};
 
+use super::plan::StoredGate;
 use super::{Unreadable, VERSION};
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +76,19 @@ struct StoredRotation {
     /// The stable code of the fault's kind.
     trouble: Option<String>,
     cause: Option<StoredCause>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    approvals: Vec<StoredApproval>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredApproval {
+    gate: StoredGate,
+    by: String,
+    at: i64,
+    expires_at: i64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -246,7 +260,8 @@ impl From<StoredOccupant> for Occupant {
 
 impl From<&Rotation> for StoredRotation {
     fn from(rotation: &Rotation) -> Self {
-        let Rotation { from, to, owed, phase, elapsed, entered_at, hold, trouble, cause } = rotation;
+        let Rotation { from, to, owed, phase, elapsed, entered_at, hold, trouble, cause, asked_by, approvals } =
+            rotation;
         Self {
             from: from.map(Into::into),
             to: (*to).into(),
@@ -257,6 +272,16 @@ impl From<&Rotation> for StoredRotation {
             hold: hold.as_ref().map(Into::into),
             trouble: trouble.map(|kind| kind.code().to_owned()),
             cause: cause.map(Into::into),
+            asked_by: asked_by.as_ref().map(ToString::to_string),
+            approvals: approvals
+                .iter()
+                .map(|((gate, by), given)| StoredApproval {
+                    gate: (*gate).into(),
+                    by: by.to_string(),
+                    at: given.at.0,
+                    expires_at: given.expires_at.0,
+                })
+                .collect(),
         }
     }
 }
@@ -273,6 +298,15 @@ impl StoredRotation {
             hold: self.hold.map(StoredHold::into_core).transpose()?,
             trouble: self.trouble.map(|code| kind(&code)).transpose()?,
             cause: self.cause.map(Into::into),
+            asked_by: self.asked_by.as_deref().map(ConsumerId::parse).transpose()?,
+            approvals: self
+                .approvals
+                .into_iter()
+                .map(|StoredApproval { gate, by, at, expires_at }| {
+                    let given = Given { at: Timestamp(at), expires_at: Timestamp(expires_at) };
+                    Ok(((gate.into(), ConsumerId::parse(&by)?), given))
+                })
+                .collect::<Result<_, Unreadable>>()?,
         })
     }
 }

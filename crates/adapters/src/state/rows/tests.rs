@@ -1,6 +1,6 @@
 use handover_core::schedule::Cadence;
 use handover_core::{Doubt, Moments, Phase, Roll, Timestamp};
-use handover_testkit::conformance::state::{doubted_rows, plans, rows};
+use handover_testkit::conformance::state::{asking_plans, doubted_rows, plans, rows};
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn every_variant_is_read_as_it_was_written() {
     for row in rows().into_iter().chain(doubted_rows()) {
         assert_eq!(read_row(&write_row(&row)).unwrap(), row);
     }
-    for plan in plans() {
+    for plan in plans().into_iter().chain(asking_plans()) {
         assert_eq!(read_plan(&write_plan(&plan)).unwrap(), plan);
     }
 }
@@ -94,7 +94,12 @@ fn the_stored_form_is_fixed() {
 /// S44: whatever stands in a row, reading it ends in a row that is written as it was read, or in a fault.
 #[test]
 fn hostile_rows_are_read_or_refused() {
-    let examples: Vec<String> = rows().iter().map(write_row).chain(plans().iter().map(write_plan)).collect();
+    let examples: Vec<String> = rows()
+        .iter()
+        .chain(&doubted_rows())
+        .map(write_row)
+        .chain(plans().iter().chain(&asking_plans()).map(write_plan))
+        .collect();
     handover_testkit::mutate::texts(11, 20_000, &examples, |text| {
         if let Ok(row) = read_row(text) {
             assert_eq!(read_row(&write_row(&row)).unwrap(), row, "{text}");

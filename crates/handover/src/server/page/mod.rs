@@ -31,8 +31,13 @@ pub(crate) async fn icon() -> impl IntoResponse {
 }
 
 /// One script from four files: the first makes all of it strict, the last starts it.
-const PROGRAM: &str =
-    concat!(include_str!("parts.js"), include_str!("views.js"), include_str!("calendar.js"), include_str!("page.js"));
+const PROGRAM: &str = concat!(
+    include_str!("parts.js"),
+    include_str!("views.js"),
+    include_str!("calendar.js"),
+    include_str!("approvals.js"),
+    include_str!("page.js")
+);
 
 /// Nothing from elsewhere, nothing inline, no frame around it, and no text that becomes markup: what a text field
 /// of the history holds cannot run, not even where the script forgot itself.

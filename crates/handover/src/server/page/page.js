@@ -210,6 +210,7 @@ function view() {
   const [, name, group] = location.hash.split("/");
   if (name === "groups" && group) return { name: "group", group: decode(group) };
   if (name === "calendar") return { name: "calendar" };
+  if (name === "approvals") return { name: "approvals" };
   if (name === "audit") return { name: "audit", group: group ? decode(group) : null };
   return { name: "fleet" };
 }
@@ -233,6 +234,7 @@ async function load(wanted) {
     const [status, explanation] = await Promise.all([ask(path), ask(`${path}/explain`)]);
     return { view: wanted, status, explanation, records: await story(wanted.group, status.rotation) };
   }
+  if (wanted.name === "approvals") return { view: wanted, ...(await ask(`/v1/approvals?limit=${ROWS_MAX}`)) };
   if (wanted.name === "calendar") {
     const asked = [`/v1/calendar?days=${CALENDAR_DAYS}&limit=1000`, `/v1/schedules?limit=${ROWS_MAX}`];
     const [coming, schedules] = await Promise.all(asked.map(ask));
@@ -378,7 +380,7 @@ function draw() {
     const here = link.dataset.view === at.name;
     if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  const title = at.name === "group" ? at.group : { audit: "Audit", calendar: "Calendar" }[at.name] ?? "Groups";
+  const title = at.name === "group" ? at.group : { audit: "Audit", calendar: "Calendar", approvals: "Approvals" }[at.name] ?? "Groups";
   document.title = state.token ? `${title} · Handover` : "Sign in · Handover";
   const drawn = element("main", {});
   if (!state.token) drawn.append(signIn(state));

@@ -38,9 +38,12 @@ fn expected(route: &Route, terms: &Terms) -> Outcome {
     let narrowed = |verb| terms.verbs.as_ref().is_some_and(|verbs| verb != Verb::Look && !verbs.contains(&verb));
     let permitted = match (route.rule, terms.grant) {
         (Rule::Public | Rule::Code | Rule::Anyone, _) | (Rule::Consumer, Grant::Consumer) => true,
-        (Rule::Consumer, Grant::Viewer | Grant::Operator) | (Rule::May(_) | Rule::MayAll(_), Grant::Consumer) => false,
+        (Rule::Consumer, Grant::Viewer | Grant::Operator | Grant::Approver)
+        | (Rule::May(_) | Rule::MayAll(_), Grant::Consumer) => false,
+        // Who gives orders approves nothing, and who approves gives no other order.
+        (Rule::May(Verb::Approve), grant) => grant == Grant::Approver,
         (Rule::MayAll(verb), Grant::Operator) => !narrowed(verb) && terms.groups.contains("*"),
-        (Rule::May(verb) | Rule::MayAll(verb), Grant::Viewer) => {
+        (Rule::May(verb) | Rule::MayAll(verb), Grant::Viewer | Grant::Approver) => {
             [Verb::Look, Verb::Plan, Verb::Audit, Verb::Metrics].contains(&verb)
         }
         (Rule::May(verb), Grant::Operator) => !narrowed(verb),
@@ -158,7 +161,7 @@ async fn the_committed_table_is_what_the_server_does() {
     let roles = Grant::value_variants();
     let tokens: Vec<String> = roles.iter().map(|grant| rig.token("x", *grant, &["orders", "*"])).collect();
     let mut seen = String::from(
-        "\n| method | path | verb | no token | consumer | viewer | operator |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        "\n| method | path | verb | no token | consumer | viewer | operator | approver |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for route in table() {
         let verb = match route.rule {
@@ -203,10 +206,11 @@ fn the_page_lists_every_route_with_its_rule_and_no_other() {
             Rule::Public => "everybody",
             Rule::Code => "one-time code",
             Rule::Consumer => "consumer",
-            Rule::May(verb) if Grant::Viewer.includes(verb) => "viewer, operator",
+            Rule::May(verb) if Grant::Viewer.includes(verb) => "viewer, operator, approver",
+            Rule::May(verb) if Grant::Approver.includes(verb) => "approver",
             Rule::May(_) => "operator",
             Rule::MayAll(_) => "operator of every group",
-            Rule::Anyone => "consumer, viewer, operator",
+            Rule::Anyone => "consumer, viewer, operator, approver",
         };
         let row = format!("| {method} | `{path}` | {whom} |");
         assert!(documented.contains(&row), "docs/http-api.md lacks {row}");

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use handover_core::schedule::Cadence;
 use handover_core::{
-    Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Generation, Hold, Minter, Moments, Occupant, OnDeadline,
-    Outcome, Phase, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row, RowVersion, Slot, Slots, StoreId,
-    StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited,
+    ApprovalRule, Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Gate, Generation, Given, Hold, Minter,
+    Moments, Occupant, OnDeadline, Outcome, Phase, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row,
+    RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited,
 };
 
 use super::group;
@@ -42,6 +42,8 @@ pub fn rows() -> Vec<Row> {
                 trouble: (!number.is_multiple_of(4))
                     .then(|| faults[usize::try_from(number).unwrap_or(0) % faults.len()]),
                 cause: causes[usize::try_from(number).unwrap_or(0) % causes.len()],
+                asked_by: None,
+                approvals: BTreeMap::new(),
             }),
         });
     }
@@ -59,7 +61,27 @@ pub fn doubted_rows() -> Vec<Row> {
     ];
     let cadence = Cadence { since: Some(Timestamp(1)), paused: true };
     let doubted = |(row, doubt): (Row, &Doubt)| Row { doubt: Some(doubt.clone()), cadence, ..row };
-    rows().into_iter().zip(doubts.iter().cycle()).map(doubted).collect()
+    asked_rows().into_iter().zip(doubts.iter().cycle()).map(doubted).collect()
+}
+
+/// The same rows, each asked for by somebody and approved by others.
+fn asked_rows() -> Vec<Row> {
+    let asked = |(mut row, number): (Row, i64)| {
+        if let Some(rotation) = &mut row.rotation {
+            rotation.asked_by = (number % 2 == 0).then(|| person("anna"));
+            let gates = [Gate::Start, Gate::Disable, Gate::Destroy];
+            rotation.approvals = gates.into_iter().map(|gate| ((gate, person("ben")), given(number))).collect();
+        }
+        row
+    };
+    rows().into_iter().zip(0..).map(asked).collect()
+}
+
+/// The plans of [`plans`], which ask people before each gate.
+pub fn asking_plans() -> Vec<Plan> {
+    let gates = || [Gate::Start, Gate::Disable, Gate::Destroy].into_iter();
+    let approvals = |number| gates().skip(number as usize).map(|gate| (gate, rule(number))).collect();
+    plans().into_iter().zip(0..).map(|(plan, number)| Plan { approvals: approvals(number), ..plan }).collect()
 }
 
 /// Plans that differ in every part.
@@ -95,6 +117,7 @@ pub fn plans() -> Vec<Plan> {
                 auto_rollback: number % 2 == 0,
                 candidates_max: number + 3,
                 deadlines: stretches.iter().enumerate().skip(at).map(|(i, stretch)| (*stretch, deadline(i))).collect(),
+                approvals: BTreeMap::new(),
                 verifiers: number % 2 == 1,
                 presenters: number < 2,
                 checks: Moments::default(),
@@ -148,6 +171,19 @@ fn occupant(number: u64) -> Occupant {
         slot: Slot(u32::try_from(number % 2).unwrap_or(0)),
         candidate: Candidate(u32::MAX),
     }
+}
+
+fn person(name: &str) -> ConsumerId {
+    ConsumerId::parse(name).expect("a good name")
+}
+
+fn given(number: i64) -> Given {
+    Given { at: Timestamp(number - 7), expires_at: Timestamp(i64::MAX) }
+}
+
+fn rule(number: u32) -> ApprovalRule {
+    let approvers = (0..number).map(|i| person(&format!("person-{i}"))).collect();
+    ApprovalRule { quorum: number + 1, expires: Duration::new(u64::from(number), 1), approvers }
 }
 
 fn waited(number: u64) -> Waited {
