@@ -348,13 +348,15 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
         obstacles.push(Obstacle::Policy("a check is configured, and the group has no target: no round would be made"));
     }
     obstacles.extend(census.findings.iter().cloned().map(Obstacle::Found));
-    if !obstacles.is_empty() {
-        return Err(obstacles);
-    }
-    // Nobody can be asked to let it in, to refuse it, or who uses it.
+    if obstacles.is_empty() { Ok(fixed(policy, census, strategy)) } else { Err(obstacles) }
+}
+
+/// The plan where nothing stands in its way.
+fn fixed(policy: &Policy, census: &Census<'_>, strategy: Strategy) -> Plan {
+    // Where there is no target, nobody can be asked to let it in, to refuse it, or who uses it.
     let asked = census.target.slots != Slots::Nowhere;
     let waited = |time: Duration| if asked { time } else { Duration::ZERO };
-    Ok(Plan {
+    Plan {
         strategy,
         slots: census.target.slots,
         minter: census.target.minter,
@@ -373,7 +375,7 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
         presenters: policy.presenters,
         checks: policy.checks,
         policy_digest: census.policy_digest.clone(),
-    })
+    }
 }
 
 impl Slots {
