@@ -112,6 +112,21 @@ fn steps() -> Vec<Step> {
             cargo_work(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]),
         ),
         step(
+            "soaks",
+            "no warning in the soak, which is no target among others",
+            cargo_work(&[
+                "clippy",
+                "--package",
+                "handover",
+                "--all-features",
+                "--test",
+                "faults_soak",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        ),
+        step(
             "shipped",
             "no warning in the program as it is shipped, without fault points",
             cargo_work(&["clippy", "--package", "handover", "--", "-D", "warnings"]),

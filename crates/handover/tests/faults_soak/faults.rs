@@ -161,7 +161,9 @@ impl Faults {
     /// The same, while other things happen.
     pub(crate) fn order_meanwhile(&self, verb: &'static str, group: &'static str) {
         let (fleet, orders) = (Arc::clone(&self.fleet), Arc::clone(&self.orders));
-        let order = std::thread::spawn(move || give(&fleet, &orders, verb, group));
+        let order = std::thread::spawn(move || {
+            give(&fleet, &orders, verb, group);
+        });
         let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
         under_way.retain(|order| !order.is_finished());
         under_way.push(order);
