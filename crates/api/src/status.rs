@@ -21,6 +21,9 @@ pub struct Health {
 pub struct Groups {
     /// In order of their names.
     pub groups: Vec<GroupSummary>,
+    /// Groups of this page whose record cannot be read, and why: nothing is known of them, and nothing is done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<UnreadableGroup>,
     /// Groups that the configuration does not name and the state still knows, by name. They can be removed. On the
     /// first page only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -28,6 +31,18 @@ pub struct Groups {
     /// `after` of the request for the next page; none: this was the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// A group whose record cannot be read.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UnreadableGroup {
+    /// Its name.
+    pub group: String,
+    /// The code of the fault: it has a page in the documents.
+    pub code: String,
+    /// What is wrong.
+    pub detail: String,
 }
 
 /// One line about a group.

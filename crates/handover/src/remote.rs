@@ -83,10 +83,11 @@ impl Remote {
         while let Some(after) = all.next.take() {
             let page: Groups = self.get(&format!("{}?after={after}", path::GROUPS)).await?;
             // A server that stays where it is would be asked for ever.
-            if page.groups.is_empty() {
+            if page.groups.is_empty() && page.unreadable.is_empty() {
                 return Err(not_this_api());
             }
             all.groups.extend(page.groups);
+            all.unreadable.extend(page.unreadable);
             all.next = page.next;
         }
         Ok(all)

@@ -22,7 +22,8 @@ async fn list(arguments: &GroupList, printer: &Printer) -> Result<(), Failure> {
         let configured = groups.groups.iter().map(status::summary);
         let left =
             groups.unconfigured.iter().map(|name| format!("{name:<32} not configured; the state still knows it"));
-        let lines: Vec<String> = configured.chain(left).collect();
+        let unreadable = groups.unreadable.iter().map(status::unreadable);
+        let lines: Vec<String> = configured.chain(unreadable).chain(left).collect();
         if lines.is_empty() { "no group".to_owned() } else { lines.join("\n") }
     })
 }

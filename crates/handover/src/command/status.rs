@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use handover_api::{
-    AlertView, Alerts, GroupStatus, GroupSummary, MemberView, OccupantView, SinkFailing, SinkView, Sinks, path,
+    AlertView, Alerts, GroupStatus, GroupSummary, MemberView, OccupantView, SinkFailing, SinkView, Sinks,
+    UnreadableGroup, path,
 };
 
 use super::group;
@@ -23,10 +24,9 @@ pub(crate) async fn run(arguments: &Status, printer: &Printer) -> Result<(), Fai
     }
     let groups = remote.groups().await?;
     printer.data(&groups, |groups| {
-        if groups.groups.is_empty() {
-            return "no group".to_owned();
-        }
-        groups.groups.iter().map(summary).collect::<Vec<_>>().join("\n")
+        let lines: Vec<String> =
+            groups.groups.iter().map(summary).chain(groups.unreadable.iter().map(unreadable)).collect();
+        if lines.is_empty() { "no group".to_owned() } else { lines.join("\n") }
     })?;
     // Beside the groups, not among them: a server that does not say how its sinks do still says how groups stand.
     if let Ok(sinks) = remote.get::<Sinks>(path::SINKS).await {
@@ -53,6 +53,11 @@ fn failing(sink: &SinkView) -> Option<String> {
     let (name, waiting) = (&sink.sink, sink.waiting);
     let SinkFailing { since, code, detail } = failing;
     Some(format!("sink {name} fails since {since}, {waiting} records wait: {detail} [{code}]"))
+}
+
+/// A line about one whose record cannot be read.
+pub(crate) fn unreadable(found: &UnreadableGroup) -> String {
+    format!("{:<32} cannot be read: {} [{}]", found.group, found.detail, found.code)
 }
 
 pub(crate) fn summary(group: &GroupSummary) -> String {

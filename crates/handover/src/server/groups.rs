@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use handover_api::{GroupStatus, Groups, Health, PlanView};
-use handover_core::{GroupId, Role};
+use handover_api::{GroupStatus, Groups, Health, PlanView, UnreadableGroup};
+use handover_core::{FaultKind, GroupId, Role};
 use serde::Deserialize;
 
 use super::App;
@@ -38,15 +38,24 @@ pub(crate) async fn list(
     let configured = app.configured.groups();
     let covered: Vec<&GroupId> = configured.keys().filter(|group| caller.covers(group)).collect();
     let (page, next) = page(&covered, after.as_deref(), limit);
-    let mut groups = Vec::with_capacity(page.len());
+    let (mut groups, mut unreadable) = (Vec::with_capacity(page.len()), Vec::new());
     for group in page {
-        let row = app.engine.view(group).await?.row;
+        let row = match app.engine.view(group).await {
+            Ok(view) => view.row,
+            // One that was edited does not hide the others.
+            Err(fault) if fault.kind == FaultKind::Corrupt => {
+                let (group, code) = (group.to_string(), fault.kind.code().to_owned());
+                unreadable.push(UnreadableGroup { group, code, detail: fault.detail });
+                continue;
+            }
+            Err(fault) => return Err(fault.into()),
+        };
         groups.push(view::summary(&row, since::in_force(&app.engine, &row, since::IN_A_LIST).await));
     }
     let mut unconfigured = if is_first { app.engine.unconfigured().await? } else { Vec::new() };
     unconfigured.retain(|group| caller.covers(group));
     let unconfigured = unconfigured.iter().map(ToString::to_string).collect();
-    Ok(Json(Groups { groups, unconfigured, next }))
+    Ok(Json(Groups { groups, unreadable, unconfigured, next }))
 }
 
 /// A page of these groups, which are in order, and where the next one begins.

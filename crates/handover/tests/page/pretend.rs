@@ -4,7 +4,7 @@ use handover_api::{
     ActionView, ApprovalView, Approvals, Awaited, Calendar, EvidenceView, Explanation, FaultView, Gate, GivenView,
     GroupStatus, GroupSummary, Groups, History, HoldView, MemberView, NextView, ObstacleView, OccupantView,
     PlannedRotation, Reach, RecordView, Role, RotationView, ScheduleState, ScheduleView, Schedules, SinkFailing,
-    SinkView, Sinks, Status,
+    SinkView, Sinks, Status, UnreadableGroup,
 };
 use serde_json::{Value, json};
 
@@ -170,6 +170,11 @@ fn groups(text: &str) -> Groups {
             group("delta", Some(Status::Success), Some("2025-06-01T00:00:00Z")),
             group("gamma", None, None),
         ],
+        unreadable: vec![UnreadableGroup {
+            group: "epsilon".to_owned(),
+            code: "HO0115".to_owned(),
+            detail: text.to_owned(),
+        }],
         unconfigured: vec!["old-one".to_owned()],
         next: None,
     }

@@ -6,9 +6,10 @@ use handover_core::{
     Candidate, Effect, Generation, Label, Mark, Minted, Minter, Occupant, Phase, Row, Slots, Swept, start, sweep, wants,
 };
 
+use super::learnt::Learnt;
 use super::mutation::Mutation;
 use super::step::Rules;
-use super::world::{Executor, Harm, Learnt, Nonce, Size, World};
+use super::world::{Executor, Harm, Nonce, Size, World};
 
 type Emit<'a> = &'a mut dyn FnMut(World, &dyn Fn() -> String);
 

@@ -9,6 +9,7 @@
 //! share a hash, and one is missed, is about 3 in 10⁶.
 
 mod asking;
+mod learnt;
 mod minting;
 mod mutation;
 mod set_back;

@@ -8,8 +8,9 @@ use handover_core::{
 };
 
 use super::asking::passed;
+use super::learnt::Learnt;
 use super::mutation::Mutation;
-use super::world::{Executor, Learnt, Life, Nonce, Place, Shelf, Size, Value, World, store_version};
+use super::world::{Executor, Life, Nonce, Place, Shelf, Size, Value, World, store_version};
 
 /// What happened, for traces.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -80,6 +81,13 @@ impl Rules<'_> {
                     next.executors[index] =
                         Executor::Answered { version: *version, fact: Learnt::Rejected, nonce: *nonce };
                     emit(next, &|| format!("target rejects {:?}", who.candidate));
+                }
+                if matches!(effect, Effect::Check { .. }) && world.left.failures > 0 {
+                    let mut next = world.clone();
+                    next.left.failures -= 1;
+                    next.executors[index] =
+                        Executor::Answered { version: *version, fact: Learnt::Unfit, nonce: *nonce };
+                    emit(next, &|| "a check fails".to_owned());
                 }
                 if let Some(fact) = self.probe(world, effect) {
                     let mut next = world.clone();

@@ -43,7 +43,15 @@ pub fn walk(size: &Size, mutation: Option<Mutation>, choices: &[u16]) -> Result<
 
 /// Whether rest is reached by searching on from here, with nothing more ordered and every executor restarted.
 fn settles(rules: &Rules<'_>, mut world: World) -> bool {
-    world.left = super::world::Left { rotations: 0, supersedes: 0, rollbacks: 0, rejections: 0, holds: 0, restores: 0 };
+    world.left = super::world::Left {
+        rotations: 0,
+        supersedes: 0,
+        rollbacks: 0,
+        rejections: 0,
+        failures: 0,
+        holds: 0,
+        restores: 0,
+    };
     world.executors.fill(Executor::Idle);
     world.executors.truncate(1);
     for consumer in world.consumers.iter_mut().filter(|consumer| consumer.life == Life::Dead) {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use handover_core::schedule::Cadence;
 use handover_core::{
-    Candidate, ConsumerId, Effect, Fact, Generation, GroupId, Mark, Minter, Moments, Occupant, Plan, Publication,
-    Reach, Row, RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
+    Candidate, ConsumerId, Effect, Generation, GroupId, Mark, Minter, Moments, Occupant, Plan, Publication, Reach, Row,
+    RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Timestamp,
 };
 
 use super::asking;
+use super::learnt::Learnt;
 use super::minting::Key;
 use super::mutation::Mutation;
 
@@ -47,6 +48,8 @@ pub struct Size {
     pub rollbacks: u8,
     /// Candidates that the target may reject.
     pub rejections: u8,
+    /// Checks are made after publishing, and so many of them may fail.
+    pub checks: Option<u8>,
     /// Holds that may be ordered.
     pub holds: u8,
     /// Reads by a consumer that it may load late, after others.
@@ -89,6 +92,7 @@ impl Size {
             supersedes: 0,
             rollbacks: 1,
             rejections: 0,
+            checks: None,
             holds: 0,
             late_loads: false,
             old_sessions: false,
@@ -132,7 +136,7 @@ impl Size {
             approvals: if self.asks { asking::rules() } else { BTreeMap::new() },
             verifiers: false,
             presenters: true,
-            checks: Moments::default(),
+            checks: Moments { before_publish: false, after_publish: self.checks.is_some() },
             policy_digest: String::new(),
         }
     }
@@ -206,40 +210,6 @@ pub(super) enum Executor {
     },
 }
 
-/// Facts that an executor may carry; a copy of the core's, so that it can be ordered and hashed.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) enum Learnt {
-    Sealed,
-    Swept,
-    Minted(Generation),
-    Lost,
-    Accepted(Generation),
-    LoggedIn(Generation),
-    Checked(Generation),
-    Refused(Generation),
-    Head {
-        store: StoreId,
-        version: Option<StoreVersion>,
-        ours: Option<Publication>,
-    },
-    Pointed {
-        store: StoreId,
-        version: StoreVersion,
-    },
-    /// Each member's acknowledged publication, by index of the consumer; those excused are left out.
-    Adoption(Vec<(usize, Publication)>),
-    Unused,
-    Used,
-    Released(Generation),
-    PutBack(Generation),
-    Discarded(Generation),
-    Destroyed(Generation),
-    Revoked(Generation),
-    Rejected,
-    /// The target bears a higher mark.
-    Fenced,
-}
-
 /// A state of the world.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct World {
@@ -278,6 +248,7 @@ pub(super) struct Left {
     pub(super) supersedes: u8,
     pub(super) rollbacks: u8,
     pub(super) rejections: u8,
+    pub(super) failures: u8,
     pub(super) holds: u8,
     pub(super) restores: u8,
 }
@@ -344,6 +315,7 @@ impl World {
                 supersedes: size.supersedes,
                 rollbacks: size.rollbacks,
                 rejections: size.rejections,
+                failures: size.checks.unwrap_or_default(),
                 holds: size.holds,
                 restores: size.restores,
             },
@@ -752,49 +724,4 @@ pub enum Harm {
     DeadEnd,
     /// The core's own check found a broken invariant.
     Violation,
-}
-
-impl Learnt {
-    /// The core's fact.
-    pub(super) fn fact(&self, size: &Size) -> Fact {
-        use handover_core::{Fault, FaultKind, Member, Role, RollCall, Tally};
-        match self.clone() {
-            Self::Sealed => Fact::Sealed,
-            Self::Swept => Fact::Swept,
-            Self::Minted(generation) => Fact::Minted(generation),
-            Self::Lost => Fact::Lost,
-            Self::Accepted(generation) => Fact::Accepted(generation),
-            Self::LoggedIn(generation) => Fact::LoggedIn(generation),
-            Self::Checked(generation) => Fact::Checked(generation),
-            Self::Refused(generation) => Fact::Refused(generation),
-            Self::Head { store, version, ours } => Fact::Head { store, version, ours },
-            Self::Pointed { store, version } => Fact::Pointed { store, version },
-            Self::Adoption(members) => {
-                let members = members
-                    .into_iter()
-                    .map(|(index, publication)| Member {
-                        consumer: consumer_id(index),
-                        acked: Some((publication, Reach::Loaded)),
-                    })
-                    .collect();
-                debug_assert!(size.consumers > 0, "a roll call needs somebody to call");
-                Fact::Adoption { role: Role::Presenter, call: RollCall { members, complete: true } }
-            }
-            Self::Unused => Fact::Use(Tally::None),
-            Self::Used => Fact::Use(Tally::Some(1)),
-            Self::Released(generation) => Fact::Released(generation),
-            Self::PutBack(generation) => Fact::PutBack(generation),
-            Self::Discarded(generation) => Fact::Discarded(generation),
-            Self::Destroyed(generation) => Fact::Destroyed(generation),
-            Self::Revoked(generation) => Fact::Revoked(generation),
-            Self::Fenced => Fact::Fault {
-                effect: "accept",
-                fault: Fault::untouched(FaultKind::Fenced, "the world's target bears a higher mark"),
-            },
-            Self::Rejected => Fact::Fault {
-                effect: "accept",
-                fault: Fault::untouched(FaultKind::Rejected, "the world's target rejects it"),
-            },
-        }
-    }
 }

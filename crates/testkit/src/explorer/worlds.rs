@@ -72,8 +72,23 @@ pub fn worlds() -> Vec<Size> {
             ..small("supersede with fresh principals")
         },
     ];
-    let asked = Size { rotations: 2, forces: true, asks: true, ..small("asked") };
-    beside.into_iter().chain(in_place()).chain([asked]).collect()
+    beside.into_iter().chain(in_place()).chain(asking()).collect()
+}
+
+/// Worlds in which somebody, or something, is asked on the way.
+fn asking() -> [Size; 2] {
+    let small = Size::small;
+    [
+        Size { rotations: 2, forces: true, asks: true, ..small("asked") },
+        Size {
+            consumers: 2,
+            rotations: 2,
+            rollbacks: 2,
+            holds: 1,
+            checks: Some(2),
+            ..small("checked after publishing")
+        },
+    ]
 }
 
 /// Worlds in which one value is written over another.

@@ -145,11 +145,13 @@ async function allGroups() {
   let page = await ask(`/v1/groups?limit=${GROUPS_AT_ONCE}`);
   const { unconfigured } = page;
   const groups = [...page.groups];
-  while (page.next && page.groups.length) {
+  const unreadable = [...(page.unreadable ?? [])];
+  while (page.next && (page.groups.length || page.unreadable?.length)) {
     page = await ask(`/v1/groups?limit=${GROUPS_AT_ONCE}&after=${encodeURIComponent(page.next)}`);
     groups.push(...page.groups);
+    unreadable.push(...(page.unreadable ?? []));
   }
-  return { groups, unconfigured };
+  return { groups, unreadable, unconfigured };
 }
 
 // A refusal of what is beside a view is a part of the view, and not its end.

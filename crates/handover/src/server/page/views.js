@@ -97,7 +97,7 @@ function alerts(found) {
   return rest > 0 ? [...shown, element("p", {}, `and ${rest} more alerts`)] : shown;
 }
 
-function fleet({ groups, unconfigured, sinks: delivered, figures: lately, alerted }, chosen) {
+function fleet({ groups, unreadable, unconfigured, sinks: delivered, figures: lately, alerted }, chosen) {
   const choices = counts(groups, chosen);
   const only = choices.find(({ word }) => word === chosen.only);
   const text = chosen.filter.trim();
@@ -124,6 +124,9 @@ function fleet({ groups, unconfigured, sinks: delivered, figures: lately, alerte
     ...failing(delivered),
     ...alerts(alerted),
     figures(lately),
+    ...(unreadable ?? []).map(({ group: name, code, detail }) =>
+      element("div", { class: "notice", role: "alert" }, element("p", {}, `${name} cannot be read: ${detail} [${code}]`)),
+    ),
     unconfigured?.length ? element("p", { class: "quiet-text" }, `Not configured any more: ${unconfigured.join(", ")}`) : null,
     element("div", { class: "counts", role: "group", "aria-label": "Show only" }, ...choices.map(({ button }) => button)),
     element(
