@@ -1,7 +1,5 @@
 //! A row that somebody edits in the state's file while the server runs: it is told, and hides no other.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
