@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url};
 
+use crate::http::is_loopback;
+
 /// How far away an address is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Place {
@@ -53,6 +55,37 @@ impl Allowed {
     pub(crate) fn forbids(self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         host.parse::<IpAddr>().is_ok_and(|address| !self.allows(address))
+    }
+
+    /// A URL as it is configured, if it may be gone to. Its text is not repeated: it may be secret.
+    pub(crate) fn url(self, text: &str, has_ca: bool) -> Result<Url, &'static str> {
+        let url = Url::parse(text).map_err(|_| "its URL is none")?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("its URL holds a user or a password, which is not sent");
+        }
+        match url.scheme() {
+            "https" if !has_ca => {
+                return Err(
+                    "for https, ca_file names the CA that the server's certificate chains to; the public ones are in \
+                            /etc/ssl/certs/ca-certificates.crt on many systems",
+                );
+            }
+            "http" if !(is_loopback(&url) && self.private) => {
+                return Err(
+                    "its URL must be https: over http, whoever is on the way reads what is sent; on loopback http is \
+                            taken with allow_private",
+                );
+            }
+            "https" | "http" => {}
+            _ => return Err("its URL begins with https://"),
+        }
+        if self.forbids(&url) {
+            return Err(
+                "its URL names such an address: one of this machine, a private network or a link: where that is meant, set \
+                        allow_private (link-local addresses, where clouds have their metadata, are never gone to)",
+            );
+        }
+        Ok(url)
     }
 
     /// A client that connects to allowed addresses only.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::{misconfigured, unknown};
 use crate::address::{Allowed, Unreached};
-use crate::http::{is_loopback, is_untrusted};
+use crate::http::is_untrusted;
 use crate::tls;
 
 /// The longest body that is read.
@@ -88,33 +88,9 @@ pub(super) fn header_value(text: &str) -> Result<HeaderValue, Fault> {
 
 /// Looks at a URL as it is configured. The text is not repeated.
 pub(super) fn check_url(name: &str, text: &str, has_ca: bool, allow_private: bool) -> Result<(), Fault> {
-    let url = Url::parse(text).map_err(|_| misconfigured(name, "its URL is none"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(misconfigured(name, "its URL holds a user or a password: use headers"));
-    }
+    let url = (Allowed { private: allow_private }).url(text, has_ca).map_err(|why| misconfigured(name, why))?;
     if url.host_str().is_some_and(|host| host.contains(['{', '}'])) {
         return Err(misconfigured(name, "fields stand in the path and the query of its URL, and nowhere else"));
-    }
-    match url.scheme() {
-        "https" if !has_ca => {
-            return Err(misconfigured(
-                name,
-                "for https, ca_file names the CA that the server's certificate chains to; the public ones are in \
-                 /etc/ssl/certs/ca-certificates.crt on many systems",
-            ));
-        }
-        "http" if !(is_loopback(&url) && allow_private) => {
-            return Err(misconfigured(
-                name,
-                "its URL must be https: over http, whoever is on the way reads the credential; on loopback http is taken \
-                 with allow_private",
-            ));
-        }
-        "https" | "http" => {}
-        _ => return Err(misconfigured(name, "its URL begins with https://")),
-    }
-    if (Allowed { private: allow_private }).forbids(&url) {
-        return Err(misconfigured(name, &format!("its URL names such an address: {}", Unreached::Forbidden)));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use reqwest::{Client, StatusCode, Url};
 
 use super::misconfigured;
 use crate::address::{Allowed, Unreached};
-use crate::http::{is_loopback, is_untrusted};
+use crate::http::is_untrusted;
 use crate::tls;
 
 /// A receiver of POSTs.
@@ -81,31 +81,9 @@ impl Poster {
 
 /// The URL, if a notifier may have it. The text is not repeated: it may be secret.
 pub(super) fn parsed(name: &str, text: &str, has_ca: bool, allow_private: bool) -> Result<Url, Fault> {
-    let url = Url::parse(text).map_err(|_| misconfigured(name, "its URL is none"))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(misconfigured(name, "its URL holds a user or a password, which is not sent"));
-    }
-    match url.scheme() {
-        "https" if !has_ca => {
-            return Err(misconfigured(
-                name,
-                "for https, ca_file names the CA that its receiver's certificate chains to; the public ones are in \
-                 /etc/ssl/certs/ca-certificates.crt on many systems",
-            ));
-        }
-        "http" if has_ca => return Err(misconfigured(name, "ca_file is for https")),
-        "http" if !(is_loopback(&url) && allow_private) => {
-            return Err(misconfigured(
-                name,
-                "its URL must be https: over http, whoever is on the way reads the messages; on loopback http is taken \
-                 with allow_private",
-            ));
-        }
-        "https" | "http" => {}
-        _ => return Err(misconfigured(name, "its URL begins with https://")),
-    }
-    if (Allowed { private: allow_private }).forbids(&url) {
-        return Err(misconfigured(name, &format!("its URL names such an address: {}", Unreached::Forbidden)));
+    let url = (Allowed { private: allow_private }).url(text, has_ca).map_err(|why| misconfigured(name, why))?;
+    if url.scheme() == "http" && has_ca {
+        return Err(misconfigured(name, "ca_file is for https"));
     }
     Ok(url)
 }
