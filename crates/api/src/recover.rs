@@ -26,7 +26,8 @@ pub struct Recovered {
     pub group: String,
     /// Whether it was done; false where it was only looked at, and where there was nothing to do.
     pub done: bool,
-    /// What spoke against the record: `restored`, `target_ahead`, `store_ahead`, `target_behind`, `store_behind`.
+    /// What spoke against the record: `restored`, `target_ahead`, `store_ahead`, `target_behind`, `store_behind`,
+    /// `target_changed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubt: Option<String>,
     /// `agrees`, `reasserts`, `follows`, `resumes`, `replaces`, `nothing`.

@@ -93,6 +93,8 @@ pub enum Doubt {
     TargetBehind,
     /// This store bears an earlier publication of ours, or nothing: the store is behind.
     StoreBehind(StoreId),
+    /// The target refuses the value that is in force, under the label that we left: somebody changed it there.
+    TargetChanged,
 }
 
 /// One procedure from a generation to a later one.

@@ -165,7 +165,9 @@ pub fn recover(
     let ahead = row.doubt.clone().filter(|doubt| matches!(doubt, Doubt::TargetAhead | Doubt::StoreAhead(_)));
     match ahead.or_else(|| compare(row, survey.standings.as_deref(), &survey.heads)) {
         Some(Doubt::TargetAhead | Doubt::StoreAhead(_)) => found.follow(keep),
-        Some(Doubt::Restored | Doubt::TargetBehind | Doubt::StoreBehind(_)) | None => found.assert(),
+        Some(Doubt::Restored | Doubt::TargetBehind | Doubt::StoreBehind(_) | Doubt::TargetChanged) | None => {
+            found.assert()
+        }
     }
 }
 

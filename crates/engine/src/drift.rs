@@ -1,15 +1,18 @@
-//! Looks at stores of others while nothing rotates: whoever writes there after a rotation ended is noticed, and told.
+//! Looks at stores of others and at targets while nothing rotates: whoever changes something there after a rotation
+//! ended is noticed, and told.
 //!
-//! Nothing is written over, and nothing is done about it: the next rotation holds at that store, and a person decides.
-//! What was noticed is not durable. After a start it is noticed, and told, once more.
+//! Nothing is written over, and nothing is done about it. At a store, the next rotation holds, and a person decides; what
+//! was noticed is not durable: after a start it is noticed, and told, once more. At a target, the record is in doubt
+//! from then on, and nothing is started before it is recovered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use handover_core::port::{Entry, Head};
-use handover_core::{Fault, FaultKind, GroupId, Row, StoreId, StoreVersion};
+use handover_core::port::{Entry, Head, Probe, Verdict};
+use handover_core::{Doubt, Fault, FaultKind, GroupId, Row, Slots, StoreId, StoreVersion};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::call::{Call, Whom};
 use crate::handle::{FaultSeen, Handle};
@@ -47,6 +50,7 @@ impl Drifts {
 
 /// Looks until it is told to drain.
 pub(crate) async fn run(shared: Arc<Shared>, mut drain: watch::Receiver<bool>) {
+    let mut tried = BTreeMap::new();
     'round: while !*drain.borrow_and_update() {
         tokio::select! {
             () = tokio::time::sleep(shared.options.drift_every) => {}
@@ -56,8 +60,16 @@ pub(crate) async fn run(shared: Arc<Shared>, mut drain: watch::Receiver<bool>) {
             if *drain.borrow() || shared.lease_doubted() {
                 continue 'round;
             }
-            Look { shared: &shared, binding }.at_all().await;
+            let look = Look { shared: &shared, binding };
+            look.at_all().await;
+            let every = shared.options.login_every;
+            let tried_at = tried.entry(binding.group.clone()).or_insert_with(Instant::now);
+            if !every.is_zero() && tried_at.elapsed() >= every {
+                *tried_at = Instant::now();
+                look.at_target().await;
+            }
         }
+        tried.retain(|group, _| shared.binding(group).is_some());
         shared.drifts.looked.store(true, Ordering::Relaxed);
     }
 }
@@ -72,7 +84,41 @@ impl Handle {
     }
 }
 
-/// A look at the stores of a group.
+/// What a login with the value in force shows.
+pub(crate) enum InForce {
+    /// It is accepted, or there is nothing to try.
+    Stands,
+    /// The main endpoint refuses it, and lets our own user in.
+    Refused,
+    /// The main endpoint accepts it, and another one does not: this one, and what to do.
+    RefusedAt(Fault),
+}
+
+impl Shared {
+    /// Tries, where nothing rotates, whether the target accepts what is in force. A fault if nobody can tell.
+    pub(crate) async fn in_force(&self, binding: &Binding, row: &Row) -> Result<InForce, Fault> {
+        let at_rest = row.live().is_none() && !row.heads.is_empty();
+        let asked = binding.target.capability().slots != Slots::Nowhere;
+        let Some(who) = row.current.filter(|_| at_rest && asked) else { return Ok(InForce::Stands) };
+        let state = &self.ports.state;
+        let call = Call::look(Whom::State, "candidate");
+        let sealed = self.calls.make(call, || state.candidate(&row.group, who.generation, who.candidate)).await?;
+        let Some(value) = sealed else { return Ok(InForce::Stands) };
+        let target = &binding.target;
+        let call = Call::look(Whom::Target(&binding.target_name), "verify");
+        // Without another generation, our own user is what shows that it is the value that is refused.
+        let Verdict::Refused { endpoint } = self.calls.make(call, || target.verify(who, &value, None)).await? else {
+            return Ok(InForce::Stands);
+        };
+        let call = Call::look(Whom::Target(&binding.target_name), "probe");
+        Ok(match self.calls.make(call, || target.probe(who, &value, None)).await? {
+            Probe::Accepted => InForce::RefusedAt(refused_at(&endpoint)),
+            Probe::Refused | Probe::Unknown => InForce::Refused,
+        })
+    }
+}
+
+/// A look at the stores and the target of a group.
 struct Look<'a> {
     shared: &'a Shared,
     binding: &'a Binding,
@@ -97,6 +143,19 @@ impl Look<'_> {
                 return;
             }
             self.judge(store, ours, stands).await;
+        }
+    }
+
+    /// Whether the target still accepts what is in force. Who could not look does not know, and says nothing.
+    async fn at_target(&self) {
+        let Self { shared, binding } = self;
+        let Some(row) = self.at_rest().await else { return };
+        if let Ok(InForce::Refused) = shared.in_force(binding, &row).await
+            // Where a rotation began meanwhile, this one is refused by right: its row has moved on.
+            && let Err(fault) = shared.commit_doubt(&row, Doubt::TargetChanged).await
+            && fault.kind != FaultKind::Fenced
+        {
+            tracing::error!(code = fault.kind.code(), detail = %fault.detail, "{}", telemetry::STATE_FAILED);
         }
     }
 
@@ -141,4 +200,13 @@ fn fault(group: &GroupId, store: &StoreId, stands: &Stands) -> Fault {
          `handover resume` then writes over it"
     );
     Fault::untouched(FaultKind::Conflict, words)
+}
+
+/// One endpoint is not of the others' time, or has rules of its own: a candidate would not pass there either.
+fn refused_at(endpoint: &str) -> Fault {
+    let detail = format!(
+        "endpoint {endpoint} refuses the credential that is in force, and the main one accepts it: find out why before it \
+         is rotated (a replica that lags or was set back, an access rule)"
+    );
+    Fault::untouched(FaultKind::Unauthenticated, detail)
 }

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use handover_core::port::{Commit, Delivery, Entry, Loaded, Record};
 use handover_core::schedule::closed_window;
 use handover_core::{
-    Census, ConsumerId, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan, Publication, Reach,
-    Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
+    Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan, Publication,
+    Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
 };
 use tokio::sync::broadcast;
 
 use crate::approve::plan_digest;
 use crate::asker::{Asker, Repeat};
 use crate::call::{Call, Whom};
+use crate::drift::InForce;
 use crate::drive;
 use crate::history;
 use crate::queue::Wake;
@@ -600,7 +601,21 @@ impl Handle {
                 return Ok(planned.and_then(|_| Err(vec![Obstacle::Found(fault)])));
             }
         };
-        self.planned_without_doubt(binding, &Row { doubt, ..row.clone() }).await
+        let stands = match &doubt {
+            None => self.shared.in_force(binding, row).await,
+            Some(_) => Ok(InForce::Stands),
+        };
+        let (doubt, found) = match stands {
+            // Who cannot be asked may be asked again later: Verify passes nobody who was not let in.
+            Ok(InForce::Stands) | Err(_) => (doubt, None),
+            Ok(InForce::Refused) => (Some(Doubt::TargetChanged), None),
+            Ok(InForce::RefusedAt(fault)) => (doubt, Some(fault)),
+        };
+        let planned = self.planned_without_doubt(binding, &Row { doubt, ..row.clone() }).await?;
+        Ok(match found {
+            None => planned,
+            Some(fault) => planned.and_then(|_| Err(vec![Obstacle::Found(fault)])),
+        })
     }
 
     /// The same, where the record is what it is.

@@ -380,6 +380,7 @@ pub fn doubt_words(doubt: &Doubt) -> String {
         Doubt::StoreAhead(store) => format!("store {store} ahead"),
         Doubt::TargetBehind => "target behind".to_owned(),
         Doubt::StoreBehind(store) => format!("store {store} behind"),
+        Doubt::TargetChanged => "target changed".to_owned(),
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Options {
     pub checkpoint_every: Duration,
     /// How often stores of others are looked at while nothing rotates. Default 60 s.
     pub drift_every: Duration,
+    /// How often, at the most, the target is asked by a login whether it still accepts what is in force, while nothing
+    /// rotates; zero: never. Default 15 min.
+    pub login_every: Duration,
     /// After how many commits it gets one sooner. Default 256.
     pub checkpoint_commits_max: u64,
     /// How many events a slow receiver may fall behind before it misses some. Default 1,024.
@@ -61,6 +64,7 @@ impl Default for Options {
             outbox_pause: Duration::from_millis(50),
             checkpoint_every: Duration::from_secs(60),
             drift_every: Duration::from_secs(60),
+            login_every: Duration::from_secs(900),
             checkpoint_commits_max: 256,
             events_max: 1_024,
             faults_kept_max: 8,

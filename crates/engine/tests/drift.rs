@@ -1,4 +1,4 @@
-//! What somebody else writes to a store while nothing rotates.
+//! What somebody else changes at a store or a target while nothing rotates.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -6,8 +6,9 @@ mod common;
 
 use std::time::Duration;
 
-use handover_core::{FaultKind, Outcome, Phase};
+use handover_core::{Course, Doubt, FaultKind, Obstacle, Outcome, Phase};
 use handover_engine::history::{DRIFT_OVER, DRIFTED};
+use handover_engine::{RecoverRequest, StartRefused};
 use handover_secret::Secret;
 use tokio::time::Instant;
 
@@ -53,4 +54,43 @@ async fn what_others_write_at_rest_is_told_and_left_alone() {
     world.stores[&store_id("s0")].write_by_other(&group("db"), Secret::from_text("x".to_owned()));
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(told(&world, DRIFTED), 2);
+}
+
+/// F87: it is told within the interval, and nothing is rotated on top of it before it is recovered: set again, or taken on.
+#[tokio::test(start_paused = true)]
+async fn what_others_change_at_the_target_is_told_and_not_rotated_over() {
+    let world = World::new();
+    let process = world.start().await;
+    assert_eq!(process.rotate().await, Outcome::Success);
+    tokio::time::sleep(world.options.login_every * 3).await;
+    assert_eq!((world.target.logins_refused(), told(&world, "doubted")), (0, 0), "what we set is let in");
+
+    // Asked for at once, the start looks for itself.
+    let slot = process.handle.view(&group("db")).await.unwrap().row.current.unwrap().slot;
+    world.target.tamper(slot, Secret::from_text("of a hurried administrator".to_owned()));
+    let refused = process.handle.rotate(&group("db"), "tester").await.unwrap_err();
+    let changed = |obstacle: &Obstacle| *obstacle == Obstacle::Doubted(Doubt::TargetChanged);
+    assert!(matches!(&refused, StartRefused::Obstacles(all) if all.iter().any(changed)), "{refused:?}");
+    // Nobody asks: it is noticed, once, by one more login.
+    tokio::time::sleep(world.options.login_every * 3).await;
+    assert_eq!(told(&world, "doubted"), 1);
+    let doubted = process.handle.view(&group("db")).await.unwrap().row;
+    assert_eq!(doubted.doubt, Some(Doubt::TargetChanged));
+
+    let recovered = process.handle.recover(&group("db"), RecoverRequest::default(), "tester").await.unwrap();
+    assert_eq!((recovered.course, recovered.row.doubt), (Course::Reasserts, None));
+    world.assert_served();
+    assert_eq!(process.rotate().await, Outcome::Success);
+
+    // The same again, and what was set by hand is kept: it is published under the same generation.
+    let slot = process.handle.view(&group("db")).await.unwrap().row.current.unwrap().slot;
+    let by_hand = || Secret::from_text("of a second administrator".to_owned());
+    world.target.tamper(slot, by_hand());
+    until("doubt", || told(&world, "doubted") == 2).await;
+    let request = RecoverRequest { value: Some(by_hand()), ..RecoverRequest::default() };
+    let recovered = process.handle.recover(&group("db"), request, "tester").await.unwrap();
+    assert_eq!(recovered.course, Course::Follows);
+    process.until_row("its publication", |row| row.live().is_none()).await;
+    assert!(world.published("s0").is_some_and(|value| value.matches(&by_hand())));
+    assert_eq!(process.rotate().await, Outcome::Success);
 }

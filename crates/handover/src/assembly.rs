@@ -189,6 +189,7 @@ pub(crate) async fn assemble(config: &Config) -> Result<Assembly, Failure> {
     let options = Options {
         checkpoint_every: config.checkpoint_every.0,
         drift_every: config.drift_every.0,
+        login_every: config.login_every.0,
         scheduled_max: config.scheduled_max,
         ..Options::default()
     };

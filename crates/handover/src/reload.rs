@@ -415,6 +415,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         audit_file: _,
         checkpoint_every,
         drift_every,
+        login_every,
         alerts: _,
         scheduled_max,
         sinks: _,
@@ -434,6 +435,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         ("tokens", *tokens != new.tokens),
         ("checkpoint_every", *checkpoint_every != new.checkpoint_every),
         ("drift_every", *drift_every != new.drift_every),
+        ("login_every", *login_every != new.login_every),
         ("scheduled_max", *scheduled_max != new.scheduled_max),
     ];
     let mut keys: Vec<String> =

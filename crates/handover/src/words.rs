@@ -100,6 +100,7 @@ pub(crate) const fn doubt_kind(doubt: &Doubt) -> &'static str {
         Doubt::StoreAhead(_) => "store_ahead",
         Doubt::TargetBehind => "target_behind",
         Doubt::StoreBehind(_) => "store_behind",
+        Doubt::TargetChanged => "target_changed",
     }
 }
 
@@ -117,6 +118,11 @@ pub(crate) fn doubt(doubt: &Doubt) -> String {
         }
         Doubt::StoreBehind(store) => {
             format!("store {store} bears an earlier publication, or none: it was set back, or changed by somebody else")
+        }
+        Doubt::TargetChanged => {
+            "the target refuses the value that is in force: somebody changed it there by hand; `handover recover` sets it \
+             again, or with --offline --push --password-file takes on the one that they set"
+                .to_owned()
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod consumer;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -241,4 +242,40 @@ fn what_was_there_is_moved_aside_where_it_is() {
         assert_eq!(aside, [true], "{name} is in a folder beside it");
     }
     rig.start(&[]).unwrap();
+}
+
+/// F87: nothing is rotated over it; what was set by hand is taken on, or goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_changed_by_hand_is_not_rotated_over() {
+    let (rig, consumer) = installation().await;
+    let superuser = rig.postgres.superuser("postgres").await.unwrap();
+    let user = consumer.live.current().field("user").unwrap().to_owned();
+    let set = async |password: &str| {
+        superuser.batch_execute(&format!("ALTER ROLE \"{user}\" PASSWORD '{password}'")).await.unwrap();
+    };
+    set("of-a-hurried-administrator").await;
+    let planned = refused(&rig, &["rotate", GROUP]);
+    assert!(planned.contains("somebody changed it there by hand") && planned.contains("handover recover"), "{planned}");
+    let looked = recover(&rig, &["--check"]);
+    assert_eq!((&looked["course"], &looked["done"]), (&Value::from("reasserts"), &Value::from(false)));
+    let recovered = recover(&rig, &["--reason", "set again"]);
+    assert_eq!((&recovered["course"], &recovered["done"]), (&Value::from("reasserts"), &Value::from(true)));
+    consumer.dialler.dial(&consumer.live.current()).await.expect("what the consumer holds is let in again");
+
+    set("of-a-second-administrator").await;
+    std::fs::write(rig.path("by-hand"), "of-a-second-administrator").unwrap();
+    std::fs::set_permissions(rig.path("by-hand"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    rig.stop().unwrap();
+    let by_hand = rig.path("by-hand");
+    let by_hand = ["--offline", "--push", "--reason", "taken on", "--password-file", by_hand.to_str().unwrap()];
+    let recovered = recover(&rig, &by_hand);
+    assert_eq!(
+        (&recovered["course"], &recovered["current"]["generation"]),
+        (&Value::from("follows"), &Value::from(1)),
+        "{recovered:#}"
+    );
+    rig.start(&[]).unwrap();
+    wait_for_rest(&rig).await;
+    assert_eq!(rotate(&rig, &consumer).await, 2);
+    rig.succeed(&["audit", "verify"]).unwrap();
 }

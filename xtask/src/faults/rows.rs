@@ -224,6 +224,11 @@ pub(super) const ROWS: &[Row] = &[
         "A tool writes the old value back to a store after a rotation ended: it is told within the interval of looking, and nobody writes over it.",
     ),
     row(
+        "F87",
+        "At rest",
+        "An administrator changes the password by hand: it is told within the interval of looking, and nothing is rotated over it before it is recovered: set again, or taken on.",
+    ),
+    row(
         "F88",
         "Verify",
         "A node of Redis has other users than the others: it was left out, or loaded an older file (ACL LOAD). A node that is left out is found by preflight; one that is behind is found by Verify, and the change is made again at all of them.",

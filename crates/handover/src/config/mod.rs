@@ -97,6 +97,9 @@ pub(crate) struct Config {
     /// How often remote stores are looked at while nothing rotates.
     #[serde(default = "drift_every")]
     pub(crate) drift_every: Span,
+    /// How often it is tried whether a target still accepts what is in force, while nothing rotates.
+    #[serde(default = "login_every")]
+    pub(crate) login_every: Span,
     /// When the server alerts.
     #[serde(default)]
     pub(crate) alerts: AlertsConfig,
@@ -392,6 +395,9 @@ impl Config {
         if self.drift_every < Span::seconds(1) {
             wrong.push((At::Key("drift_every"), "drift_every is at least 1s".to_owned()));
         }
+        if self.login_every < Span::seconds(1) && self.login_every != Span::seconds(0) {
+            wrong.push((At::Key("login_every"), "login_every is at least 1s, or 0s for never".to_owned()));
+        }
         if self.checkpoint_every < Span::seconds(1) {
             wrong.push((At::Key("checkpoint_every"), "checkpoint_every is at least 1s".to_owned()));
         }
@@ -494,6 +500,10 @@ fn leave_after() -> Span {
 
 fn drift_every() -> Span {
     Span::seconds(60)
+}
+
+fn login_every() -> Span {
+    Span::seconds(900)
 }
 
 fn checkpoint_every() -> Span {

@@ -69,6 +69,11 @@ pub(crate) const ROOT: &[Key] = &[
     may("audit_file", Shape::Text("audit.jsonl"), "A file to which the audit records are appended as well."),
     may("checkpoint_every", Shape::Duration("1m"), "How long after a change the history gets a signed checkpoint."),
     may("drift_every", Shape::Duration("1m"), "How often remote stores are looked at while nothing rotates."),
+    may(
+        "login_every",
+        Shape::Duration("15m"),
+        "How often it is tried whether a target still accepts what is in force, while nothing rotates; 0s: never.",
+    ),
     may("alerts", Shape::Table(ALERTS), "When the server alerts."),
     may(
         "scheduled_max",

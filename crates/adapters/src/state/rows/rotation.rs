@@ -53,6 +53,7 @@ enum StoredDoubt {
     StoreAhead(String),
     TargetBehind,
     StoreBehind(String),
+    TargetChanged,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -503,6 +504,7 @@ impl From<&Doubt> for StoredDoubt {
             Doubt::StoreAhead(store) => Self::StoreAhead(store.to_string()),
             Doubt::TargetBehind => Self::TargetBehind,
             Doubt::StoreBehind(store) => Self::StoreBehind(store.to_string()),
+            Doubt::TargetChanged => Self::TargetChanged,
         }
     }
 }
@@ -515,6 +517,7 @@ impl StoredDoubt {
             Self::StoreAhead(store) => Doubt::StoreAhead(StoreId::parse(&store)?),
             Self::TargetBehind => Doubt::TargetBehind,
             Self::StoreBehind(store) => Doubt::StoreBehind(StoreId::parse(&store)?),
+            Self::TargetChanged => Doubt::TargetChanged,
         })
     }
 }

@@ -58,6 +58,7 @@ pub fn doubted_rows() -> Vec<Row> {
         Doubt::StoreAhead(store("vault")),
         Doubt::TargetBehind,
         Doubt::StoreBehind(store("vault")),
+        Doubt::TargetChanged,
     ];
     let cadence = Cadence { since: Some(Timestamp(1)), paused: true };
     let doubted = |(row, doubt): (Row, &Doubt)| Row { doubt: Some(doubt.clone()), cadence, ..row };
