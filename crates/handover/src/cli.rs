@@ -14,7 +14,7 @@ use crate::config;
 use crate::config::duration::Span;
 pub(crate) use approve::{Approvals, Approve, GateArgument};
 pub(crate) use notify::{Notify, NotifyTest};
-pub(crate) use schedule::{Schedule, ScheduleCalendar, ScheduleList, ScheduleNext};
+pub(crate) use schedule::{Schedule, ScheduleCalendar, ScheduleList, ScheduleNext, SchedulePause};
 pub(crate) use statistics::{Statistics, StatisticsVerb};
 pub(crate) use token::{Bootstrap, Token, TokenCreate, TokenRevoke};
 

@@ -69,7 +69,10 @@ fn a_schedule_rotates_a_pause_stops_it_and_both_outlive_a_restart() {
     std::thread::sleep(Duration::from_secs(6));
     assert_eq!(starts(&rig), before, "nothing starts while it is paused");
 
-    rig.succeed(&["schedule", "resume", GROUP]).unwrap();
+    // All at once: only what is not as it should be is told.
+    assert_eq!(rig.succeed(&["schedule", "pause", "--all"]).unwrap().trim(), "no schedule had to be paused");
+    let resumed = json(&rig, &["schedule", "resume", "--all", "--reason", "the freeze is over"]);
+    assert_eq!(resumed, serde_json::json!([{ "group": GROUP, "schedule": "resumed" }]));
     until("a rotation after the pause", || starts(&rig) > before);
     let history = rig.succeed(&["history", GROUP, "--limit", "1000"]).unwrap();
     assert!(history.contains("year-end freeze") && history.contains("unpaused"), "{history}");

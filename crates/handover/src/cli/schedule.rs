@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Ordered, Server};
+use super::Server;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Schedule {
@@ -16,11 +16,27 @@ pub(crate) enum Schedule {
     #[command(after_help = "Example:\n  handover schedule calendar --days 30")]
     Calendar(ScheduleCalendar),
     /// Have nothing started by a group's schedule until it is resumed. A live rotation goes on.
-    #[command(after_help = "Example:\n  handover schedule pause orders --reason 'year-end freeze'")]
-    Pause(Ordered),
+    #[command(after_help = "Examples:\n  handover schedule pause orders --reason 'year-end freeze'\n  \
+                            handover schedule pause --all --reason 'year-end freeze'")]
+    Pause(SchedulePause),
     /// Let a group's schedule start rotations again. What is late then starts once.
-    #[command(after_help = "Example:\n  handover schedule resume orders")]
-    Resume(Ordered),
+    #[command(after_help = "Examples:\n  handover schedule resume orders\n  handover schedule resume --all")]
+    Resume(SchedulePause),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchedulePause {
+    /// Which group.
+    #[arg(required_unless_present = "all")]
+    pub(crate) group: Option<String>,
+    /// Every group that has a schedule and that the token covers. Groups that come later are not among them.
+    #[arg(long, conflicts_with = "group")]
+    pub(crate) all: bool,
+    /// Why; audited.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: Server,
 }
 
 #[derive(Debug, Args)]

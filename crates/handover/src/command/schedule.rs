@@ -1,10 +1,10 @@
 //! `handover schedule list`, `next`, `calendar`, `pause` and `resume`.
 
-use handover_api::{Calendar, OrderRequest, PAGE_MAX, PlannedRotation, ScheduleView, Schedules, path};
+use handover_api::{Calendar, OrderRequest, PAGE_MAX, PlannedRotation, ScheduleState, ScheduleView, Schedules, path};
 use serde::Serialize;
 
 use super::group;
-use crate::cli::{Ordered, Schedule, ScheduleCalendar, ScheduleList, ScheduleNext};
+use crate::cli::{Schedule, ScheduleCalendar, ScheduleList, ScheduleNext, SchedulePause};
 use crate::failure::Failure;
 use crate::printer::Printer;
 use crate::remote::Remote;
@@ -17,13 +17,21 @@ pub(crate) async fn run(arguments: Schedule, printer: &Printer) -> Result<(), Fa
         Schedule::List(arguments) => list(&arguments, printer).await,
         Schedule::Next(arguments) => next(&arguments, printer).await,
         Schedule::Calendar(arguments) => calendar(&arguments, printer).await,
-        Schedule::Pause(arguments) => set(arguments, path::SCHEDULE_PAUSE, "paused", printer).await,
-        Schedule::Resume(arguments) => set(arguments, path::SCHEDULE_RESUME, "resumed", printer).await,
+        Schedule::Pause(arguments) => set(arguments, &PAUSE, printer).await,
+        Schedule::Resume(arguments) => set(arguments, &RESUME, printer).await,
     }
 }
 
 async fn list(arguments: &ScheduleList, printer: &Printer) -> Result<(), Failure> {
-    let remote = Remote::new(&arguments.server)?;
+    let all = schedules(&Remote::new(&arguments.server)?).await?;
+    printer.data(&all, |all| match all.schedules.as_slice() {
+        [] => "no group has a schedule".to_owned(),
+        schedules => schedules.iter().map(line).collect::<Vec<_>>().join("\n"),
+    })
+}
+
+/// All of them, page by page.
+async fn schedules(remote: &Remote) -> Result<Schedules, Failure> {
     let mut all = Schedules { schedules: Vec::new(), next: None };
     loop {
         let after = all.next.take().map_or_else(String::new, |after| format!("&after={after}"));
@@ -31,13 +39,9 @@ async fn list(arguments: &ScheduleList, printer: &Printer) -> Result<(), Failure
         all.schedules.extend(page.schedules);
         all.next = page.next;
         if all.next.is_none() {
-            break;
+            return Ok(all);
         }
     }
-    printer.data(&all, |all| match all.schedules.as_slice() {
-        [] => "no group has a schedule".to_owned(),
-        schedules => schedules.iter().map(line).collect::<Vec<_>>().join("\n"),
-    })
 }
 
 fn line(schedule: &ScheduleView) -> String {
@@ -90,6 +94,22 @@ fn days(found: &Calendar) -> String {
     lines.join("\n")
 }
 
+/// What a schedule can be told.
+struct Change {
+    template: &'static str,
+    word: &'static str,
+    /// Whether a schedule that stands like this is left out where all are told.
+    is_done: fn(ScheduleState) -> bool,
+}
+
+const PAUSE: Change =
+    Change { template: path::SCHEDULE_PAUSE, word: "paused", is_done: |state| matches!(state, ScheduleState::Paused) };
+const RESUME: Change = Change {
+    template: path::SCHEDULE_RESUME,
+    word: "resumed",
+    is_done: |state| !matches!(state, ScheduleState::Paused),
+};
+
 /// What was taken.
 #[derive(Serialize)]
 struct Taken {
@@ -97,12 +117,48 @@ struct Taken {
     schedule: &'static str,
 }
 
-async fn set(arguments: Ordered, template: &str, word: &'static str, printer: &Printer) -> Result<(), Failure> {
-    let Ordered { group: name, reason, server } = arguments;
+impl Taken {
+    fn line(&self) -> String {
+        format!("{}: schedule {}", self.group, self.schedule)
+    }
+}
+
+async fn set(arguments: SchedulePause, change: &Change, printer: &Printer) -> Result<(), Failure> {
+    let SchedulePause { group: name, all: _, reason, server } = arguments;
+    let remote = Remote::new(&server)?;
+    let order = OrderRequest { reason };
+    let Some(name) = name else { return set_all(&remote, &order, change, printer).await };
     let group = group(&name)?;
-    Remote::new(&server)?.order(&path::group(template, group.as_str()), &OrderRequest { reason }).await?;
-    let taken = Taken { group: group.to_string(), schedule: word };
-    printer.data(&taken, |taken| format!("{}: schedule {}", taken.group, taken.schedule))
+    remote.order(&path::group(change.template, group.as_str()), &order).await?;
+    printer.data(&Taken { group: group.to_string(), schedule: change.word }, Taken::line)
+}
+
+/// One order for each group. One that is refused keeps none of the others back.
+async fn set_all(remote: &Remote, order: &OrderRequest, change: &Change, printer: &Printer) -> Result<(), Failure> {
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
+    for schedule in schedules(remote).await?.schedules {
+        if (change.is_done)(schedule.state) {
+            continue;
+        }
+        match remote.order(&path::group(change.template, &schedule.group), order).await {
+            Ok(()) => taken.push(Taken { group: schedule.group, schedule: change.word }),
+            Err(failure) => {
+                printer.say(&format!("{}: {}", schedule.group, failure.parts().0));
+                left.push(schedule.group);
+            }
+        }
+    }
+    printer.data(&taken, |taken| match taken.as_slice() {
+        [] => format!("no schedule had to be {}", change.word),
+        all => all.iter().map(Taken::line).collect::<Vec<_>>().join("\n"),
+    })?;
+    match left.as_slice() {
+        [] => Ok(()),
+        left => {
+            Err(Failure::refused(format!("{} schedules were not {}: {}", left.len(), change.word, left.join(", ")))
+                .hint("the same command again tells only those that are left"))
+        }
+    }
 }
 
 #[cfg(test)]
