@@ -13,10 +13,14 @@ pub mod check;
 pub mod copy;
 #[cfg(any(feature = "target-postgres", feature = "target-redis", feature = "store-embedded"))]
 mod fences;
+#[cfg(feature = "generate-process")]
+pub mod generate;
 #[cfg(any(feature = "sink-http", feature = "store-vault"))]
 mod http;
 #[cfg(feature = "notify")]
 pub mod notify;
+#[cfg(any(feature = "check", feature = "generate-process", feature = "notify"))]
+mod program;
 pub mod seal;
 #[cfg(any(feature = "target-postgres", feature = "target-redis"))]
 pub mod shared;

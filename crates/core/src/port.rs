@@ -130,6 +130,21 @@ pub struct Source {
     pub uses: u32,
 }
 
+/// What makes values where we mint.
+pub trait Generate: Send + Sync {
+    /// **Does** make a value for this generation of the group. **Promises** that it is fresh: never one that it gave
+    /// before, but by chance; that it is made of the operating system's randomness, or of a source as good. **May
+    /// assume** that what is lost is made again. **If called twice** gives two values. **If cut off** nothing happened.
+    /// **Errors** where none could be made (untouched).
+    fn generate<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, Secret>;
+
+    /// Whether it may give what it gave before, in spite of its promise: then the engine compares with what is in force.
+    /// Pure and constant.
+    fn may_repeat(&self) -> bool {
+        true
+    }
+}
+
 /// The system that accepts a credential.
 pub trait Target: Send + Sync {
     /// What it can do. Pure and constant.

@@ -28,6 +28,7 @@ pub(crate) enum Whom<'a> {
     Check(&'a str, Duration),
     Store(&'a StoreId),
     Sink(&'a str),
+    Generator,
     State,
     Consumers,
 }
@@ -65,6 +66,7 @@ impl Whom<'_> {
             Self::Check(..) => "check",
             Self::Store(_) => "store",
             Self::Sink(_) => "sink",
+            Self::Generator => "generator",
             Self::State => "state",
             Self::Consumers => "consumers",
         }
@@ -76,6 +78,7 @@ impl Whom<'_> {
             Self::Check(name, _) => format!("check {name}"),
             Self::Store(store) => format!("store {store}"),
             Self::Sink(name) => format!("sink {name}"),
+            Self::Generator => "the generator".to_owned(),
             Self::State => "the state store".to_owned(),
             Self::Consumers => "the consumer list".to_owned(),
         }
@@ -104,7 +107,7 @@ impl Calls {
     pub(crate) async fn make<'a, T>(&self, call: Call<'_>, start: impl FnOnce() -> Answer<'a, T>) -> Result<T, Fault> {
         let _permits = self.permits(call).await?;
         let deadline = match call.whom {
-            Whom::Target(_) | Whom::Store(_) | Whom::Sink(_) => self.options.call_deadline,
+            Whom::Target(_) | Whom::Store(_) | Whom::Sink(_) | Whom::Generator => self.options.call_deadline,
             Whom::Check(_, patience) => patience,
             Whom::State | Whom::Consumers => self.options.state_deadline,
         };
@@ -134,8 +137,8 @@ impl Calls {
     async fn permits(&self, call: Call<'_>) -> Result<Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>, Fault> {
         let key = match call.whom {
             Whom::Target(_) | Whom::Store(_) | Whom::Check(..) => call.whom.words(),
-            // Sinks have one task each; state and consumers bound themselves.
-            Whom::Sink(_) | Whom::State | Whom::Consumers => return Ok(None),
+            // Sinks have one task each; generators, state and consumers bound themselves.
+            Whom::Sink(_) | Whom::Generator | Whom::State | Whom::Consumers => return Ok(None),
         };
         let each = {
             let mut all = self.each.lock().unwrap_or_else(PoisonError::into_inner);

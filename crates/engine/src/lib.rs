@@ -9,7 +9,7 @@
 //! * [`Handle::approve`] takes the word of a person that a rotation waits for;
 //! * what is due by schedule is started by itself, [`Handle::pause`] stops that;
 //! * [`Handle::rebind`] follows another configuration while the engine runs;
-//! * [`Generate`] mints values, [`Random`] is the one that is built in;
+//! * [`Random`], [`Uuid`], [`Hex`] and [`Passphrase`] make values;
 //! * [`environment`] names the variables that the fault points read;
 //! * [`telemetry`] names spans, fields and events.
 
@@ -50,7 +50,8 @@ pub use approve::{ApproveRequest, plan_digest};
 pub use asker::{Asker, REQUEST_KEY_CHARS_MAX, RequestKey};
 pub use clock::{Clock, SystemClock};
 pub use generate::{
-    ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Generate, LENGTH_MAX, LENGTH_MIN, Random, RandomRule,
+    ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Hex, LENGTH_MAX, LENGTH_MIN, Passphrase, Random, RandomRule, Uuid,
+    WORDS_MAX, WORDS_MIN,
 };
 pub use handle::{FaultSeen, Handle, OrderRefused, REASON_CHARS_MAX, SinkSeen, StartRefused, View};
 pub use numbers::{

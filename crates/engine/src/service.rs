@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_core::port::{Check, Consumers, SecretStore, Sink, StateStore, Target};
+use handover_core::port::{Check, Consumers, Generate, SecretStore, Sink, StateStore, Target};
 use handover_core::schedule::Schedule;
 use handover_core::{Fault, FaultKind, GroupId, Policy, Slot, StoreId, Timestamp};
 use tokio::sync::watch;
@@ -17,7 +17,6 @@ use crate::checkpoint;
 use crate::clock::Clock;
 use crate::drift;
 use crate::drive::{Next, drive};
-use crate::generate::Generate;
 use crate::handle::Handle;
 use crate::history;
 use crate::jump::JumpWatch;

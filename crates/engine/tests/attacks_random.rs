@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use handover_engine::{ALPHABET_SAFE, Generate as _, Random, RandomRule};
+use handover_engine::{ALPHABET_SAFE, Random, RandomRule};
 
 const LENGTH: usize = 128;
 

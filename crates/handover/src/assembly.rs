@@ -10,10 +10,10 @@ use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
 use handover_adapters::target::TargetConfig;
-use handover_core::port::{Check, Sink, StateStore as _, Target};
+use handover_core::port::{Check, Generate, Sink, StateStore as _, Target};
 use handover_core::schedule::Schedule;
 use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Policy, Role, Row};
-use handover_engine::{Binding, Generate, Handle, Options, Ports, Service, SystemClock};
+use handover_engine::{Binding, Handle, Options, Ports, Service, SystemClock};
 use handover_secret::Secret;
 
 use crate::backup::beside;
@@ -455,8 +455,8 @@ impl Binder {
         {
             return Ok(Arc::clone(generator));
         }
-        let made = group.generate.random().map_err(|rule| Failure::error(format!("group {}: {rule}", group.name)))?;
-        let generator: Arc<dyn Generate> = Arc::new(made);
+        let generator = group.generate.build();
+        let generator = generator.map_err(|why| Failure::error(format!("group {}: generate: {why}", group.name)))?;
         self.generator = Some((Arc::clone(&group.generate), Arc::clone(&generator)));
         Ok(generator)
     }

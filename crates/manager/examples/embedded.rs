@@ -11,12 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use handover_manager::port::{Answer, Intent, Probe, Standing, State, Target, Verdict};
+use handover_manager::port::{Answer, Generate, Intent, Probe, Standing, State, Target, Verdict};
 use handover_manager::schedule::{Missed, Repeats, Schedule};
 use handover_manager::target::{Mark, Minter, Occupant, SeesUse, Slots, Tally, TargetCapability};
-use handover_manager::{
-    Builder, Ending, Fault, FaultKind, Generate, Generation, Group, GroupId, MasterKey, Reach, Secret, Slot,
-};
+use handover_manager::{Builder, Ending, Fault, FaultKind, Generation, Group, GroupId, MasterKey, Reach, Secret, Slot};
 
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
@@ -97,7 +95,13 @@ pub(crate) async fn run(folder: &std::path::Path) -> Result<(), Trouble> {
 struct Numbered(AtomicU64);
 
 impl Generate for Numbered {
-    fn mint(&self) -> Result<Secret, Fault> {
+    fn generate<'a>(&'a self, _group: &'a GroupId, _generation: Generation) -> Answer<'a, Secret> {
+        Box::pin(std::future::ready(self.numbered()))
+    }
+}
+
+impl Numbered {
+    fn numbered(&self) -> Result<Secret, Fault> {
         let number = self.0.fetch_add(1, Ordering::Relaxed);
         let random = handover_manager::Random::new(&handover_manager::RandomRule::default())
             .map_err(|bad| Fault::untouched(FaultKind::Misconfigured, bad.to_string()))?

@@ -9,10 +9,10 @@ use std::time::Duration;
 use handover_adapters::seal::{MasterKey, Sealer};
 use handover_adapters::state::sqlite::Sqlite;
 use handover_adapters::store::embedded::Embedded;
-use handover_core::port::{Check, SecretStore, Sink, Target};
+use handover_core::port::{Check, Generate, SecretStore, Sink, Target};
 use handover_core::schedule::Schedule;
 use handover_core::{BadName, ConsumerId, Fault, FaultKind, GroupId, Moments, Policy, Reach, Role, Slot, StoreId};
-use handover_engine::{Binding, Generate, Options, Ports, PublishFields, Random, RandomRule, Service, SystemClock};
+use handover_engine::{Binding, Options, Ports, PublishFields, Random, RandomRule, Service, SystemClock};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 

@@ -3,7 +3,7 @@
 //! It is the engine that `handover serve` runs, with the same durable state, the same history and the same rules: a
 //! rotation that is cut off resumes at the next start, and nothing is forgotten but on proof. What is yours comes in by
 //! trait: what accepts a credential ([`port::Target`]), where it is published beside the embedded store
-//! ([`port::SecretStore`]), what mints values ([`Generate`]), what is asked of
+//! ([`port::SecretStore`]), what mints values ([`port::Generate`]), what is asked of
 //! them before and after publishing ([`port::Check`]), where history goes ([`port::Sink`]).
 //!
 //! * [`Builder`] names groups, each by a [`Group`]; [`Builder::start`] opens the state and resumes what is unfinished;
@@ -72,7 +72,9 @@ pub use handover_core::{
     BadName, ConsumerId, Deadline, Fault, FaultKind, Generation, GroupId, OnDeadline, Policy, Reach, Slot, StoreId,
     Strategy, Stretch, Timestamp, port, schedule,
 };
-pub use handover_engine::{ALPHABET_SAFE, Class, Generate, Handle, Options, Random, RandomRule, StartRefused};
+pub use handover_engine::{
+    ALPHABET_SAFE, Class, Handle, Hex, Options, Passphrase, Random, RandomRule, StartRefused, Uuid,
+};
 pub use handover_secret::Secret;
 pub use manager::{Manager, Processed};
 pub use presenter::{Presenter, Published};

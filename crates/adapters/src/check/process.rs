@@ -2,21 +2,14 @@
 //! one line of JSON on its standard input. What it prints is not read. It ends with 0 if it is as it should be and with 1
 //! if it is known not to be; every other end says nothing.
 
-use std::collections::BTreeMap;
-use std::process::Stdio;
-
 use handover_core::port::{Finding, Subject};
 use handover_core::{Fault, FaultKind, GroupId};
-use rustix::process::{Pid, Signal, kill_process_group};
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::{Child, Command};
+use std::collections::BTreeMap;
 use zeroize::Zeroizing;
 
 use super::{Common, When, always, failed, misconfigured, timeout_ms, unknown};
-
-/// What a program finds of the environment.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+use crate::program::{self, Running};
 
 /// Options of `process`.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -40,7 +33,7 @@ impl Config {
     }
 
     pub(super) fn check(&self) -> Result<(), Fault> {
-        if self.command.first().is_some_and(|program| program.starts_with('/')) {
+        if program::is_whole(&self.command) {
             return Ok(());
         }
         Err(misconfigured(&self.name, "command begins with the whole path of a program"))
@@ -68,14 +61,11 @@ impl Process {
 
     pub(super) async fn run(&self, subject: Subject<'_>) -> Result<Finding, Fault> {
         let line = self.line(subject)?;
-        let mut running = self.start()?;
-        if let Some(mut stdin) = running.child.stdin.take() {
-            // One that does not read is judged by how it ends.
-            let _ = stdin.write_all(&line).await;
-        }
-        let status = running.child.wait().await;
+        let running = Running::start(&self.config.command).map_err(|error| {
+            unknown(FaultKind::Misconfigured, format!("its program cannot be run: {}", error.kind()))
+        })?;
+        let status = running.feed(&line).await;
         let status = status.map_err(|_| unknown(FaultKind::Busy, "its program could not be waited for"))?;
-        running.is_over = true;
         match status.code() {
             Some(0) => Ok(Finding::Passed),
             Some(1) => Ok(failed("its program ended with 1")),
@@ -100,34 +90,5 @@ impl Process {
             .map_err(|_| unknown(FaultKind::Bug, "its input could not be written"))?;
         line.push(b'\n');
         Ok(line)
-    }
-
-    fn start(&self) -> Result<Running, Fault> {
-        let [program, arguments @ ..] = self.config.command.as_slice() else {
-            return Err(unknown(FaultKind::Misconfigured, "command is empty"));
-        };
-        let mut command = Command::new(program);
-        command.args(arguments).env_clear().env("PATH", PATH).current_dir("/").process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let child = command.spawn().map_err(|error| {
-            unknown(FaultKind::Misconfigured, format!("its program cannot be run: {}", error.kind()))
-        })?;
-        Ok(Running { child, is_over: false })
-    }
-}
-
-/// A program that runs. Given up, it is killed with all that it started.
-struct Running {
-    child: Child,
-    is_over: bool,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let group = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        if let Some(group) = group.filter(|_| !self.is_over) {
-            // It may have ended by itself meanwhile.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
     }
 }

@@ -13,7 +13,6 @@ use handover_secret::Secret;
 
 use crate::call::{Call, Whom};
 use crate::drive::Current;
-use crate::fault;
 use crate::history;
 use crate::shared::Shared;
 use crate::sighting::Sighting;
@@ -62,7 +61,7 @@ impl Executor<'_> {
     /// Performs one effect, and looks first if its last outcome is in doubt.
     pub(crate) async fn perform(&self, effect: &Effect, id: &EffectId, probe_first: bool) -> Learnt {
         let answer = match effect {
-            Effect::Seal { to } => return self.seal(effect, *to),
+            Effect::Seal { to } => return self.seal(effect, *to).await,
             Effect::Sweep { to, keep } => return self.sweep(effect, *to, keep).await,
             Effect::Mint { who, mark } => return self.mint(effect, &self.intent(id, *who, *mark), probe_first).await,
             Effect::CountUse { of } => return self.count_use(of).await,
@@ -89,14 +88,32 @@ impl Executor<'_> {
     }
 
     /// Nothing outside is touched: the value exists once the commit that records the fact holds it sealed.
-    fn seal(&self, effect: &Effect, to: Occupant) -> Learnt {
-        fault::point(fault::BEFORE, effect.kind());
-        let minted = self.current.binding.generator.mint();
-        fault::point(fault::AFTER, effect.kind());
+    async fn seal(&self, effect: &Effect, to: Occupant) -> Learnt {
+        let (group, generator) = (&self.current.row.group, &self.current.binding.generator);
+        let call = Call::look(Whom::Generator, effect.kind());
+        let minted = self.shared.calls.make(call, || generator.generate(group, to.generation)).await;
+        let minted = match minted {
+            Ok(value) => self.fresh(&value).await.map(|()| value),
+            Err(fault) => Err(fault),
+        };
         match minted {
             Ok(value) => Learnt { sealed: Some((to.generation, to.candidate, value)), ..Learnt::fact(Fact::Sealed) },
             Err(fault) => Learnt::fault(effect, fault),
         }
+    }
+
+    /// What a generator of somebody else's may get wrong: a rotation to nothing, or to what is in force.
+    async fn fresh(&self, value: &Secret) -> Result<(), Fault> {
+        let wrong = |why: &str| Err(Fault::untouched(FaultKind::Misconfigured, format!("the generator gave {why}")));
+        if value.is_empty() {
+            return wrong("an empty value");
+        }
+        let from = self.current.row.live().and_then(|live| live.from);
+        let Some(from) = from.filter(|_| self.current.binding.generator.may_repeat()) else { return Ok(()) };
+        if self.value(from).await?.matches(value) {
+            return wrong("the value that is in force: a new one must be another");
+        }
+        Ok(())
     }
 
     async fn count_adoption(&self, role: Role) -> Result<Fact, Fault> {

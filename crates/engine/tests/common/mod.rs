@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use handover_core::port::Check;
+use handover_core::Generation;
+use handover_core::port::{Answer, Check, Generate};
 use handover_core::schedule::Schedule;
 use handover_core::{
     ConsumerId, Fault, FaultKind, GroupId, Moments, Outcome, Phase, Policy, Reach, Role, Row, Slots, StoreId, Strategy,
     Timestamp,
 };
-use handover_engine::{Binding, Clock, Generate, Handle, Options, Ports, Random, RandomRule, Service, View, history};
+use handover_engine::{Binding, Clock, Handle, Options, Ports, Random, RandomRule, Service, View, history};
 use handover_secret::Secret;
 use handover_testkit::fake::{FakeConsumers, FakeSink, FakeState, FakeStore, FakeTarget, Script};
 use tokio::sync::watch;
@@ -319,7 +320,8 @@ pub struct Canary(pub std::sync::atomic::AtomicU64);
 pub const CANARY: &str = "canary-b7e151628aed2a6a";
 
 impl Generate for Canary {
-    fn mint(&self) -> Result<Secret, Fault> {
-        Ok(Secret::from_text(format!("{CANARY}-{}", self.0.fetch_add(1, Ordering::SeqCst))))
+    fn generate<'a>(&'a self, _group: &'a GroupId, _generation: Generation) -> Answer<'a, Secret> {
+        let value = format!("{CANARY}-{}", self.0.fetch_add(1, Ordering::SeqCst));
+        Box::pin(std::future::ready(Ok(Secret::from_text(value))))
     }
 }

@@ -5,6 +5,7 @@ mod checks;
 pub(crate) mod delivery;
 pub(crate) mod duration;
 mod findings;
+mod generate;
 mod policy;
 mod read;
 mod schedule;
@@ -29,7 +30,6 @@ use handover_adapters::store::RemoteStoreConfig;
 use handover_adapters::target::{Common, TargetConfig};
 use handover_core::{ConsumerId, GroupId, Role};
 use handover_engine::history::is_reserved;
-use handover_engine::{ALPHABET_SAFE, Class, Random, RandomRule};
 use serde::{Deserialize, Deserializer};
 
 use crate::failure::Failure;
@@ -39,6 +39,7 @@ use delivery::Delivery;
 use duration::Span;
 use findings::At;
 pub(crate) use findings::Wrong;
+pub(crate) use generate::GenerateConfig;
 pub(crate) use policy::{Called, PolicyConfig};
 pub(crate) use read::Unusable;
 pub(crate) use schedule::ScheduleConfig;
@@ -219,51 +220,6 @@ impl RoleName {
             Self::Presenter => Role::Presenter,
             Self::Verifier => Role::Verifier,
         }
-    }
-}
-
-/// How values are made.
-#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct GenerateConfig {
-    /// Length in characters.
-    pub(crate) length: usize,
-    /// Characters to draw from.
-    pub(crate) alphabet: String,
-    /// Classes of which at least one character must occur: `lower`, `upper`, `digit`, `symbol`.
-    pub(crate) required: Vec<ClassName>,
-}
-
-impl Default for GenerateConfig {
-    fn default() -> Self {
-        Self { length: 40, alphabet: ALPHABET_SAFE.to_owned(), required: Vec::new() }
-    }
-}
-
-/// [`Class`] by name.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ClassName {
-    /// See [`Class::Lower`].
-    Lower,
-    /// See [`Class::Upper`].
-    Upper,
-    /// See [`Class::Digit`].
-    Digit,
-    /// See [`Class::Symbol`].
-    Symbol,
-}
-
-impl GenerateConfig {
-    pub(crate) fn random(&self) -> Result<Random, handover_engine::BadRule> {
-        let class = |name: &ClassName| match name {
-            ClassName::Lower => Class::Lower,
-            ClassName::Upper => Class::Upper,
-            ClassName::Digit => Class::Digit,
-            ClassName::Symbol => Class::Symbol,
-        };
-        let required = self.required.iter().map(class).collect();
-        Random::new(&RandomRule { length: self.length, alphabet: self.alphabet.clone(), required })
     }
 }
 
@@ -470,7 +426,7 @@ impl Group {
         wrong.extend(self.wrong_checks());
         wrong.extend(self.target.check().err().map(|fault| format!("target: {}", fault.detail)));
         wrong.extend(self.schedule.as_ref().and_then(|schedule| schedule.schedule().err()));
-        wrong.extend(self.generate.random().err().map(|rule| format!("generate: {rule}")));
+        wrong.extend(self.generate.build().err().map(|why| format!("generate: {why}")));
         wrong
     }
 }

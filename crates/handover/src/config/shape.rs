@@ -150,16 +150,33 @@ const CONSUMER: &[Key] = &[
 ];
 
 const GENERATE: &[Key] = &[
-    may("length", Shape::Number(u64::MAX, 40), "Length in characters."),
+    may(
+        "kind",
+        Shape::Choice(&["random", "uuid", "hex", "passphrase", "process"]),
+        "What is made. Each kind takes its own keys.",
+    ),
+    may("length", Shape::Number(u64::MAX, 40), "random, hex: length in characters."),
     may(
         "alphabet",
         Shape::Text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"),
-        "Characters to draw from.",
+        "random: characters to draw from.",
     ),
     may(
         "required",
         Shape::List(&Shape::Choice(&["lower", "upper", "digit", "symbol"])),
-        "Classes of which at least one character must occur.",
+        "random: classes of which at least one character must occur.",
+    ),
+    may(
+        "first",
+        Shape::List(&Shape::Choice(&["lower", "upper", "digit", "symbol"])),
+        "random: classes of which the first character must be one.",
+    ),
+    may("words", Shape::Number(u64::MAX, 8), "passphrase: how many words of the EFF's long list."),
+    may("separator", Shape::Text("-"), "passphrase: what stands between words: - . _ or ~."),
+    may(
+        "command",
+        Shape::List(&Shape::Text("/usr/local/bin/make-a-value")),
+        "process: a program by its whole path, and its arguments; what it prints is the value.",
     ),
 ];
 

@@ -1,17 +1,17 @@
 //! Minting values. Randomness comes from the operating system alone; if that fails, so does the rotation.
 
-use std::fmt;
+mod forms;
 
-use handover_core::{Fault, FaultKind};
+use std::fmt;
+use std::future;
+
+use handover_core::port::{Answer, Generate};
+use handover_core::{Fault, FaultKind, Generation, GroupId};
 use handover_secret::Secret;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
 
-/// Mints values.
-pub trait Generate: Send + Sync {
-    /// A fresh value. Two calls never give the same one, but by chance.
-    fn mint(&self) -> Result<Secret, Fault>;
-}
+pub use forms::{Hex, Passphrase, Uuid, WORDS_MAX, WORDS_MIN};
 
 /// The alphabet that needs no quoting in URLs, connection strings and shells: `A-Z a-z 0-9 - . _ ~`.
 pub const ALPHABET_SAFE: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
@@ -49,11 +49,13 @@ pub struct RandomRule {
     pub alphabet: String,
     /// Classes of which at least one character must occur. Default none.
     pub required: Vec<Class>,
+    /// Classes of which the first character must be one. Default: any.
+    pub first: Vec<Class>,
 }
 
 impl Default for RandomRule {
     fn default() -> Self {
-        Self { length: 32, alphabet: ALPHABET_SAFE.to_owned(), required: Vec::new() }
+        Self { length: 32, alphabet: ALPHABET_SAFE.to_owned(), required: Vec::new(), first: Vec::new() }
     }
 }
 
@@ -77,6 +79,8 @@ impl std::error::Error for BadRule {}
 pub struct Random {
     length: usize,
     alphabet: Vec<u8>,
+    /// What the first character is drawn from.
+    first: Vec<u8>,
     required: Vec<Class>,
 }
 
@@ -95,38 +99,44 @@ impl Random {
         if distinct.len() != alphabet.len() {
             return bad("a character occurs twice in the alphabet: it would be drawn more often than others");
         }
+        let may_begin = |byte: &u8| rule.first.is_empty() || rule.first.iter().any(|class| class.has(*byte));
+        let first: Vec<u8> = alphabet.iter().copied().filter(may_begin).collect();
+        if first.is_empty() && !alphabet.is_empty() {
+            return bad("the alphabet has no character that may be the first one");
+        }
         #[expect(clippy::cast_precision_loss, reason = "at most 94 and 128: exact")]
-        let bits = (alphabet.len().max(1) as f64).log2() * rule.length as f64;
-        if bits < ENTROPY_BITS_MIN {
+        let (each, begin, others) =
+            (alphabet.len().max(1) as f64, first.len().max(1) as f64, rule.length.saturating_sub(1) as f64);
+        if begin.log2() + each.log2() * others < ENTROPY_BITS_MIN {
             return bad("length and alphabet give less than 80 bits of entropy: use more of either");
         }
         if rule.required.iter().any(|class| !alphabet.iter().any(|byte| class.has(*byte))) {
             return bad("a required class has no character in the alphabet");
         }
-        Ok(Self { length: rule.length, alphabet, required: rule.required.clone() })
+        Ok(Self { length: rule.length, alphabet, first, required: rule.required.clone() })
     }
 
-    /// Rejection sampling: bytes at or above the largest multiple of the alphabet's length are thrown away, so that
-    /// each character is equally likely.
+    /// A fresh value.
+    ///
+    /// # Errors
+    /// `Bug` where the operating system gives no randomness; `Misconfigured` where no value has all required classes.
+    pub fn mint(&self) -> Result<Secret, Fault> {
+        // Whole values are drawn again: putting a character of the class somewhere would make some values likelier.
+        for _ in 0..DRAWS_MAX {
+            let value = self.draw(&mut randomness)?;
+            if self.fits(&value) {
+                return Ok(value);
+            }
+        }
+        Err(Fault::untouched(FaultKind::Misconfigured, "no drawn value had all required classes; use a longer one"))
+    }
+
     fn draw(&self, random: &mut dyn FnMut(&mut [u8]) -> Result<(), Fault>) -> Result<Secret, Fault> {
-        let size = self.alphabet.len();
-        let limit = 256 - 256 % size;
+        let mut pool = Pool::new(random);
         let mut value = Vec::with_capacity(self.length);
-        let mut pool = Secret::from_bytes(Vec::new());
-        let mut next = 0;
+        value.push(self.first[pool.below(self.first.len())?]);
         while value.len() < self.length {
-            if next == pool.len() {
-                let mut fresh = vec![0; LENGTH_MAX];
-                random(&mut fresh)?;
-                pool = Secret::from_bytes(fresh);
-                next = 0;
-            }
-            #[expect(clippy::disallowed_methods, reason = "the bytes become characters of the value")]
-            let byte = usize::from(pool.expose()[next]);
-            next += 1;
-            if byte < limit {
-                value.push(self.alphabet[byte % size]);
-            }
+            value.push(self.alphabet[pool.below(self.alphabet.len())?]);
         }
         // The buffer never grows, so nothing of the value stays behind in memory that was given back.
         Ok(Secret::from_bytes(value))
@@ -140,20 +150,57 @@ impl Random {
 }
 
 impl Generate for Random {
-    fn mint(&self) -> Result<Secret, Fault> {
-        let mut random = |buffer: &mut [u8]| {
-            OsRng.try_fill_bytes(buffer).map_err(|_| {
-                Fault::untouched(FaultKind::Bug, "the operating system gave no randomness; nothing was minted")
-            })
-        };
-        // Whole values are drawn again: putting a character of the class somewhere would make some values likelier.
-        for _ in 0..DRAWS_MAX {
-            let value = self.draw(&mut random)?;
-            if self.fits(&value) {
-                return Ok(value);
+    fn generate<'a>(&'a self, _group: &'a GroupId, _generation: Generation) -> Answer<'a, Secret> {
+        Box::pin(future::ready(self.mint()))
+    }
+
+    fn may_repeat(&self) -> bool {
+        false
+    }
+}
+
+/// Fills a buffer from the operating system.
+fn randomness(buffer: &mut [u8]) -> Result<(), Fault> {
+    OsRng
+        .try_fill_bytes(buffer)
+        .map_err(|_| Fault::untouched(FaultKind::Bug, "the operating system gave no randomness; nothing was minted"))
+}
+
+/// Random bytes, taken in bulk and forgotten with the value.
+struct Pool<'a> {
+    random: &'a mut dyn FnMut(&mut [u8]) -> Result<(), Fault>,
+    bytes: Secret,
+    next: usize,
+}
+
+impl<'a> Pool<'a> {
+    fn new(random: &'a mut dyn FnMut(&mut [u8]) -> Result<(), Fault>) -> Self {
+        Self { random, bytes: Secret::from_bytes(Vec::new()), next: 0 }
+    }
+
+    /// A number below `size`, each equally likely. Rejection sampling: what is at or above the largest multiple of `size`
+    /// is thrown away. `size` is 1 to 65,536; up to 256 it takes one byte, else two.
+    fn below(&mut self, size: usize) -> Result<usize, Fault> {
+        let (width, range) = if size <= 256 { (1, 256) } else { (2, 65_536) };
+        let limit = range - range % size;
+        loop {
+            let drawn = (0..width).try_fold(0, |drawn, _| Ok((drawn << 8) | usize::from(self.byte()?)))?;
+            if drawn < limit {
+                return Ok(drawn % size);
             }
         }
-        Err(Fault::untouched(FaultKind::Misconfigured, "no drawn value had all required classes; use a longer one"))
+    }
+
+    fn byte(&mut self) -> Result<u8, Fault> {
+        if self.next == self.bytes.len() {
+            let mut fresh = vec![0; LENGTH_MAX];
+            (self.random)(&mut fresh)?;
+            (self.bytes, self.next) = (Secret::from_bytes(fresh), 0);
+        }
+        #[expect(clippy::disallowed_methods, reason = "the bytes become characters of the value")]
+        let byte = self.bytes.expose()[self.next];
+        self.next += 1;
+        Ok(byte)
     }
 }
 
@@ -174,7 +221,7 @@ mod tests {
     use super::*;
 
     fn rule(length: usize, alphabet: &str, required: &[Class]) -> RandomRule {
-        RandomRule { length, alphabet: alphabet.to_owned(), required: required.to_vec() }
+        RandomRule { length, alphabet: alphabet.to_owned(), required: required.to_vec(), first: Vec::new() }
     }
 
     #[test]
@@ -205,6 +252,21 @@ mod tests {
         ] {
             assert!(Random::new(&bad).unwrap_err().why.contains(part), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_value_begins_as_it_must() {
+        let rule = RandomRule { first: vec![Class::Lower, Class::Upper], ..RandomRule::default() };
+        let random = Random::new(&rule).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..2_000 {
+            let value = random.mint().unwrap();
+            assert!(value.expose()[0].is_ascii_alphabetic());
+            seen.insert(value.expose()[0]);
+        }
+        assert_eq!(seen.len(), 52, "each letter begins some");
+        let none = RandomRule { alphabet: "0123456789".to_owned(), first: vec![Class::Upper], ..RandomRule::default() };
+        assert!(Random::new(&none).unwrap_err().why.contains("first"));
     }
 
     #[test]
