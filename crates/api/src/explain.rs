@@ -45,6 +45,9 @@ pub struct Explanation {
     /// is live.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub litter: Vec<String>,
+    /// The campaign that it is in and that has not ended, and what it does there, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<String>,
     /// What happens next.
     pub next: NextView,
     /// What can be done now. Only what would be accepted as things stand.

@@ -6,6 +6,7 @@
 //! * [`GroupStatus`], [`RotationView`]: where a group stands, and for whom it waits;
 //! * [`Explanation`]: what is happening to a group, why, and what can be done about it;
 //! * [`Schedules`], [`Calendar`]: when groups are rotated without anybody asking;
+//! * [`CampaignView`]: rotations of groups that depend on one another;
 //! * [`Approvals`]: for whose word rotations wait;
 //! * [`Ready`], [`Sinks`]: how the server itself is doing;
 //! * [`Statistics`], [`Report`]: what rotations came to, and how old what is in force is;
@@ -17,6 +18,7 @@
 mod alerts;
 mod approval;
 mod bootstrap;
+mod campaign;
 mod code;
 mod delivery;
 mod events;
@@ -37,6 +39,10 @@ mod watch;
 pub use alerts::{AlertView, Alerts};
 pub use approval::{ApprovalView, Approvals, ApproveRequest, Gate, GivenView};
 pub use bootstrap::{BootstrapRequest, Bootstrapped};
+pub use campaign::{
+    CampaignBegun, CampaignPlan, CampaignRequest, CampaignResume, CampaignState, CampaignView, Campaigns, First, LegPlan,
+    LegState, LegView, OnFailure, TakenBy, Until,
+};
 pub use code::{CODES, Code};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
 pub use events::{EventReader, NotEvents};

@@ -58,6 +58,20 @@ pub const SCHEDULE_RESUME: &str = "/v1/groups/{group}/schedule/resume";
 pub const APPROVALS: &str = "/v1/approvals";
 /// Approve what the group's rotation waits to do.
 pub const APPROVE: &str = "/v1/groups/{group}/approve";
+/// Campaigns: list them, `?live=true&before=N&limit=N`, or begin one.
+pub const CAMPAIGNS: &str = "/v1/campaigns";
+/// What a campaign would do: `?groups=A,B`, `&all=true`, `&with_dependants=true`, `&first=dependants`.
+pub const CAMPAIGN_PLAN: &str = "/v1/campaigns/plan";
+/// One campaign.
+pub const CAMPAIGN: &str = "/v1/campaigns/{campaign}";
+/// Have a campaign start nothing for now.
+pub const CAMPAIGN_HOLD: &str = "/v1/campaigns/{campaign}/hold";
+/// Let a held campaign go on.
+pub const CAMPAIGN_RESUME: &str = "/v1/campaigns/{campaign}/resume";
+/// Undo what can be undone of a campaign.
+pub const CAMPAIGN_UNDO: &str = "/v1/campaigns/{campaign}/undo";
+/// Have a campaign start nothing more.
+pub const CAMPAIGN_CANCEL: &str = "/v1/campaigns/{campaign}/cancel";
 /// Compare the record with the world, and make them be of one time.
 pub const RECOVER: &str = "/v1/groups/{group}/recover";
 /// What happened to the group, the newest first, page by page: `?before=POSITION&limit=N`.
@@ -76,6 +90,11 @@ pub fn group(template: &str, group: &str) -> String {
     template.replace("{group}", group)
 }
 
+/// A template with the campaign's number filled in.
+pub fn campaign(template: &str, campaign: u64) -> String {
+    template.replace("{campaign}", &campaign.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +103,6 @@ mod tests {
     fn templates_are_filled_in() {
         assert_eq!(group(SECRET, "orders-db"), "/v1/groups/orders-db/secret");
         assert_eq!(group(HEALTH, "orders-db"), HEALTH);
+        assert_eq!(campaign(CAMPAIGN_UNDO, 7), "/v1/campaigns/7/undo");
     }
 }

@@ -129,6 +129,10 @@ counter! {
     RowVersion(u64)
 }
 counter! {
+    /// A campaign's number. The first is 1.
+    CampaignId(u64)
+}
+counter! {
     /// A number that rises with every holder of a lease.
     Epoch(u64)
 }

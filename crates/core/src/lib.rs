@@ -10,6 +10,7 @@
 //! * [`approve`] adds the word of a person, [`approvals`] says whose is missing;
 //! * [`adopt`] makes the row of a credential that is in use already;
 //! * [`wants`] derives from a row what to do now, whom it waits for, and when to look again;
+//! * [`campaign`] says in which order groups rotate that depend on one another;
 //! * [`check`] lists the invariants that a row breaks;
 //! * [`schedule`] says when a group is due, and when it may start.
 //!
@@ -18,6 +19,7 @@
 mod adopt;
 mod advance;
 mod approval;
+pub mod campaign;
 mod check;
 mod effect;
 mod fault;
@@ -38,7 +40,7 @@ pub use check::{Violation, check};
 pub use effect::{Effect, EffectId, Fact, Member, Order, Reach, Role, RollCall, Tally};
 pub use fault::{Advice, Fault, FaultKind, Touched};
 pub use id::{
-    BadName, Candidate, ConsumerId, Epoch, Generation, GroupId, NAME_BYTES_MAX, Publication, RowVersion, Slot, StoreId,
+    BadName, CampaignId, Candidate, ConsumerId, Epoch, Generation, GroupId, NAME_BYTES_MAX, Publication, RowVersion, Slot, StoreId,
     StoreVersion,
 };
 pub use mint::{Label, Minted, Minter, Swept, sweep};

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use handover_secret::Secret;
 
+use crate::campaign::Campaign;
 use crate::effect::Reach;
 use crate::effect::{EffectId, Role, RollCall, Tally};
 use crate::fault::{Fault, FaultKind};
-use crate::id::{Candidate, ConsumerId, Epoch, Generation, GroupId, Publication, RowVersion, Slot, StoreVersion};
+use crate::id::{CampaignId, Candidate, ConsumerId, Epoch, Generation, GroupId, Publication, RowVersion, Slot, StoreVersion};
 use crate::mint::{Label, Minted};
 use crate::model::{Mark, Occupant, Row};
 use crate::plan::{Moments, Plan, StoreCapability, TargetCapability};
@@ -427,6 +428,23 @@ pub struct Commit {
     pub entries: Vec<Entry>,
 }
 
+/// One commit of a campaign's row: all of it, or none of it.
+#[derive(Debug)]
+pub struct CampaignCommit {
+    /// The row to store; its version is higher than `expect`.
+    pub campaign: Campaign,
+    /// The version that the stored row must have; `None`: there must be no row.
+    pub expect: Option<RowVersion>,
+    /// The epoch of our lease.
+    pub epoch: Epoch,
+    /// The name that its history stands under: it is of no group.
+    pub under: GroupId,
+    /// Lines of history.
+    pub entries: Vec<Entry>,
+    /// Kept in the same transaction, if there is one.
+    pub request: Option<Request>,
+}
+
 /// A request that was carried out, kept so that a repeat of it is answered and not carried out again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Request {
@@ -444,6 +462,9 @@ pub struct Request {
 
 /// How long a request is kept at least, in milliseconds: a day.
 pub const REQUEST_KEPT_MS_MIN: i64 = 24 * 3_600 * 1_000;
+
+/// How many campaigns that have ended are kept.
+pub const CAMPAIGNS_ENDED_MAX: u64 = 1_000;
 
 /// Where rows, sealed candidates and history are kept.
 pub trait StateStore: Send + Sync {
@@ -519,6 +540,25 @@ pub trait StateStore: Send + Sync {
         let _ = (epoch, at);
         Box::pin(std::future::ready(Ok(false)))
     }
+
+    /// **Does** commit a campaign; of those that have ended, only the latest [`CAMPAIGNS_ENDED_MAX`] are kept. **Promises**
+    /// what [`StateStore::carry_out`] promises. **If called twice** the second is `Fenced`. **If cut off** the outcome is
+    /// unknown: load. **Errors** as there.
+    fn commit_campaign(&self, commit: CampaignCommit) -> Answer<'_, Committed<Campaign>>;
+
+    /// **Does** load a campaign; `None` if there is none. **If called twice** reads twice. **Errors** `Corrupt` if what is
+    /// stored does not check out.
+    fn campaign(&self, id: CampaignId) -> Answer<'_, Option<Committed<Campaign>>>;
+
+    /// **Does** list campaigns that have not ended, or all; the newest first, from before a number (`None`: from the
+    /// newest). **Promises** a cost that follows what is listed. **If called twice** reads twice. **Errors** as
+    /// [`StateStore::campaign`].
+    fn campaigns(
+        &self,
+        live: bool,
+        before: Option<CampaignId>,
+        limit: usize,
+    ) -> Answer<'_, Vec<Committed<Campaign>>>;
 
     /// **Does** read how far a sink got. **Errors** as storage.
     fn cursor<'a>(&'a self, sink: &'a str) -> Answer<'a, u64>;

@@ -63,12 +63,17 @@ impl Asker<'_> {
 
     /// What is kept of the request with a commit.
     pub(crate) fn request(&self, commit: &Commit, shared: &Shared) -> Option<Request> {
+        self.request_of(commit.row.last_generation.0, shared)
+    }
+
+    /// The same, where it led to this number.
+    pub(crate) fn request_of(&self, number: u64, shared: &Shared) -> Option<Request> {
         self.key.map(|RequestKey { key, digest }| Request {
             caller: self.actor.to_owned(),
             key: key.clone(),
             digest: *digest,
             at: shared.now(),
-            answer: commit.row.last_generation.to_string(),
+            answer: number.to_string(),
         })
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use handover_core::port::{Commit, Delivery, Entry, Loaded, Record};
 use handover_core::schedule::closed_window;
 use handover_core::{
-    Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan, Publication,
-    Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
+    CampaignId, Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan,
+    Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
 };
 use tokio::sync::broadcast;
 
@@ -19,6 +19,7 @@ use crate::drift::InForce;
 use crate::drive;
 use crate::history;
 use crate::queue::Wake;
+use crate::requester::Requester;
 use crate::service::Binding;
 use crate::shared::{Event, Shared};
 use crate::sighting::Sighting;
@@ -193,6 +194,17 @@ impl Handle {
         self.start_once(group, history::SCHEDULE.into(), None, Requester::Schedule).await
     }
 
+    /// The same for a campaign, and to this generation only: however often it is asked for, one rotation comes of it.
+    pub(crate) async fn rotate_in_campaign(
+        &self,
+        group: &GroupId,
+        generation: Generation,
+        campaign: CampaignId,
+        actor: &str,
+    ) -> Result<Generation, StartRefused> {
+        self.start_once(group, actor.into(), None, Requester::Campaign { campaign, generation }).await
+    }
+
     /// Starts a rotation over a rollback that waits: what the rollback would have revoked retires with the loser of the
     /// new rotation. Only a person decides this, and says why. It is durable when this returns.
     pub async fn supersede<'a>(
@@ -254,6 +266,9 @@ impl Handle {
                 (Some(false), None) => return Err(StartRefused::Refused(Refusal::Live)),
                 (None | Some(false), Some(_)) => return Err(StartRefused::NothingWaits),
             }
+            if !requester.means(row.last_generation.next()) {
+                return Err(StartRefused::Refused(Refusal::Stale));
+            }
             let plan = self.planned(&binding, &row).await.map_err(StartRefused::Fault)?;
             let plan = plan.map_err(StartRefused::Obstacles)?;
             let _held = self.shared.rebinding.read().await;
@@ -274,7 +289,7 @@ impl Handle {
                 .map(|(over, reason)| history::superseded(over, asker.actor, reason, now))
                 .into_iter()
                 .collect();
-            entries.extend(history::started(&next, &plan, over.is_some(), asker.actor, now));
+            entries.extend(requester.marked(history::started(&next, &plan, over.is_some(), asker.actor, now)));
             entries.extend(history::approvals_wanted(None, &next, &plan, &plan_digest(&plan), now));
             let commit = Commit {
                 entries,
@@ -308,7 +323,18 @@ impl Handle {
         asker: impl Into<Asker<'a>>,
         reason: Option<String>,
     ) -> Result<(), OrderRefused> {
-        let asker = asker.into();
+        self.order_of(group, None, order, asker.into(), reason).await
+    }
+
+    /// The same for the rotation to this generation, and no other.
+    pub(crate) async fn order_of(
+        &self,
+        group: &GroupId,
+        generation: Option<Generation>,
+        order: Order,
+        asker: Asker<'_>,
+        reason: Option<String>,
+    ) -> Result<(), OrderRefused> {
         if self.binding(group).is_none() {
             return Err(OrderRefused::UnknownGroup(group.clone()));
         }
@@ -326,6 +352,10 @@ impl Handle {
             let Some(Loaded { row, plan: Some(plan) }) = loaded else {
                 return Err(OrderRefused::Refused(Refusal::NotLive));
             };
+            let of = row.live().map(|live| live.to.generation);
+            if generation.is_some() && generation != of {
+                return Err(OrderRefused::Refused(Refusal::NotLive));
+            }
             let binding = self.binding(group).ok_or_else(|| OrderRefused::UnknownGroup(group.clone()))?;
             match self.shared.compare_first(&binding, &row).await {
                 Ok(()) => {}
@@ -675,27 +705,6 @@ impl Handle {
                 ),
             )),
             Ok(Some(_) | None) => None,
-        }
-    }
-}
-
-/// Who asks for a rotation, as far as approvals go.
-#[derive(Clone, Copy)]
-enum Requester {
-    /// Whoever gives the order.
-    Person,
-    /// Nobody.
-    Schedule,
-}
-
-impl Requester {
-    fn named(self, row: Row, asker: Asker<'_>) -> Row {
-        match self {
-            Self::Person => match ConsumerId::parse(asker.actor) {
-                Ok(who) => row.asked_by(who),
-                Err(_) => row,
-            },
-            Self::Schedule => row,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use handover_core::campaign::{End, LegState, Motion, OnFailure, Pause, Setback, Until};
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
     Cause, Course, Doubt, Fact, Fault, Gate, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Plan, Recovery,
@@ -78,6 +79,19 @@ pub const APPROVED: &str = "approved";
 /// Event: a rotation that waits to start goes by another plan, because the policy changed. What was approved was the old one.
 pub const REPLANNED: &str = "replanned";
 
+/// Event: a person began a campaign. Of no group: under the name [`CAMPAIGNS`], like the next ones.
+pub const CAMPAIGN_BEGUN: &str = "campaign_begun";
+/// Event: a group's part in a campaign came to another state.
+pub const CAMPAIGN_ADVANCED: &str = "campaign_advanced";
+/// Event: a campaign does something else as a whole: it is held, undone, cancelled, or goes on.
+pub const CAMPAIGN_MOVED: &str = "campaign_moved";
+/// Event: a person asked something of a campaign, and it was taken.
+pub const CAMPAIGN_ORDERED: &str = "campaign_ordered";
+/// Event: an order that a campaign gave was refused.
+pub const CAMPAIGN_REFUSED: &str = "campaign_refused";
+/// Event: a campaign has ended.
+pub const CAMPAIGN_ENDED: &str = "campaign_ended";
+
 /// Event: the wall clock jumped. Of no group: under the name [`NO_GROUP`], like checkpoints.
 pub const CLOCK_JUMPED: &str = "clock_jumped";
 
@@ -120,6 +134,9 @@ pub const ACCESS: &str = "handover.access";
 /// The same for what concerns the statistics: the last reset is found without a look at anything else.
 pub const STATISTICS: &str = "handover.statistics";
 
+/// The same for campaigns. What they have groups do stands under the groups' names as well.
+pub const CAMPAIGNS: &str = "handover.campaigns";
+
 /// Whether a name is kept for what is of no group.
 pub fn is_reserved(name: &GroupId) -> bool {
     name.as_str() == NO_GROUP || name.as_str().starts_with("handover.")
@@ -135,6 +152,88 @@ pub fn access() -> GroupId {
 #[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
 pub fn statistics() -> GroupId {
     GroupId::parse(STATISTICS).expect("the constant is a name")
+}
+
+/// [`CAMPAIGNS`] as history takes it.
+#[expect(clippy::expect_used, reason = "a constant that fits the rule of names")]
+pub fn campaigns() -> GroupId {
+    GroupId::parse(CAMPAIGNS).expect("the constant is a name")
+}
+
+/// Where a leg of a campaign stands, as one word.
+pub const fn leg_word(state: LegState) -> &'static str {
+    match state {
+        LegState::Waiting => "waiting",
+        LegState::Starting { .. } => "starting",
+        LegState::Started { .. } => "started",
+        LegState::Through { .. } => "through",
+        LegState::Succeeded { .. } => "succeeded",
+        LegState::Returning { .. } => "returning",
+        LegState::Failed { .. } => "failed",
+        LegState::Skipped => "skipped",
+        LegState::Undoing { .. } => "undoing",
+        LegState::GoingBack { .. } => "going_back",
+        LegState::Undone { .. } => "undone",
+        LegState::Kept { .. } => "kept",
+    }
+}
+
+/// Why a leg failed, as one word.
+pub const fn setback_word(setback: Setback) -> &'static str {
+    match setback {
+        Setback::RolledBack => "rolled_back",
+        Setback::Abandoned => "abandoned",
+        Setback::Superseded => "superseded",
+        Setback::Refused => "refused",
+        Setback::Gone => "gone",
+    }
+}
+
+/// What a campaign does as a whole, in words.
+pub fn motion_words(motion: Motion) -> String {
+    match motion {
+        Motion::Running => "running".to_owned(),
+        Motion::Held(pause) => format!("held: {}", pause_word(pause)),
+        Motion::Undoing => "undoing".to_owned(),
+        Motion::Cancelling => "cancelling".to_owned(),
+        Motion::Ended(end) => format!("ended: {}", end_word(end)),
+    }
+}
+
+/// Why a campaign is held, as one word.
+pub const fn pause_word(pause: Pause) -> &'static str {
+    match pause {
+        Pause::Ordered => "ordered",
+        Pause::Failed => "failed",
+        Pause::Restored => "restored",
+    }
+}
+
+/// How a campaign ended, as one word.
+pub const fn end_word(end: End) -> &'static str {
+    match end {
+        End::Success => "success",
+        End::Partly => "partly",
+        End::Undone => "undone",
+        End::Cancelled => "cancelled",
+    }
+}
+
+/// From when on a group of a campaign counts as through, as one word.
+pub const fn until_word(until: Until) -> &'static str {
+    match until {
+        Until::Adopted => "adopted",
+        Until::Ended => "ended",
+    }
+}
+
+/// What a failure in a campaign leads to, as one word.
+pub const fn on_failure_word(on_failure: OnFailure) -> &'static str {
+    match on_failure {
+        OnFailure::Hold => "hold",
+        OnFailure::Undo => "undo",
+        OnFailure::GoOn => "go_on",
+    }
 }
 
 /// A strategy as one word, as in the configuration.

@@ -7,6 +7,7 @@
 //! * [`Service::new`] takes the lease; [`Service::run`] works until it is told to drain;
 //! * [`Handle`] starts rotations, adopts what is in use, passes on orders, shows a group, and wakes it;
 //! * [`Handle::approve`] takes the word of a person that a rotation waits for;
+//! * [`Handle::begin_campaign`] has groups rotated that depend on one another, in order;
 //! * what is due by schedule is started by itself, [`Handle::pause`] stops that;
 //! * [`Handle::rebind`] follows another configuration while the engine runs;
 //! * [`Random`], [`Uuid`], [`Hex`] and [`Passphrase`] make values;
@@ -17,6 +18,7 @@ mod adopt;
 mod approve;
 mod asker;
 mod call;
+mod campaign;
 mod checkpoint;
 mod clock;
 mod drift;
@@ -38,6 +40,7 @@ mod rebind;
 mod recover;
 mod remains;
 mod remove;
+mod requester;
 mod schedules;
 mod service;
 mod shared;
@@ -48,6 +51,7 @@ mod watchful;
 pub use adopt::AdoptRefused;
 pub use approve::{ApproveRequest, plan_digest};
 pub use asker::{Asker, REQUEST_KEY_CHARS_MAX, RequestKey};
+pub use campaign::{CampaignRefused, CampaignRequest};
 pub use clock::{Clock, SystemClock};
 pub use generate::{
     ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Hex, LENGTH_MAX, LENGTH_MIN, Passphrase, Random, RandomRule, Uuid,

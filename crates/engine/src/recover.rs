@@ -144,7 +144,8 @@ impl Handle {
         Ok(Recovered { row, ..recovered(recovery, doubt) })
     }
 
-    /// Says of every group that it may not be what the world is at, durably: after a restore, before anything else.
+    /// Says of every group that it may not be what the world is at, durably: after a restore, before anything else. Campaigns
+    /// that have not ended are held.
     /// Gives the groups that were not doubted before.
     pub async fn doubt_all(&self, actor: &str, reason: Option<&str>) -> Result<Vec<GroupId>, Fault> {
         let mut doubted = Vec::new();
@@ -161,6 +162,7 @@ impl Handle {
             self.shared.commit(Some(&row), self.shared.change(&row, next, entries)).await?;
             doubted.push(group);
         }
+        self.hold_restored_campaigns().await?;
         Ok(doubted)
     }
 

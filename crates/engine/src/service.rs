@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::call::{Call, Whom, caught};
+use crate::campaign::Campaigner;
 use crate::checkpoint;
 use crate::clock::Clock;
 use crate::drift;
@@ -120,6 +121,7 @@ impl Service {
         let _over = Over(Arc::clone(&shared));
         let mut outboxes = Outboxes::start(&shared);
         let mut scheduler = Scheduler::new(&shared);
+        let mut campaigner = Campaigner::new(&shared);
         let (tasks, memories) = (JoinSet::new(), HashMap::new());
         let mut running = Running {
             shared,
@@ -137,11 +139,13 @@ impl Service {
             () = running.work() => {}
             never = outboxes.follow() => match never {},
             never = scheduler.run() => match never {},
+            never = campaigner.run() => match never {},
         }
         checkpoints.abort();
         drifts.abort();
         // A start that is cut off here is durable, or made at the next start.
         drop(scheduler);
+        drop(campaigner);
         running.finish(outboxes).await;
     }
 }

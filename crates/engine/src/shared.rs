@@ -10,6 +10,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::call::{Call, Calls, Whom};
+use crate::campaign::Campaigns;
 use crate::drift::Drifts;
 use crate::fault;
 use crate::handle::{FaultSeen, SinkSeen};
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) queue: Queue,
     pub(crate) schedules: Schedules,
+    pub(crate) campaigns: Campaigns,
     pub(crate) events: broadcast::Sender<Event>,
     /// Counts commits, so that the outbox wakes.
     pub(crate) committed: watch::Sender<u64>,
@@ -110,6 +112,7 @@ impl Shared {
             numbers,
             queue: Queue::default(),
             schedules: Schedules::default(),
+            campaigns: Campaigns::default(),
             events: broadcast::Sender::new(options.events_max.max(1)),
             committed: watch::Sender::new(0),
             faults: Mutex::default(),
@@ -219,6 +222,9 @@ impl Shared {
             self.schedules.stands(self, &row);
         }
         let advanced = before.is_none_or(|before| history::row_word(before) != word);
+        if advanced {
+            self.campaigns.advanced(&row.group);
+        }
         self.tell(&row.group, Happening::Committed { row: Arc::new(Row::clone(&row)), advanced });
         Ok(row)
     }

@@ -1,6 +1,7 @@
 //! The command line: arguments only. What they do is in [`crate::command`], one file per verb.
 
 mod approve;
+pub(crate) mod campaign;
 mod notify;
 mod schedule;
 mod statistics;
@@ -164,6 +165,9 @@ pub(crate) enum Verb {
     /// Look at schedules, at what is coming, and pause them.
     #[command(subcommand)]
     Schedule(Schedule),
+    /// Rotate groups that depend on one another, in order; look at that, hold it, undo it.
+    #[command(subcommand)]
+    Campaign(campaign::Campaign),
     /// Look at the audit chain.
     #[command(subcommand)]
     Audit(Audit),

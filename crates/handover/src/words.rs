@@ -1,5 +1,6 @@
 //! What the core says as data, in plain words: one set for the API, the command line and scenarios.
 
+pub(crate) mod campaign;
 pub(crate) mod explain;
 pub(crate) mod recover;
 

@@ -47,6 +47,9 @@ fn text(found: &Explanation) -> String {
     for litter in &found.litter {
         say("litter", litter.clone());
     }
+    if let Some(campaign) = &found.campaign {
+        say("campaign", campaign.clone());
+    }
     say("next", found.next.text.clone());
     if let (Some(left_ms), Some(then)) = (found.next.deadline_ms, &found.next.then) {
         say("deadline", format!("in {}: {then}", rounded(left_ms)));
@@ -125,6 +128,7 @@ mod tests {
             hold: None,
             last_fault: None,
             litter: vec!["the user orders_v1 was not dropped".to_owned()],
+            campaign: None,
             next: NextView {
                 text: "then".to_owned(),
                 deadline_ms: Some(61_500),

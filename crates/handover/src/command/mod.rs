@@ -5,6 +5,7 @@ mod approve;
 mod audit;
 mod backup;
 mod bootstrap;
+mod campaign;
 pub(crate) mod check;
 mod completions;
 mod explain;
@@ -67,6 +68,7 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Backup(arguments) => wait(backup::run(&arguments, printer)),
         Verb::Restore(arguments) => wait(restore::run(&arguments, printer)),
         Verb::Schedule(arguments) => wait(schedule::run(arguments, printer)),
+        Verb::Campaign(arguments) => wait(campaign::run(arguments, printer)),
         Verb::Audit(arguments) => wait(audit::run(&arguments, printer)),
         Verb::Notify(arguments) => wait(notify::run(&arguments, printer)),
         Verb::Sim(arguments) => sim::run(&arguments, printer),

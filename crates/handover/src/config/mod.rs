@@ -3,6 +3,7 @@
 mod approval;
 mod checks;
 pub(crate) mod delivery;
+mod depends;
 pub(crate) mod duration;
 mod findings;
 mod generate;
@@ -174,6 +175,9 @@ pub(crate) struct Group {
     /// What happens when a value is fetched and the record of it cannot be written.
     #[serde(default)]
     pub(crate) audit_reads: AuditReads,
+    /// Groups whose rotation comes before this one's in a campaign.
+    #[serde(default, deserialize_with = "depends::names")]
+    pub(crate) depends_on: BTreeSet<GroupId>,
     /// Who answers for it: a name for reports and notifications.
     pub(crate) owner: Option<Box<str>>,
     /// The oldest that what is in force may become. A group that is older is overdue.
@@ -389,6 +393,7 @@ impl Config {
             let found = group.check().into_iter();
             wrong.extend(found.map(|why| (At::Group(index), format!("group {}: {why}", group.name))));
         }
+        wrong.extend(self.wrong_dependencies(&names));
         wrong
     }
 

@@ -117,6 +117,11 @@ const GROUP: &[Key] = &[
         Shape::Choice(&["open", "closed"]),
         "What happens when a value is fetched and the record of it cannot be written.",
     ),
+    may(
+        "depends_on",
+        Shape::List(&Shape::Name("orders-admin")),
+        "Groups whose rotation comes before this one's in a campaign.",
+    ),
     may("owner", Shape::Text("payments"), "Who answers for it: a name for reports and notifications."),
     may("age_max", Shape::Duration("90d"), "The oldest that what is in force may become."),
 ];

@@ -21,7 +21,7 @@ use crate::words;
 
 pub(crate) async fn explain(
     State(app): State<Arc<App>>,
-    Covered { group, .. }: Covered,
+    Covered { caller, group }: Covered,
 ) -> Result<Json<api::Explanation>, Refused> {
     let found = app.engine.view(&group).await?;
     let called = found
@@ -46,7 +46,13 @@ pub(crate) async fn explain(
     let schedule = app.engine.bound_schedule(&group).map(|schedule| app.engine.schedule_of(schedule, &found.row));
     let schedule = schedule.map(|seen| schedule::text(&seen, app.engine.now()));
     let standing = Standing { found: &found, current_since, roll, litter, next: next.as_ref(), schedule };
-    Ok(Json(standing.explanation(&group, now())))
+    let campaign = app.engine.campaign_of(&group).await?;
+    // Whoever does not cover all of its groups is told that there is one, and no more: the words name others.
+    let campaign = campaign.and_then(|campaign| match campaign.legs.keys().all(|leg| caller.covers(leg)) {
+        true => words::campaign::of_group(&campaign, &group),
+        false => Some(format!("campaign {}, which the token does not cover", campaign.id)),
+    });
+    Ok(Json(api::Explanation { campaign, ..standing.explanation(&group, now()) }))
 }
 
 /// That nobody could look is told as well.
@@ -110,6 +116,7 @@ impl Standing<'_> {
             hold: hold(row),
             last_fault: self.last_fault(),
             litter: self.litter.clone(),
+            campaign: None,
             next: self.next(broken),
             actions: if broken { Vec::new() } else { self.actions(now) },
         }

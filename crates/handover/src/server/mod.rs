@@ -5,6 +5,7 @@ mod alerts;
 mod approvals;
 mod auth;
 mod body;
+mod campaigns;
 pub(crate) mod bootstrap;
 pub(crate) mod configured;
 mod connection;
@@ -140,6 +141,14 @@ pub(crate) fn table() -> Vec<Route> {
         act(path::SCHEDULE_RESUME, Rule::May(Verb::Schedule), post(schedule::resume)),
         look(path::APPROVALS, Rule::May(Verb::Look), get(approvals::list)),
         act(path::APPROVE, Rule::May(Verb::Approve), post(approvals::approve)),
+        look(path::CAMPAIGNS, Rule::May(Verb::Look), get(campaigns::list)),
+        act(path::CAMPAIGNS, Rule::May(Verb::Rotate), post(campaigns::begin)),
+        look(path::CAMPAIGN_PLAN, Rule::May(Verb::Plan), get(campaigns::plan)),
+        look(path::CAMPAIGN, Rule::May(Verb::Look), get(campaigns::show)),
+        act(path::CAMPAIGN_HOLD, Rule::May(Verb::Hold), post(campaigns::hold)),
+        act(path::CAMPAIGN_RESUME, Rule::May(Verb::Resume), post(campaigns::resume)),
+        act(path::CAMPAIGN_UNDO, Rule::May(Verb::Rollback), post(campaigns::undo)),
+        act(path::CAMPAIGN_CANCEL, Rule::May(Verb::Abandon), post(campaigns::cancel)),
         act(path::RECOVER, Rule::May(Verb::Recover), post(recover::recover)),
         take(path::GROUP, Rule::May(Verb::Remove), delete(orders::remove)),
         look(path::SECRET, Rule::Consumer, get(secret::fetch)),

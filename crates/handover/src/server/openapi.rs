@@ -1,5 +1,7 @@
 //! The API described as an OpenAPI document, from the table of routes and the wire types.
 
+mod campaigns;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -103,6 +105,7 @@ fn operation(method: &Method, path: &str) -> Option<Operation> {
         .or_else(|| reports(method, path))
         .or_else(|| orders(method, path))
         .or_else(|| approvals(method, path))
+        .or_else(|| campaigns::operation(method, path))
         .or_else(|| consumers(method, path))
 }
 
@@ -322,7 +325,7 @@ fn consumers(method: &Method, path: &str) -> Option<Operation> {
 }
 
 fn described_route(route: &Route, operation: &Operation) -> Value {
-    let mut parameters: Vec<Value> = ["group", "code"]
+    let mut parameters: Vec<Value> = ["group", "campaign", "code"]
         .iter()
         .filter(|name| route.path.contains(&format!("{{{name}}}")))
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
@@ -383,6 +386,9 @@ fn refusals(route: &Route, operation: &Operation) -> BTreeMap<u16, String> {
     if route.rule != Rule::Public && route.rule != Rule::Code {
         words.extend(["unauthenticated", "two_identities", "not_permitted"]);
     }
+    if route.path.contains("{campaign}") {
+        words.push("no_such_campaign");
+    }
     if route.path.contains("{group}") {
         words.push("no_such_group");
     }
@@ -408,6 +414,11 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<api::BootstrapRequest>(&mut all);
     add::<api::Bootstrapped>(&mut all);
     add::<api::Calendar>(&mut all);
+    add::<api::CampaignBegun>(&mut all);
+    add::<api::CampaignPlan>(&mut all);
+    add::<api::CampaignRequest>(&mut all);
+    add::<api::CampaignResume>(&mut all);
+    add::<api::Campaigns>(&mut all);
     add::<api::Delivered>(&mut all);
     add::<api::Explanation>(&mut all);
     add::<api::GroupStatus>(&mut all);

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handover_api::{MEDIA_TYPE, Problem};
 use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Refusal};
-use handover_engine::{OrderRefused, RemoveRefused, StartRefused};
+use handover_engine::{CampaignRefused, OrderRefused, RemoveRefused, StartRefused};
 
 use super::auth::Rule;
 use crate::tokens::Grant;
@@ -118,6 +118,16 @@ impl Refused {
             "No such group",
             "there is no such group, or the token does not cover it",
             "`handover status` lists the groups that a token covers",
+        )
+    }
+
+    pub(crate) fn no_such_campaign() -> Self {
+        Self::new(
+            404,
+            "no_such_campaign",
+            "No such campaign",
+            "there is no such campaign, or the token does not cover all of its groups",
+            "`handover campaign list` lists the campaigns that a token covers",
         )
     }
 
@@ -293,6 +303,34 @@ impl From<StartRefused> for Refused {
             StartRefused::OtherRequest => Self::idempotency_mismatch(),
             StartRefused::Refused(refusal) => refusal.into(),
             StartRefused::Fault(fault) => fault.into(),
+        }
+    }
+}
+
+impl From<CampaignRefused> for Refused {
+    fn from(refused: CampaignRefused) -> Self {
+        let words = refused.to_string();
+        match refused {
+            CampaignRefused::UnknownGroup(group) => Self::not_bound(&group),
+            CampaignRefused::Unknown => Self::no_such_campaign(),
+            CampaignRefused::Empty
+            | CampaignRefused::TooMany
+            | CampaignRefused::Cycle(_)
+            | CampaignRefused::NoName => Self::bad_request(words),
+            CampaignRefused::Taken { .. } => Self::new(
+                409,
+                "in_campaign",
+                "In another campaign",
+                words,
+                "let that campaign end, or cancel it with `handover campaign cancel`, then begin this one",
+            ),
+            CampaignRefused::ReasonTooLong => OrderRefused::ReasonTooLong.into(),
+            CampaignRefused::OtherRequest => Self::idempotency_mismatch(),
+            CampaignRefused::Refused(refusal) => {
+                let (detail, hint) = words::campaign::refusal(&refusal);
+                Self::new(409, "campaign_state", "The campaign's state does not allow it", detail, hint)
+            }
+            CampaignRefused::Fault(fault) => fault.into(),
         }
     }
 }

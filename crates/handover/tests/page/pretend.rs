@@ -241,6 +241,7 @@ fn explanation(text: &str) -> Explanation {
             at: Some(at()),
         }),
         litter: Vec::new(),
+        campaign: None,
         next: NextView {
             text: text(),
             deadline_ms: Some(90_000),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use handover_core::port::{Answer, Commit, Committed, Entry, Loaded, REQUEST_KEPT_MS_MIN, Record, Request, StateStore};
-use handover_core::{Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Plan, Row, RowVersion, Timestamp};
+use handover_core::campaign::Campaign;
+use handover_core::port::{Answer, CampaignCommit, Commit, Committed, Entry, Loaded, REQUEST_KEPT_MS_MIN, Record, Request, StateStore};
+use handover_core::{CampaignId, Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Plan, Row, RowVersion, Timestamp};
 use handover_secret::Secret;
 
 use super::{Script, locked};
@@ -25,6 +26,7 @@ struct Inner {
     cursors: BTreeMap<String, u64>,
     requests: BTreeMap<(String, String), Request>,
     commits: Vec<(GroupId, Row)>,
+    campaigns: BTreeMap<CampaignId, Campaign>,
     epoch: u64,
     holder: Option<u64>,
     processes: u64,
@@ -63,6 +65,7 @@ impl FakeState {
             cursors: inner.cursors.clone(),
             commits: inner.commits.clone(),
             requests: inner.requests.clone(),
+            campaigns: inner.campaigns.clone(),
             epoch: inner.epoch,
             holder: None,
             processes: inner.processes,
@@ -153,6 +156,23 @@ impl Inner {
         self.requests.retain(|_, kept| request.at.0.saturating_sub(kept.at.0) <= REQUEST_KEPT_MS_MIN);
         self.requests.insert(key, request);
         Ok(row)
+    }
+
+    fn commit_campaign(&mut self, commit: CampaignCommit) -> Result<Committed<Campaign>, Fault> {
+        let CampaignCommit { campaign, expect, epoch, under, entries, request } = commit;
+        let key = request.as_ref().map(|request| (request.caller.clone(), request.key.clone()));
+        if epoch.0 != self.epoch
+            || self.campaigns.get(&campaign.id).map(|stored| stored.version) != expect
+            || key.as_ref().is_some_and(|key| self.requests.contains_key(key))
+        {
+            return Err(Fault::untouched(FaultKind::Fenced, "the campaign moved on"));
+        }
+        for entry in entries {
+            self.append(&under, entry);
+        }
+        self.requests.extend(key.zip(request));
+        self.campaigns.insert(campaign.id, campaign.clone());
+        Ok(Committed::vouch(campaign))
     }
 
     fn append(&mut self, group: &GroupId, entry: Entry) {
@@ -282,6 +302,32 @@ impl StateStore for FakeState {
             inner.values.retain(|(of, ..), _| *of != group);
             inner.append(&group, entry);
             Ok(())
+        }))
+    }
+
+    fn commit_campaign(&self, commit: CampaignCommit) -> Answer<'_, Committed<Campaign>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.script.pass("state.commit_campaign", move || locked(&inner).commit_campaign(commit)))
+    }
+
+    fn campaign(&self, id: CampaignId) -> Answer<'_, Option<Committed<Campaign>>> {
+        let inner = Arc::clone(&self.inner);
+        let act = move || Ok(locked(&inner).campaigns.get(&id).cloned().map(Committed::vouch));
+        Box::pin(self.script.pass("state.campaign", act))
+    }
+
+    fn campaigns(
+        &self,
+        live: bool,
+        before: Option<CampaignId>,
+        limit: usize,
+    ) -> Answer<'_, Vec<Committed<Campaign>>> {
+        let inner = Arc::clone(&self.inner);
+        Box::pin(self.script.pass("state.campaigns", move || {
+            let inner = locked(&inner);
+            let all = inner.campaigns.values().rev();
+            let wanted = all.filter(|one| before.is_none_or(|before| one.id < before) && (!live || one.is_live()));
+            Ok(wanted.take(limit).cloned().map(Committed::vouch).collect())
         }))
     }
 

@@ -1,9 +1,11 @@
 //! What rows look like when stored: types of their own, with a version, and conversions written out. The core's types
 //! can change without a stored row changing its meaning by accident.
 
+mod campaign;
 mod plan;
 mod rotation;
 
+use handover_core::campaign::Campaign;
 use handover_core::{BadName, Fault, FaultKind, Plan, Row};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +33,17 @@ pub(super) fn read_row(stored: &str) -> Result<Row, Fault> {
 pub(super) fn read_plan(stored: &str) -> Result<Plan, Fault> {
     let plan: plan::StoredPlan = parse("plan", stored)?;
     plan.into_core().map_err(|Unreadable(what)| corrupt("plan", what))
+}
+
+/// A campaign's row as text.
+pub(super) fn write_campaign(row: &Campaign) -> String {
+    text(&campaign::StoredCampaign::from(row))
+}
+
+/// The campaign's row that was written. Errors as [`read_row`].
+pub(super) fn read_campaign(stored: &str) -> Result<Campaign, Fault> {
+    let row: campaign::StoredCampaign = parse("campaign", stored)?;
+    row.into_core().map_err(|Unreadable(what)| corrupt("campaign", what))
 }
 
 /// A stored part that the core has no value for.

@@ -328,7 +328,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Appends a record that comes with no change of a row.
-    fn record_alone(&mut self, group: &GroupId, entry: &Entry, epoch: Epoch) -> Result<(), rusqlite::Error> {
+    pub(super) fn record_alone(&mut self, group: &GroupId, entry: &Entry, epoch: Epoch) -> Result<(), rusqlite::Error> {
         let name = group.as_str();
         let of_row: Option<i64> = self
             .connection

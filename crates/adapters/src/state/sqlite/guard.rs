@@ -47,10 +47,11 @@ pub(super) enum Table {
     Members,
     Deliveries,
     Requests,
+    Campaigns,
 }
 
 impl Table {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Groups,
         Self::Plans,
         Self::Keys,
@@ -60,6 +61,7 @@ impl Table {
         Self::Members,
         Self::Deliveries,
         Self::Requests,
+        Self::Campaigns,
     ];
 
     pub(super) const fn name(self) -> &'static str {
@@ -73,6 +75,7 @@ impl Table {
             Self::Members => "members",
             Self::Deliveries => "deliveries",
             Self::Requests => "requests",
+            Self::Campaigns => "campaigns",
         }
     }
 }
@@ -244,6 +247,25 @@ impl RequestColumns {
             &self.digest,
             &self.at.to_be_bytes(),
             self.answer.as_bytes(),
+        ]))
+    }
+}
+
+pub(super) struct CampaignColumns {
+    pub(super) id: i64,
+    pub(super) version: i64,
+    pub(super) live: bool,
+    pub(super) body: String,
+}
+
+impl CampaignColumns {
+    pub(super) fn mac(&self, integrity: &Integrity) -> Mac {
+        Mac(integrity.mac(&[
+            b"campaigns",
+            &self.id.to_be_bytes(),
+            &self.version.to_be_bytes(),
+            &[u8::from(self.live)],
+            self.body.as_bytes(),
         ]))
     }
 }

@@ -16,6 +16,7 @@
 mod alone;
 mod batch;
 mod batches;
+mod campaigns;
 mod forget;
 mod guard;
 mod handed;
@@ -38,9 +39,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use handover_core::port::{Answer, Commit, Committed, Consumers, Delivery, Entry, Loaded, Record, Request, StateStore};
+use handover_core::campaign::Campaign;
+use handover_core::port::{Answer, CampaignCommit, Commit, Committed, Consumers, Delivery, Entry, Loaded, Record, Request, StateStore};
 use handover_core::{
-    Candidate, ConsumerId, Epoch, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role, RollCall, Row,
+    CampaignId, Candidate, ConsumerId, Epoch, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role, RollCall, Row,
     RowVersion, Timestamp,
 };
 use handover_secret::Secret;
@@ -319,6 +321,23 @@ impl StateStore for Sqlite {
 
     fn checkpoint(&self, epoch: Epoch, at: Timestamp) -> Answer<'_, bool> {
         Box::pin(self.write(move |batch| batch.checkpoint(epoch, at)))
+    }
+
+    fn commit_campaign(&self, commit: CampaignCommit) -> Answer<'_, Committed<Campaign>> {
+        Box::pin(self.write(move |batch| batch.commit_campaign(commit)))
+    }
+
+    fn campaign(&self, id: CampaignId) -> Answer<'_, Option<Committed<Campaign>>> {
+        Box::pin(self.read(move |reader| reader.campaign(id)))
+    }
+
+    fn campaigns(
+        &self,
+        live: bool,
+        before: Option<CampaignId>,
+        limit: usize,
+    ) -> Answer<'_, Vec<Committed<Campaign>>> {
+        Box::pin(self.read(move |reader| reader.campaigns(live, before, limit)))
     }
 
     fn cursor<'a>(&'a self, sink: &'a str) -> Answer<'a, u64> {

@@ -15,13 +15,7 @@ const FORGOTTEN_MAX: usize = 64;
 impl Batch<'_> {
     /// Commits a row, and keeps the request that ordered it.
     pub(super) fn carry_out(&mut self, commit: Commit, request: Request) -> Result<Committed<Row>, Stop> {
-        let kept: bool = self
-            .connection
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM requests WHERE caller = ?1 AND key = ?2)")?
-            .query_row([&request.caller, &request.key], |row| row.get(0))?;
-        if kept {
-            return Err(Fault::untouched(FaultKind::Fenced, "this request was carried out already").into());
-        }
+        self.not_carried_out(&request)?;
         let row = self.commit(commit)?;
         // What the commit refused has written nothing; nothing is refused after it.
         self.forget_requests(request.at)?;
@@ -29,7 +23,19 @@ impl Batch<'_> {
         Ok(row)
     }
 
-    fn keep_request(&mut self, request: Request) -> Result<(), rusqlite::Error> {
+    /// Refuses a request that was carried out.
+    pub(super) fn not_carried_out(&self, request: &Request) -> Result<(), Stop> {
+        let kept: bool = self
+            .connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM requests WHERE caller = ?1 AND key = ?2)")?
+            .query_row([&request.caller, &request.key], |row| row.get(0))?;
+        if kept {
+            return Err(Fault::untouched(FaultKind::Fenced, "this request was carried out already").into());
+        }
+        Ok(())
+    }
+
+    pub(super) fn keep_request(&mut self, request: Request) -> Result<(), rusqlite::Error> {
         let Request { caller, key, digest, at, answer } = request;
         let columns = RequestColumns { caller, key, digest: digest.to_vec(), at: at.0, answer };
         let mac = columns.mac(self.integrity);
@@ -42,7 +48,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    fn forget_requests(&mut self, now: Timestamp) -> Result<(), rusqlite::Error> {
+    pub(super) fn forget_requests(&mut self, now: Timestamp) -> Result<(), rusqlite::Error> {
         let gone: Vec<Vec<u8>> = self
             .connection
             .prepare_cached(
