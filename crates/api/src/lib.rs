@@ -40,8 +40,8 @@ pub use alerts::{AlertView, Alerts};
 pub use approval::{ApprovalView, Approvals, ApproveRequest, Gate, GivenView};
 pub use bootstrap::{BootstrapRequest, Bootstrapped};
 pub use campaign::{
-    CampaignBegun, CampaignPlan, CampaignRequest, CampaignResume, CampaignState, CampaignView, Campaigns, First, LegPlan,
-    LegState, LegView, OnFailure, TakenBy, Until,
+    CampaignBegun, CampaignPlan, CampaignRequest, CampaignResume, CampaignState, CampaignView, Campaigns, First,
+    LegPlan, LegState, LegView, OnFailure, TakenBy, Until,
 };
 pub use code::{CODES, Code};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};

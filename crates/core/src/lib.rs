@@ -40,8 +40,8 @@ pub use check::{Violation, check};
 pub use effect::{Effect, EffectId, Fact, Member, Order, Reach, Role, RollCall, Tally};
 pub use fault::{Advice, Fault, FaultKind, Touched};
 pub use id::{
-    BadName, CampaignId, Candidate, ConsumerId, Epoch, Generation, GroupId, NAME_BYTES_MAX, Publication, RowVersion, Slot, StoreId,
-    StoreVersion,
+    BadName, CampaignId, Candidate, ConsumerId, Epoch, Generation, GroupId, NAME_BYTES_MAX, Publication, RowVersion,
+    Slot, StoreId, StoreVersion,
 };
 pub use mint::{Label, Minted, Minter, Swept, sweep};
 pub use model::{Cause, Doubt, Hold, Mark, Occupant, Outcome, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};

@@ -13,7 +13,9 @@ use crate::campaign::Campaign;
 use crate::effect::Reach;
 use crate::effect::{EffectId, Role, RollCall, Tally};
 use crate::fault::{Fault, FaultKind};
-use crate::id::{CampaignId, Candidate, ConsumerId, Epoch, Generation, GroupId, Publication, RowVersion, Slot, StoreVersion};
+use crate::id::{
+    CampaignId, Candidate, ConsumerId, Epoch, Generation, GroupId, Publication, RowVersion, Slot, StoreVersion,
+};
 use crate::mint::{Label, Minted};
 use crate::model::{Mark, Occupant, Row};
 use crate::plan::{Moments, Plan, StoreCapability, TargetCapability};
@@ -553,12 +555,7 @@ pub trait StateStore: Send + Sync {
     /// **Does** list campaigns that have not ended, or all; the newest first, from before a number (`None`: from the
     /// newest). **Promises** a cost that follows what is listed. **If called twice** reads twice. **Errors** as
     /// [`StateStore::campaign`].
-    fn campaigns(
-        &self,
-        live: bool,
-        before: Option<CampaignId>,
-        limit: usize,
-    ) -> Answer<'_, Vec<Committed<Campaign>>>;
+    fn campaigns(&self, live: bool, before: Option<CampaignId>, limit: usize) -> Answer<'_, Vec<Committed<Campaign>>>;
 
     /// **Does** read how far a sink got. **Errors** as storage.
     fn cursor<'a>(&'a self, sink: &'a str) -> Answer<'a, u64>;

@@ -195,8 +195,7 @@ impl World {
 
     /// What must hold in every state.
     fn check(&self) {
-        let on_their_way =
-            self.places.values().filter(|place| matches!(place.last, Some(Stands::OnItsWay))).count();
+        let on_their_way = self.places.values().filter(|place| matches!(place.last, Some(Stands::OnItsWay))).count();
         assert!(on_their_way <= self.campaign.terms.parallel_max as usize, "more than may be on their way: {self:#?}");
         if let Motion::Ended(end) = self.campaign.motion {
             let every = |is: Stands| self.places.values().all(|place| place.last == Some(is));
@@ -386,7 +385,11 @@ fn arbitrary_graph() -> impl Strategy<Value = Graph> {
 fn arbitrary_terms() -> impl Strategy<Value = Terms> {
     let until = prop_oneof![Just(Until::Adopted), Just(Until::Ended)];
     let on_failure = prop_oneof![Just(OnFailure::Hold), Just(OnFailure::Undo), Just(OnFailure::GoOn)];
-    (1..4_u32, until, on_failure).prop_map(|(parallel_max, until, on_failure)| Terms { parallel_max, until, on_failure })
+    (1..4_u32, until, on_failure).prop_map(|(parallel_max, until, on_failure)| Terms {
+        parallel_max,
+        until,
+        on_failure,
+    })
 }
 
 proptest! {

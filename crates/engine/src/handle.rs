@@ -8,7 +8,8 @@ use handover_core::port::{Commit, Delivery, Entry, Loaded, Record};
 use handover_core::schedule::closed_window;
 use handover_core::{
     CampaignId, Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan,
-    Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start, wants,
+    Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start,
+    wants,
 };
 use tokio::sync::broadcast;
 

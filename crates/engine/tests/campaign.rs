@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use common::*;
 use handover_core::campaign::graph::Graph;
-use handover_core::campaign::{Campaign, Change, End, LegState, Motion, OnFailure, Pause, Refusal, Setback, Terms, Until};
+use handover_core::campaign::{
+    Campaign, Change, End, LegState, Motion, OnFailure, Pause, Refusal, Setback, Terms, Until,
+};
 use handover_core::{CampaignId, FaultKind, Generation, GroupId, Outcome, Phase, Role, Slots};
 use handover_engine::{Asker, CampaignRefused, CampaignRequest, RequestKey, history};
 use handover_testkit::fake::{FakeTarget, Script};
@@ -211,7 +213,8 @@ async fn what_is_past_its_return_stays_and_so_does_what_it_stands_on() {
     until_ended(&process, id).await;
     fleet.targets[&group("admin")].set_sessions(Generation(1), 1);
     let id = fleet.begin(&process, TERMS).await;
-    until(&process, id, "its success", |campaign| matches!(state(campaign, "orders"), LegState::Succeeded { .. })).await;
+    until(&process, id, "its success", |campaign| matches!(state(campaign, "orders"), LegState::Succeeded { .. }))
+        .await;
     process.handle.change_campaign(id, Change::Undo, "anna", Some("wrong day".to_owned())).await.unwrap();
     let (end, ended) = until_ended(&process, id).await;
     assert_eq!(end, End::Partly);
@@ -239,7 +242,8 @@ async fn people_hold_go_on_and_cancel() {
         "it goes on, and is held again"
     );
     fleet.targets[&group("admin")].set_sessions(Generation(1), 0);
-    let held = until(&process, id, "its end", |campaign| matches!(state(campaign, "admin"), LegState::Succeeded { .. })).await;
+    let held =
+        until(&process, id, "its end", |campaign| matches!(state(campaign, "admin"), LegState::Succeeded { .. })).await;
     assert_eq!((held.motion, state(&held, "orders")), (Motion::Held(Pause::Ordered), LegState::Waiting));
     change(Change::Cancel).await.unwrap();
     let (end, ended) = until_ended(&process, id).await;
@@ -355,9 +359,8 @@ async fn an_undone_campaign_survives_a_death_at_every_edge() {
             target.set_sessions(Generation(1), 1);
         }
         let id = fleet.begin(&first, TERMS).await;
-        let through = |campaign: &Campaign| {
-            campaign.legs.values().all(|leg| matches!(leg.state, LegState::Through { .. }))
-        };
+        let through =
+            |campaign: &Campaign| campaign.legs.values().all(|leg| matches!(leg.state, LegState::Through { .. }));
         until(&first, id, "both in Drain", through).await;
         first.handle.change_campaign(id, Change::Hold, "anna", None).await.unwrap();
         first.stop().await;

@@ -275,6 +275,7 @@ fn commands_beside_the_views_are_those_of_the_program() {
         ("#/groups/app", "app"),
         ("#/calendar", "Calendar"),
         ("#/approvals", "Approvals"),
+        ("#/campaigns", "Campaigns"),
         ("#/audit", "Audit"),
         ("#/audit/app", "Audit of app"),
     ] {
@@ -410,12 +411,13 @@ fn every_text_has_contrast_in_both_modes_and_fits_a_small_screen() {
     assert_ne!(grounds[0], grounds[1], "the modes differ");
 }
 
-const VIEWS: [(&str, &str, &str); 6] = [
+const VIEWS: [(&str, &str, &str); 7] = [
     ("sign-in", "", "Token of a viewer or operator"),
     ("fleet", "#/", "4 of 4 groups"),
     ("group", "#/groups/alpha", "Timeline"),
     ("calendar", "#/calendar", "2026-01-03 UTC"),
     ("approvals", "#/approvals", "1 missing of 2"),
+    ("campaigns", "#/campaigns", "Campaign 3"),
     ("audit", "#/audit", "store points, at 7"),
 ];
 

@@ -97,6 +97,12 @@ kinds! {
     UnknownOutcome = "unknown_outcome": "nobody knows whether an act took place",
     /// An alert is over.
     AlertOver = "alert_over": "an alert is over",
+    /// A campaign began.
+    CampaignBegun = "campaign_begun": "a campaign began",
+    /// A campaign starts nothing: a person held it, or a rotation failed.
+    CampaignHeld = "campaign_held": "a campaign is held",
+    /// A campaign has ended.
+    CampaignEnded = "campaign_ended": "a campaign ended",
     /// A test of the notifier.
     Test = "test": "a test: nothing happened",
 }
@@ -118,6 +124,7 @@ impl EventKind {
         Self::ApprovalMissing,
         Self::Overdue,
         Self::UnknownOutcome,
+        Self::CampaignHeld,
     ];
 
     /// The kind of a record; `None` for what is not told.
@@ -159,6 +166,9 @@ impl EventKind {
                 Some(_) | None => return None,
             },
             "alert_over" => Self::AlertOver,
+            "campaign_begun" => Self::CampaignBegun,
+            "campaign_moved" if field("to").is_some_and(|to| to.starts_with("held")) => Self::CampaignHeld,
+            "campaign_ended" => Self::CampaignEnded,
             "test" => Self::Test,
             _ => return None,
         })
@@ -241,6 +251,10 @@ impl Event {
     /// In a sentence of plain ASCII, on one line.
     pub(super) fn summary(&self) -> String {
         let mut text = format!("{}: {}", self.group, self.kind.words());
+        let ended = self.fields.get("outcome").filter(|_| self.kind == EventKind::CampaignEnded);
+        if let Some((campaign, outcome)) = self.fields.get("campaign").zip(ended.or(self.fields.get("to"))) {
+            text.push_str(&format!(", campaign: {}, {}", plain(campaign), plain(outcome)));
+        }
         for name in ["cause", "gate", "hold", "alert", "detail", "code", "from", "order", "reason"] {
             if let Some(value) = self.fields.get(name).filter(|_| !(name == "from" && self.kind == EventKind::Started))
             {
@@ -323,6 +337,14 @@ mod tests {
             (r#"{"event":"advanced","actor":"engine","fields":{"phase":"propagate"}}"#, "waiting"),
             (r#"{"event":"advanced","actor":"engine","fields":{"phase":"release","cause":"unfit"}}"#, "rolling_back"),
             (r#"{"event":"alerted","actor":"engine","fields":{"alert":"stuck"}}"#, "stuck"),
+            (
+                r#"{"event":"campaign_moved","actor":"engine","fields":{"campaign":"3","to":"held: failed"}}"#,
+                "campaign_held",
+            ),
+            (
+                r#"{"event":"campaign_ended","actor":"engine","fields":{"campaign":"3","outcome":"partly"}}"#,
+                "campaign_ended",
+            ),
         ] {
             assert_eq!(event(body).unwrap().kind().word(), word, "{body}");
         }

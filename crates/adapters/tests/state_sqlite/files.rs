@@ -51,8 +51,8 @@ fn what_is_not_ours_is_left_alone() {
 async fn a_newer_schema_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = filled(&folder).await;
-    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 4").unwrap();
-    refused(&folder, FaultKind::Misconfigured, "schema 4");
+    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = DELETE; PRAGMA user_version = 99").unwrap();
+    refused(&folder, FaultKind::Misconfigured, "schema 99");
     Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 0").unwrap();
     refused(&folder, FaultKind::Misconfigured, "schema 0");
 }

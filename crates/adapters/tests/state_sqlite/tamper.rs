@@ -1,6 +1,8 @@
 //! Whoever can write to the file, but does not have the master key, is noticed.
 
+use handover_core::port::CampaignCommit;
 use handover_core::{FaultKind, Touched};
+use handover_testkit::conformance::state::campaigns;
 use rusqlite::Connection;
 
 use super::*;
@@ -139,7 +141,7 @@ async fn a_history_that_was_linked_anew_is_found() {
 }
 
 /// Edits of rows, and what the fault must say.
-const ROWS: [(&str, &str); 20] = [
+const ROWS: [(&str, &str); 23] = [
     (
         "groups was edited: that of a",
         "UPDATE groups SET body = replace(body, '\"publication\":0', '\"publication\":9') WHERE name = 'a'",
@@ -167,6 +169,9 @@ const ROWS: [(&str, &str); 20] = [
     ("deleted, or set back", "DELETE FROM members WHERE consumer = 'job'"),
     ("deliveries was edited", "UPDATE deliveries SET publication = 9"),
     ("deleted, or set back", "DELETE FROM deliveries"),
+    ("campaigns was edited: that of 1", "UPDATE campaigns SET live = 0"),
+    ("campaigns was edited: that of 2", "UPDATE campaigns SET id = 2"),
+    ("deleted, or set back", "DELETE FROM campaigns; DROP TABLE campaigns"),
 ];
 
 /// S34: edited, deleted, moved and swapped rows.
@@ -177,6 +182,15 @@ async fn edits_of_rows_are_found() {
         let path = folder.path().join("state.db");
         let state = open(&path).unwrap();
         fill(&state).await;
+        let commit = CampaignCommit {
+            campaign: campaigns().remove(0),
+            expect: None,
+            epoch: state.lease().await.unwrap(),
+            under: group("handover.campaigns"),
+            entries: Vec::new(),
+            request: None,
+        };
+        state.commit_campaign(commit).await.unwrap();
         state.verify_rows().await.unwrap();
         edit(&path, sql);
         let fault = state.verify_rows().await.err().unwrap_or_else(|| panic!("went unnoticed: {sql}"));

@@ -178,7 +178,8 @@ mod tests {
     fn many_groups_cost_no_stack() {
         let all = 20_000;
         let name_of = |number: usize| name(&format!("g{number:05}"));
-        let mut graph: Graph = (1..all).map(|number| (name_of(number), BTreeSet::from([name_of(number - 1)]))).collect();
+        let mut graph: Graph =
+            (1..all).map(|number| (name_of(number), BTreeSet::from([name_of(number - 1)]))).collect();
         graph.insert(name_of(0), BTreeSet::new());
         assert_eq!(layers(&graph).len(), all);
         graph.insert(name_of(0), BTreeSet::from([name_of(all - 1)]));

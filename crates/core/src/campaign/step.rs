@@ -34,18 +34,21 @@ impl Wanted {
     }
 }
 
+/// How many groups are looked at beyond those that may begin: some may be rotating for somebody else.
+const SPARE: usize = 64;
+
 /// Whose rows the next step needs.
 pub fn looks(campaign: &Campaign) -> Vec<&GroupId> {
-    let starts = match campaign.motion {
-        Motion::Running => true,
-        Motion::Held(_) | Motion::Undoing | Motion::Cancelling => false,
+    let room = match campaign.motion {
+        Motion::Running => campaign.room(),
+        Motion::Held(_) | Motion::Undoing | Motion::Cancelling => 0,
         Motion::Ended(_) => return Vec::new(),
     };
-    let wanted = |state: LegState| !state.is_settled() && state != LegState::Waiting;
-    let legs = campaign.legs.iter().filter(|(_, leg)| {
-        wanted(leg.state) || (starts && leg.state == LegState::Waiting && campaign.may_begin(leg))
-    });
-    legs.map(|(group, _)| group).collect()
+    let moving = campaign.legs.iter().filter(|(_, leg)| !leg.state.is_settled() && leg.state != LegState::Waiting);
+    let next = campaign.legs.iter().filter(|(_, leg)| leg.state == LegState::Waiting && campaign.may_begin(leg));
+    // A look costs a read: many groups that wait for their turn are not read each time.
+    let candidates = if room == 0 { 0 } else { room.saturating_add(SPARE) };
+    moving.chain(next.take(candidates)).map(|(group, _)| group).collect()
 }
 
 /// The next row, from rows that were loaded after this one was committed; `None`: nothing follows. A group without a row in
@@ -145,11 +148,9 @@ fn sight(row: &Row, generation: Generation) -> Sight {
         };
     };
     match rotation.phase {
-        Phase::Stage
-        | Phase::Apply
-        | Phase::Verify { .. }
-        | Phase::Publish { .. }
-        | Phase::Propagate { .. } => Sight::OnItsWay,
+        Phase::Stage | Phase::Apply | Phase::Verify { .. } | Phase::Publish { .. } | Phase::Propagate { .. } => {
+            Sight::OnItsWay
+        }
         Phase::Drain { .. } | Phase::Disable { .. } => Sight::Adopted,
         Phase::Destroy { .. } => Sight::PastReturn,
         Phase::Rollback(_) => Sight::Returning,
@@ -230,8 +231,7 @@ impl Campaign {
 
     /// Writes down the starts for which there is room. A group that rotates already is waited for.
     fn begin(&mut self, seen: &BTreeMap<&GroupId, &Row>) {
-        let busy = self.legs.values().filter(|leg| self.is_on_its_way(leg.state)).count();
-        let room = (self.terms.parallel_max.max(1) as usize).saturating_sub(busy);
+        let room = self.room();
         let startable = self.legs.iter().filter_map(|(group, leg)| {
             let row = seen.get(group).filter(|row| row.live().is_none())?;
             let begins = leg.state == LegState::Waiting && self.may_begin(leg);
@@ -240,6 +240,12 @@ impl Campaign {
         for (group, generation) in startable.take(room).collect::<Vec<_>>() {
             self.put(&group, LegState::Starting { generation, refused: 0 });
         }
+    }
+
+    /// How many more may be on their way.
+    fn room(&self) -> usize {
+        let busy = self.legs.values().filter(|leg| self.is_on_its_way(leg.state)).count();
+        (self.terms.parallel_max.max(1) as usize).saturating_sub(busy)
     }
 
     /// Whether a leg takes one of the places of those that may be on their way at once.
@@ -270,8 +276,11 @@ impl Campaign {
     /// Has those taken back after which nothing stands any more. What others stay on stays too.
     fn go_back(&mut self) {
         loop {
-            let back: Vec<(GroupId, LegState)> =
-                self.legs.iter().filter_map(|(group, leg)| Some((group.clone(), self.back(group, leg.state)?))).collect();
+            let back: Vec<(GroupId, LegState)> = self
+                .legs
+                .iter()
+                .filter_map(|(group, leg)| Some((group.clone(), self.back(group, leg.state)?)))
+                .collect();
             if back.is_empty() {
                 return;
             }
@@ -299,9 +308,8 @@ impl Campaign {
         if self.followers(group).any(|leg| !leg.state.is_settled()) {
             return None;
         }
-        let stays = self
-            .followers(group)
-            .any(|leg| matches!(leg.state, LegState::Kept { .. } | LegState::Succeeded { .. }));
+        let stays =
+            self.followers(group).any(|leg| matches!(leg.state, LegState::Kept { .. } | LegState::Succeeded { .. }));
         Some(if stays { LegState::Kept { generation } } else { LegState::Undoing { generation, refused: 0 } })
     }
 
@@ -311,9 +319,8 @@ impl Campaign {
         }
         let every = |is: fn(LegState) -> bool| self.legs.values().all(|leg| is(leg.state));
         let succeeded = every(|state| matches!(state, LegState::Succeeded { .. }));
-        let undone = every(|state| {
-            matches!(state, LegState::Undone { .. } | LegState::Failed { .. } | LegState::Skipped)
-        });
+        let undone =
+            every(|state| matches!(state, LegState::Undone { .. } | LegState::Failed { .. } | LegState::Skipped));
         self.motion = match self.motion {
             Motion::Running | Motion::Held(_) | Motion::Cancelling if succeeded => Motion::Ended(End::Success),
             // What failed waits for a person.

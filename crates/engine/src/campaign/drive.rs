@@ -106,7 +106,8 @@ impl Campaigner {
             }
             let now = Instant::now();
             let until = |order: &Wanted| self.retries.get(&key(&campaign, order)).and_then(|retry| retry.until(now));
-            let (later, due): (Vec<_>, Vec<_>) = wanted(&campaign).into_iter().partition(|order| until(order).is_some());
+            let (later, due): (Vec<_>, Vec<_>) =
+                wanted(&campaign).into_iter().partition(|order| until(order).is_some());
             if due.is_empty() {
                 return Ok(later.iter().filter_map(until).min());
             }
@@ -159,7 +160,11 @@ impl Campaigner {
 
     /// Gives orders, all at once, and takes note of what was refused. All of them have an answer before the next step: a
     /// step may conclude from a row that an order was not taken.
-    async fn give(&mut self, campaign: &Committed<Campaign>, due: Vec<Wanted>) -> Result<Option<Committed<Campaign>>, Fault> {
+    async fn give(
+        &mut self,
+        campaign: &Committed<Campaign>,
+        due: Vec<Wanted>,
+    ) -> Result<Option<Committed<Campaign>>, Fault> {
         let mut giving = JoinSet::new();
         for order in due {
             let (shared, campaign) = (Arc::clone(&self.shared), Campaign::clone(campaign));

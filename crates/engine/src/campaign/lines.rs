@@ -5,7 +5,9 @@ use handover_core::port::Entry;
 use handover_core::{CampaignId, Timestamp};
 
 use super::counted;
-use crate::history::{self, CAMPAIGN_ADVANCED, CAMPAIGN_BEGUN, CAMPAIGN_ENDED, CAMPAIGN_MOVED, CAMPAIGN_ORDERED, ENGINE};
+use crate::history::{
+    self, CAMPAIGN_ADVANCED, CAMPAIGN_BEGUN, CAMPAIGN_ENDED, CAMPAIGN_MOVED, CAMPAIGN_ORDERED, ENGINE,
+};
 
 pub(super) use crate::history::leg_word;
 
@@ -30,8 +32,11 @@ pub(super) fn step(before: &Campaign, after: &Campaign, now: Timestamp) -> Vec<E
         if leg_word(old) == leg_word(leg.state) {
             return None;
         }
-        let mut fields =
-            vec![("group", group.to_string()), ("from", leg_word(old).to_owned()), ("to", leg_word(leg.state).to_owned())];
+        let mut fields = vec![
+            ("group", group.to_string()),
+            ("from", leg_word(old).to_owned()),
+            ("to", leg_word(leg.state).to_owned()),
+        ];
         fields.extend(leg.state.generation().map(|generation| ("generation", generation.to_string())));
         if let LegState::Failed { setback } = leg.state {
             fields.push(("setback", history::setback_word(setback).to_owned()));

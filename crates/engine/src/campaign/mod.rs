@@ -82,9 +82,13 @@ impl fmt::Display for CampaignRefused {
             Self::UnknownGroup(group) => write!(f, "group {group} is not configured"),
             Self::Unknown => f.write_str("there is no such campaign"),
             Self::Empty => f.write_str("a campaign has at least one group"),
-            Self::TooMany => write!(f, "a campaign has at most {LEGS_MAX} groups, and there are at most {LIVE_MAX} live"),
+            Self::TooMany => {
+                write!(f, "a campaign has at most {LEGS_MAX} groups, and there are at most {LIVE_MAX} live")
+            }
             Self::Cycle(groups) => write!(f, "{} groups depend on one another in a circle", groups.len()),
-            Self::Taken { group, campaign } => write!(f, "group {group} is in campaign {campaign}, which has not ended"),
+            Self::Taken { group, campaign } => {
+                write!(f, "group {group} is in campaign {campaign}, which has not ended")
+            }
             Self::ReasonTooLong => write!(f, "a reason has at most {REASON_CHARS_MAX} characters"),
             Self::NoName => f.write_str("whoever asks has no name"),
             Self::Refused(refusal) => write!(f, "the campaign does not take this now ({refusal:?})"),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use handover_api::{
-    CampaignBegun, CampaignPlan, CampaignRequest, CampaignResume, CampaignState, CampaignView, Campaigns, First, LegState,
-    OnFailure, OrderRequest, PAGE_MAX, Until, path,
+    CampaignBegun, CampaignPlan, CampaignRequest, CampaignResume, CampaignState, CampaignView, Campaigns, First,
+    LegState, OnFailure, OrderRequest, PAGE_MAX, Until, path,
 };
 use serde::Serialize;
 use tokio::time::Instant;
@@ -219,11 +219,14 @@ fn view_text(view: &CampaignView) -> String {
     let mut say = |name: &str, words: String| lines.push(format!("  {name:<12} {words}"));
     let reason = view.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     say("asked for", format!("by {asked_by} at {asked_at}{reason}"));
-    say("terms", format!(
-        "at most {parallel_max} at once; through {}; on failure {}",
-        until_words(*until),
-        on_failure_words(*on_failure)
-    ));
+    say(
+        "terms",
+        format!(
+            "at most {parallel_max} at once; through {}; on failure {}",
+            until_words(*until),
+            on_failure_words(*on_failure)
+        ),
+    );
     for (number, layer) in (1..).zip(&view.layers) {
         for leg in layer {
             say(&format!("layer {number}"), format!("{:<32} {:<10} {}", leg.group, leg.state.word(), leg.text));

@@ -26,7 +26,10 @@ impl Config {
                     || "add a [[group]] by that name, or leave it out".to_owned(),
                     |near| format!("did you mean {near}?"),
                 );
-                wrong.push((At::Group(index), format!("group {} depends on {on}, which is no group: {hint}", group.name)));
+                wrong.push((
+                    At::Group(index),
+                    format!("group {} depends on {on}, which is no group: {hint}", group.name),
+                ));
             }
         }
         let depending = self.groups.iter().filter(|group| !group.depends_on.is_empty());

@@ -8,6 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use handover_api::{self as api, CampaignBegun, CampaignPlan, CampaignResume, CampaignView, OrderRequest};
 use handover_core::campaign::graph::{self, First, Graph};
 use handover_core::campaign::{
@@ -30,6 +31,9 @@ use crate::words;
 
 /// How many rotations may be on their way at once where nobody says it.
 const PARALLEL_DEFAULT: u32 = 4;
+
+/// How many groups are looked at at the same time.
+const LOOKS_AT_ONCE: usize = 16;
 
 /// How many campaigns are read for one page of those that the token covers.
 const READ_MAX: usize = 1_000;
@@ -66,24 +70,14 @@ pub(crate) async fn plan(
     let Query(Chosen { groups, all, with_dependants, first, parallel_max, until, on_failure }) =
         query.map_err(|_| Refused::bad_request(words))?;
     let groups = groups.iter().flat_map(|groups| groups.split(',')).map(str::to_owned).collect();
-    let request = api::CampaignRequest {
-        groups,
-        all,
-        with_dependants,
-        first,
-        parallel_max,
-        until,
-        on_failure,
-        reason: None,
-    };
+    let request =
+        api::CampaignRequest { groups, all, with_dependants, first, parallel_max, until, on_failure, reason: None };
     let CampaignRequest { after, terms, .. } = ordered(&app, &caller, request)?;
+    let after = Arc::new(after);
     let mut layers = Vec::new();
     for layer in graph::layers(&after) {
-        let mut legs = Vec::with_capacity(layer.len());
-        for group in layer {
-            legs.push(leg_plan(&app, &group, &after).await?);
-        }
-        layers.push(legs);
+        let looks = layer.into_iter().map(|group| leg_plan(Arc::clone(&app), group, Arc::clone(&after)));
+        layers.push(futures_util::stream::iter(looks).buffered(LOOKS_AT_ONCE).try_collect().await?);
     }
     Ok(Json(CampaignPlan {
         layers,
@@ -94,9 +88,9 @@ pub(crate) async fn plan(
     }))
 }
 
-async fn leg_plan(app: &App, group: &GroupId, after: &Graph) -> Result<api::LegPlan, Refused> {
-    let found = app.engine.view(group).await?;
-    let obstacles = match app.engine.plan(group).await {
+async fn leg_plan(app: Arc<App>, group: GroupId, after: Arc<Graph>) -> Result<api::LegPlan, Refused> {
+    let found = app.engine.view(&group).await?;
+    let obstacles = match app.engine.plan(&group).await {
         Ok(Ok(_)) => Vec::new(),
         Ok(Err(obstacles)) => obstacles.iter().map(view::obstacle).collect(),
         // One group that cannot be looked at does not hide what would come of the others.
@@ -104,7 +98,7 @@ async fn leg_plan(app: &App, group: &GroupId, after: &Graph) -> Result<api::LegP
     };
     Ok(api::LegPlan {
         group: group.to_string(),
-        after: after.get(group).into_iter().flatten().map(ToString::to_string).collect(),
+        after: after.get(&group).into_iter().flatten().map(ToString::to_string).collect(),
         generation: found.row.last_generation.next().0,
         obstacles,
     })
@@ -150,8 +144,7 @@ fn ordered(app: &App, caller: &Caller, request: api::CampaignRequest) -> Result<
     if all {
         chosen.extend(configured.keys().filter(|group| caller.covers(group)).cloned());
     }
-    let depends: Graph =
-        configured.iter().map(|(name, group)| (name.clone(), group.depends_on.clone())).collect();
+    let depends: Graph = configured.iter().map(|(name, group)| (name.clone(), group.depends_on.clone())).collect();
     if with_dependants {
         chosen = graph::with_dependants(&depends, &chosen);
     }

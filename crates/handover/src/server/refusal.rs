@@ -313,10 +313,9 @@ impl From<CampaignRefused> for Refused {
         match refused {
             CampaignRefused::UnknownGroup(group) => Self::not_bound(&group),
             CampaignRefused::Unknown => Self::no_such_campaign(),
-            CampaignRefused::Empty
-            | CampaignRefused::TooMany
-            | CampaignRefused::Cycle(_)
-            | CampaignRefused::NoName => Self::bad_request(words),
+            CampaignRefused::Empty | CampaignRefused::TooMany | CampaignRefused::Cycle(_) | CampaignRefused::NoName => {
+                Self::bad_request(words)
+            }
             CampaignRefused::Taken { .. } => Self::new(
                 409,
                 "in_campaign",

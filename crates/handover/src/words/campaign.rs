@@ -12,24 +12,24 @@ pub(crate) fn motion(campaign: &Campaign) -> String {
     let failed = count(|state| matches!(state, LegState::Failed { .. }));
     let skipped = count(|state| state == LegState::Skipped);
     let undone = count(|state| matches!(state, LegState::Undone { .. }));
-    let kept_words = if kept == 0 {
-        String::new()
-    } else {
-        format!("; {kept} stay, and only another rotation replaces them")
-    };
+    let kept_words =
+        if kept == 0 { String::new() } else { format!("; {kept} stay, and only another rotation replaces them") };
     match campaign.motion {
         Motion::Running => format!("{through} of {all} groups are through"),
         Motion::Held(Pause::Ordered) => format!("held by a person; {through} of {all} groups are through"),
         Motion::Held(Pause::Failed) => format!("held because a rotation failed; {through} of {all} groups are through"),
         Motion::Held(Pause::Restored) => {
-            "held because the state was restored from a backup: recover its groups first, then resume or cancel it".to_owned()
+            "held because the state was restored from a backup: recover its groups first, then resume or cancel it"
+                .to_owned()
         }
         Motion::Undoing => format!("what can be undone is undone; {undone} of {all} groups are back{kept_words}"),
         Motion::Cancelling => "cancelled; it ends with what is on its way".to_owned(),
         Motion::Ended(End::Success) => format!("all {all} groups have a new generation in force"),
         Motion::Ended(End::Partly) => {
             let succeeded = count(|state| matches!(state, LegState::Succeeded { .. }));
-            format!("{succeeded} of {all} groups succeeded, {failed} failed, {skipped} were left out, {undone} are back{kept_words}")
+            format!(
+                "{succeeded} of {all} groups succeeded, {failed} failed, {skipped} were left out, {undone} are back{kept_words}"
+            )
         }
         Motion::Ended(End::Undone) => format!("undone: {undone} of {all} groups went back, nothing new is in force"),
         Motion::Ended(End::Cancelled) => format!("cancelled: {through} of {all} groups have a new generation in force"),

@@ -42,7 +42,12 @@ fn a_configuration_that_cannot_be_meant() {
     let sinks = "[[sink]]\nkind = \"syslogd\"\nname = \"siem\"\n[[sink]]\nkind = \"http\"\nname = \"x\"\n\
                  [[sink]]\nname = \"y\"\n[[sink]]\nkind = \"syslog\"\nname = \"z\"\naddress = \"h:1\"\nfacility = 300\n";
     let approvals = |keys: &str| GROUP.replace("poll = \"1s\"", keys);
-    let cases: [(&str, &str); 15] = [
+    let depends = |on: &str| GROUP.replace("consumers =", &format!("depends_on = [{on}]\nconsumers ="));
+    let circle = depends("\"b\"").replace("orders-db", "a") + &depends("\"a\"").replace("orders-db", "b");
+    let cases: [(&str, &str); 18] = [
+        ("a group that depends on one that is not there", &depends("\"orders-bd\", \"reports\"")),
+        ("a group that depends on itself", &depends("\"orders-db\"")),
+        ("groups that depend on one another in a circle", &circle),
         (
             "approvals before gates and with keys that nobody knows",
             &approvals("approvals.disabel = {}\napprovals.start = { quorums = 2 }"),

@@ -1,10 +1,10 @@
 //! Answers in front of the server's API, in the API's own types, so that each state can be shown at will.
 
 use handover_api::{
-    ActionView, ApprovalView, Approvals, Awaited, Calendar, EvidenceView, Explanation, FaultView, Gate, GivenView,
-    GroupStatus, GroupSummary, Groups, History, HoldView, MemberView, NextView, ObstacleView, OccupantView,
-    PlannedRotation, Reach, RecordView, Role, RotationView, ScheduleState, ScheduleView, Schedules, SinkFailing,
-    SinkView, Sinks, Status, UnreadableGroup,
+    ActionView, ApprovalView, Approvals, Awaited, Calendar, CampaignState, CampaignView, Campaigns, EvidenceView,
+    Explanation, FaultView, Gate, GivenView, GroupStatus, GroupSummary, Groups, History, HoldView, LegState, LegView,
+    MemberView, NextView, ObstacleView, OccupantView, OnFailure, PlannedRotation, Reach, RecordView, Role,
+    RotationView, ScheduleState, ScheduleView, Schedules, SinkFailing, SinkView, Sinks, Status, UnreadableGroup, Until,
 };
 use serde_json::{Value, json};
 
@@ -28,6 +28,7 @@ pub(crate) fn pretend(browser: &Browser, text: &str) {
         "/v1/calendar": calendar(text),
         "/v1/schedules": schedules(text),
         "/v1/approvals": approvals(text),
+        "/v1/campaigns": campaigns(text),
     });
     let script = format!(
         "window.answers = {answers};
@@ -115,6 +116,34 @@ fn statistics(text: &str) -> Value {
         "overdue": 1,
         "overdue_groups": [text],
     })
+}
+
+fn campaigns(text: &str) -> Campaigns {
+    let leg = |group: &str, after: &[&str], state| LegView {
+        group: group.to_owned(),
+        after: after.iter().map(|name| (*name).to_owned()).collect(),
+        state,
+        text: text.to_owned(),
+        generation: Some(5),
+        setback: None,
+    };
+    let held = CampaignView {
+        campaign: 3,
+        state: CampaignState::Held,
+        text: text.to_owned(),
+        asked_by: text.to_owned(),
+        reason: Some(text.to_owned()),
+        asked_at: "2026-01-02T03:04:05Z".to_owned(),
+        parallel_max: 4,
+        until: Until::Adopted,
+        on_failure: OnFailure::Hold,
+        layers: vec![
+            vec![leg("alpha", &[], LegState::Through)],
+            vec![leg("beta", &["alpha"], LegState::Failed), leg("gamma", &["alpha"], LegState::Waiting)],
+        ],
+        actions: vec!["resume".to_owned(), "undo".to_owned()],
+    };
+    Campaigns { campaigns: vec![held], next: Some(3) }
 }
 
 fn calendar(text: &str) -> Calendar {

@@ -11,6 +11,7 @@ macro_rules! cases {
     };
 }
 
+mod campaigns;
 mod cases;
 mod consumers;
 mod forget;
@@ -24,6 +25,7 @@ use handover_core::port::{Answer, Commit, Committed, Consumers, Entry, Loaded, R
 use handover_core::{Candidate, Epoch, Fault, Generation, GroupId, Row, RowVersion, Timestamp};
 use handover_secret::Secret;
 
+pub use campaigns::campaigns;
 pub use sample::{asking_plans, doubted_rows, plans, rows};
 
 /// Both ports that a state serves.
@@ -47,7 +49,7 @@ where
     H: Harness + 'static,
 {
     let mut failed = Vec::new();
-    for (name, case) in cases::CASES.iter().chain(consumers::CASES).chain(forget::CASES) {
+    for (name, case) in cases::CASES.iter().chain(consumers::CASES).chain(forget::CASES).chain(campaigns::CASES) {
         // A task of its own, so that a case that panics does not take the others with it.
         if tokio::spawn(case(Arc::new(make()))).await.is_err() {
             failed.push(*name);

@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use handover_core::campaign::Campaign;
-use handover_core::port::{Answer, CampaignCommit, Commit, Committed, Entry, Loaded, REQUEST_KEPT_MS_MIN, Record, Request, StateStore};
-use handover_core::{CampaignId, Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Plan, Row, RowVersion, Timestamp};
+use handover_core::port::{
+    Answer, CAMPAIGNS_ENDED_MAX, CampaignCommit, Commit, Committed, Entry, Loaded, REQUEST_KEPT_MS_MIN, Record,
+    Request, StateStore,
+};
+use handover_core::{
+    CampaignId, Candidate, Epoch, Fault, FaultKind, Generation, GroupId, Plan, Row, RowVersion, Timestamp,
+};
 use handover_secret::Secret;
 
 use super::{Script, locked};
@@ -171,6 +176,8 @@ impl Inner {
             self.append(&under, entry);
         }
         self.requests.extend(key.zip(request));
+        let oldest = campaign.id.0.saturating_sub(CAMPAIGNS_ENDED_MAX);
+        self.campaigns.retain(|id, kept| expect.is_some() || id.0 > oldest || kept.is_live());
         self.campaigns.insert(campaign.id, campaign.clone());
         Ok(Committed::vouch(campaign))
     }
@@ -316,12 +323,7 @@ impl StateStore for FakeState {
         Box::pin(self.script.pass("state.campaign", act))
     }
 
-    fn campaigns(
-        &self,
-        live: bool,
-        before: Option<CampaignId>,
-        limit: usize,
-    ) -> Answer<'_, Vec<Committed<Campaign>>> {
+    fn campaigns(&self, live: bool, before: Option<CampaignId>, limit: usize) -> Answer<'_, Vec<Committed<Campaign>>> {
         let inner = Arc::clone(&self.inner);
         Box::pin(self.script.pass("state.campaigns", move || {
             let inner = locked(&inner);

@@ -1,8 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use handover_core::campaign::{
-    Campaign, End, Leg, LegState, Motion, OnFailure, Pause, Setback, Terms, Until,
-};
+use handover_core::campaign::{Campaign, End, Leg, LegState, Motion, OnFailure, Pause, Setback, Terms, Until};
 use handover_core::{BadName, CampaignId, ConsumerId, Generation, GroupId, RowVersion, Timestamp};
 use serde::{Deserialize, Serialize};
 

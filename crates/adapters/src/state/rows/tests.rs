@@ -1,6 +1,6 @@
 use handover_core::schedule::Cadence;
 use handover_core::{Doubt, Moments, Phase, Roll, Timestamp};
-use handover_testkit::conformance::state::{asking_plans, doubted_rows, plans, rows};
+use handover_testkit::conformance::state::{asking_plans, campaigns, doubted_rows, plans, rows};
 
 use super::*;
 
@@ -11,6 +11,9 @@ fn every_variant_is_read_as_it_was_written() {
     }
     for plan in plans().into_iter().chain(asking_plans()) {
         assert_eq!(read_plan(&write_plan(&plan)).unwrap(), plan);
+    }
+    for campaign in campaigns() {
+        assert_eq!(read_campaign(&write_campaign(&campaign)).unwrap(), campaign);
     }
 }
 

@@ -40,10 +40,12 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use handover_core::campaign::Campaign;
-use handover_core::port::{Answer, CampaignCommit, Commit, Committed, Consumers, Delivery, Entry, Loaded, Record, Request, StateStore};
+use handover_core::port::{
+    Answer, CampaignCommit, Commit, Committed, Consumers, Delivery, Entry, Loaded, Record, Request, StateStore,
+};
 use handover_core::{
-    CampaignId, Candidate, ConsumerId, Epoch, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role, RollCall, Row,
-    RowVersion, Timestamp,
+    CampaignId, Candidate, ConsumerId, Epoch, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role,
+    RollCall, Row, RowVersion, Timestamp,
 };
 use handover_secret::Secret;
 use rusqlite::Connection;
@@ -331,12 +333,7 @@ impl StateStore for Sqlite {
         Box::pin(self.read(move |reader| reader.campaign(id)))
     }
 
-    fn campaigns(
-        &self,
-        live: bool,
-        before: Option<CampaignId>,
-        limit: usize,
-    ) -> Answer<'_, Vec<Committed<Campaign>>> {
+    fn campaigns(&self, live: bool, before: Option<CampaignId>, limit: usize) -> Answer<'_, Vec<Committed<Campaign>>> {
         Box::pin(self.read(move |reader| reader.campaigns(live, before, limit)))
     }
 

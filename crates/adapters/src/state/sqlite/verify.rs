@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use handover_core::Fault;
 use rusqlite::Connection;
 
-use super::guard::{GroupColumns, Head, Mac, Sum, Table, candidate_mac, cursor_mac, key_mac, plan_mac, roll_mac};
 use super::campaigns::campaign_columns;
+use super::guard::{GroupColumns, Head, Mac, Sum, Table, candidate_mac, cursor_mac, key_mac, plan_mac, roll_mac};
 use super::members::{delivery_columns, member_columns};
 use super::requests::request_columns;
 use super::segment::{Records, hash_at};

@@ -18,8 +18,16 @@ pub(super) fn operation(method: &Method, path: &str) -> Option<Operation> {
     };
     Some(match (method.as_str(), path) {
         ("GET", path::CAMPAIGNS) => Operation {
-            query: &[("live", "boolean", "Only those that have not ended"), (BEFORE.0, BEFORE.1, "Only older ones"), LIMIT],
-            ..look("campaigns", "Lists campaigns whose groups the token covers, the newest first", Answer::Json("Campaigns"))
+            query: &[
+                ("live", "boolean", "Only those that have not ended"),
+                (BEFORE.0, BEFORE.1, "Only older ones"),
+                LIMIT,
+            ],
+            ..look(
+                "campaigns",
+                "Lists campaigns whose groups the token covers, the newest first",
+                Answer::Json("Campaigns"),
+            )
         },
         ("POST", path::CAMPAIGNS) => Operation {
             id: "begin_campaign",
@@ -40,7 +48,11 @@ pub(super) fn operation(method: &Method, path: &str) -> Option<Operation> {
                 ("on_failure", "string", "`hold`, `undo` or `go_on`"),
             ],
             refusals: &["no_such_group"],
-            ..look("campaign_plan", "What a campaign would do, and what stands in the way of its groups", Answer::Json("CampaignPlan"))
+            ..look(
+                "campaign_plan",
+                "What a campaign would do, and what stands in the way of its groups",
+                Answer::Json("CampaignPlan"),
+            )
         },
         ("GET", path::CAMPAIGN) => look("campaign", "Where a campaign stands", Answer::Json("CampaignView")),
         ("POST", path::CAMPAIGN_HOLD) => order("hold_campaign", "Has a campaign start nothing for now"),

@@ -30,12 +30,13 @@ pub(crate) async fn icon() -> impl IntoResponse {
     file("image/svg+xml", include_str!("page.svg"))
 }
 
-/// One script from four files: the first makes all of it strict, the last starts it.
+/// One script from several files: the first makes all of it strict, the last starts it.
 const PROGRAM: &str = concat!(
     include_str!("parts.js"),
     include_str!("views.js"),
     include_str!("calendar.js"),
     include_str!("approvals.js"),
+    include_str!("campaigns.js"),
     include_str!("page.js")
 );
 

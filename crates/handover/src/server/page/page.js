@@ -213,6 +213,7 @@ function view() {
   if (name === "groups" && group) return { name: "group", group: decode(group) };
   if (name === "calendar") return { name: "calendar" };
   if (name === "approvals") return { name: "approvals" };
+  if (name === "campaigns") return { name: "campaigns" };
   if (name === "audit") return { name: "audit", group: group ? decode(group) : null };
   return { name: "fleet" };
 }
@@ -237,6 +238,7 @@ async function load(wanted) {
     return { view: wanted, status, explanation, records: await story(wanted.group, status.rotation) };
   }
   if (wanted.name === "approvals") return { view: wanted, ...(await ask(`/v1/approvals?limit=${ROWS_MAX}`)) };
+  if (wanted.name === "campaigns") return { view: wanted, ...(await ask("/v1/campaigns?limit=20")) };
   if (wanted.name === "calendar") {
     const asked = [`/v1/calendar?days=${CALENDAR_DAYS}&limit=1000`, `/v1/schedules?limit=${ROWS_MAX}`];
     const [coming, schedules] = await Promise.all(asked.map(ask));
@@ -382,7 +384,7 @@ function draw() {
     const here = link.dataset.view === at.name;
     if (here) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
   }
-  const title = at.name === "group" ? at.group : { audit: "Audit", calendar: "Calendar", approvals: "Approvals" }[at.name] ?? "Groups";
+  const title = at.name === "group" ? at.group : { audit: "Audit", calendar: "Calendar", approvals: "Approvals", campaigns: "Campaigns" }[at.name] ?? "Groups";
   document.title = state.token ? `${title} · Handover` : "Sign in · Handover";
   const drawn = element("main", {});
   if (!state.token) drawn.append(signIn(state));

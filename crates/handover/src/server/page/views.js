@@ -8,7 +8,7 @@ const ROWS_MAX = 500;
 // A phase that learns the same again and again keeps its newest lines; the audit has all.
 const LINES_MAX = 20;
 
-const VIEWS = { fleet, group, calendar, approvals, audit };
+const VIEWS = { fleet, group, calendar, approvals, campaigns, audit };
 
 const waitingLine = () => element("p", { class: "quiet-text" }, "Asking the server…");
 
