@@ -475,7 +475,7 @@ fn what_is_refused_for_good_fails_or_stays() {
     let next = step(&world.campaign, &world.rows()).unwrap();
     world.commit(next);
     let start = Wanted::Start { group: name("a"), generation: Generation(2) };
-    assert_eq!(wanted(&world.campaign), [start.clone()]);
+    assert_eq!(wanted(&world.campaign), std::slice::from_ref(&start));
     for _ in 0..REFUSED_MAX {
         let next = refused(&world.campaign, &start).unwrap();
         world.commit(next);
@@ -498,7 +498,7 @@ fn what_is_refused_for_good_fails_or_stays() {
     let next = step(&world.campaign, &world.rows()).unwrap();
     world.commit(next);
     let back = Wanted::Rollback { group: name("a"), generation: Generation(2) };
-    assert_eq!(wanted(&world.campaign), [back.clone()]);
+    assert_eq!(wanted(&world.campaign), std::slice::from_ref(&back));
     for _ in 0..REFUSED_MAX {
         let next = refused(&world.campaign, &back).unwrap();
         world.commit(next);

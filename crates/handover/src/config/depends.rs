@@ -21,7 +21,8 @@ impl Config {
         let mut wrong = Vec::new();
         for (index, group) in self.groups.iter().enumerate() {
             for on in group.depends_on.iter().filter(|on| !there.contains(on)) {
-                let near = close(on.as_str(), there.iter().map(ToString::to_string));
+                let near =
+                    close(on.as_str(), there.iter().filter(|name| **name != &group.name).map(ToString::to_string));
                 let hint = near.map_or_else(
                     || "add a [[group]] by that name, or leave it out".to_owned(),
                     |near| format!("did you mean {near}?"),
@@ -46,13 +47,12 @@ fn in_a_circle(circle: &[GroupId]) -> String {
     if let [only] = circle {
         return format!("group {only} depends on itself: leave it out of its depends_on");
     }
-    let shown = circle.iter().take(SHOWN_MAX).map(GroupId::as_str).collect::<Vec<_>>().join(", which depends on ");
-    let (more, back) = match circle.first() {
-        _ if circle.len() > SHOWN_MAX => (format!(", and {} more", circle.len() - SHOWN_MAX), String::new()),
-        Some(first) => (String::new(), format!(", which depends on {first}")),
-        None => (String::new(), String::new()),
-    };
-    format!("group {shown}{more}{back}: no order serves a circle; leave one of these out of a depends_on")
+    let mut shown: Vec<&str> = circle.iter().chain(circle.first()).map(GroupId::as_str).collect();
+    let all = shown.len();
+    shown.truncate(SHOWN_MAX);
+    let way = shown.join(", which depends on ").replacen(", which depends on ", " depends on ", 1);
+    let more = if all > SHOWN_MAX { format!(", and {} more", all - SHOWN_MAX) } else { String::new() };
+    format!("group {way}{more}: no order serves a circle; leave one of these out of a depends_on")
 }
 
 /// More groups of a circle are not named.
