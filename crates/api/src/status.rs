@@ -224,7 +224,7 @@ impl Status {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitingFor {
     /// A constant word: `held`, `trouble`, `verification`, `consumer`, `roll_incomplete`, `store`, `in_use`,
-    /// `use_unknown`, `quiet`, `overlap`, `target`, `brake`, `window`.
+    /// `use_unknown`, `quiet`, `overlap`, `target`, `brake`, `window`, `soak`, `wave_empty`.
     pub kind: String,
     /// The same for people.
     pub text: String,
@@ -257,7 +257,7 @@ pub struct PlanView {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ObstacleView {
     /// A constant word: `live`, `doubted`, `not_built`, `slots`, `target_does_not_fence`, `store_does_not_fence`,
-    /// `no_store`, `no_evidence`, `quiet_too_short`, `policy`, `found`.
+    /// `store_read_by_all`, `no_store`, `no_evidence`, `quiet_too_short`, `policy`, `found`.
     pub kind: String,
     /// The same for people.
     pub text: String,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::id::{Generation, StoreId};
 use crate::model::{Occupant, Phase, Pointers, Rotation, Row, Undo};
 use crate::plan::{Plan, Strategy};
+use crate::waves::Opened;
 
 /// A broken invariant: the row cannot have come from this core. Nothing is done on it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -27,7 +28,7 @@ pub enum Violation {
     Current,
     /// Who asked for it approved it.
     OwnApproval,
-    /// More rounds passed than the plan asks for, or more candidates than it allows by itself.
+    /// More rounds passed than the plan asks for, more candidates than it allows by itself, or waves that it has not.
     Bounds,
 }
 
@@ -74,7 +75,11 @@ fn check_phase(row: &Row, plan: &Plan, phase: &Phase, retiring: &[Occupant], rev
     };
     match phase {
         Phase::Verify { passes, .. } if *passes > plan.passes_min => vec![Violation::Bounds],
-        Phase::Propagate { passes, .. } if *passes > plan.passes_after_publish() => vec![Violation::Bounds],
+        Phase::Propagate { passes, opened, .. }
+            if *passes > plan.passes_after_publish() || !is_of_plan(opened, plan) =>
+        {
+            vec![Violation::Bounds]
+        }
         Phase::Publish { pointers } => check_pointers(row, plan, pointers),
         Phase::Disable { refused, .. } => retiring_all(refused),
         Phase::Destroy { gone } => retiring_all(gone),
@@ -93,6 +98,18 @@ fn check_phase(row: &Row, plan: &Plan, phase: &Phase, retiring: &[Occupant], rev
         | Phase::Drain { .. }
         | Phase::Rollback(Undo::Return { .. } | Undo::Quiet { .. })
         | Phase::Done(_) => Vec::new(),
+    }
+}
+
+/// Whether there are such waves as are open.
+fn is_of_plan(opened: &Opened, plan: &Plan) -> bool {
+    match opened {
+        Opened::All => true,
+        Opened::Nobody => !plan.waves.is_empty(),
+        Opened::Wave { number, cuts, .. } => {
+            let number = usize::try_from(*number).unwrap_or(usize::MAX);
+            (1..=plan.waves.len()).contains(&number) && cuts.len() == plan.waves.len()
+        }
     }
 }
 

@@ -32,6 +32,7 @@ mod recover;
 pub mod schedule;
 mod time;
 mod wants;
+mod waves;
 
 pub use adopt::{Adoption, AdoptionRefusal, adopt, adopted, adoption};
 pub use advance::{Refusal, Seen, advance, start};
@@ -52,3 +53,4 @@ pub use plan::{
 pub use recover::{Course, Recovery, Survey, Unrecoverable, compare, plan_of, recover, sought};
 pub use time::{Timestamp, Waited};
 pub use wants::{Blocker, Wants, wants};
+pub use waves::{Opened, Picked, WAVES_MAX, Wave, Withheld};

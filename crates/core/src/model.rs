@@ -9,6 +9,7 @@ use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVers
 use crate::plan::Strategy;
 use crate::schedule::Cadence;
 use crate::time::{Timestamp, Waited};
+use crate::waves::Opened;
 
 /// A generation, the slot that it occupies and the value that it has. The slot is stored, never computed from the
 /// number (R6).
@@ -181,6 +182,8 @@ pub enum Phase {
         presenters: Roll,
         /// Whole rounds of the checks after publishing that passed in a row.
         passes: u32,
+        /// Which of them may read it.
+        opened: Opened,
     },
     /// The old generation goes out of use, as observed.
     Drain {
@@ -228,6 +231,11 @@ impl Phase {
             | Self::Destroy { .. }
             | Self::Rollback(_) => None,
         }
+    }
+
+    /// Whether a wave is watched in which all is well: then what is looked at again and again is no news.
+    pub const fn soaks(&self) -> bool {
+        matches!(self, Self::Propagate { opened: Opened::Wave { soaked: Waited { seen_at: Some(_), .. }, .. }, .. })
     }
 
     /// The roll that it calls, and in which role, if it calls one.

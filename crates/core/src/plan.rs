@@ -9,6 +9,7 @@ use crate::fault::Fault;
 use crate::id::{Slot, StoreId};
 use crate::mint::Minter;
 use crate::model::{Doubt, Occupant, Phase, Row, Undo};
+use crate::waves::{self, Wave};
 
 /// How a credential is handed over. A strategy is a plan over the same phases, not another engine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -192,6 +193,8 @@ pub struct Policy {
     pub fetch_to_load_max: Duration,
     /// At which moments a check is configured.
     pub checks: Moments,
+    /// Who may read the candidate before others; empty: everybody at once.
+    pub waves: Vec<Wave>,
 }
 
 /// What was fixed when the rotation started. Stored with it.
@@ -231,6 +234,8 @@ pub struct Plan {
     pub presenters: bool,
     /// See [`Policy::checks`].
     pub checks: Moments,
+    /// See [`Policy::waves`].
+    pub waves: Vec<Wave>,
     /// Digest of the policy that this came from, as text; made by who read the policy.
     pub policy_digest: String,
 }
@@ -284,6 +289,8 @@ pub enum Obstacle {
     NoBrake,
     /// This store cannot fence: a late write could bring a revoked credential back (R4).
     StoreDoesNotFence(StoreId),
+    /// The policy has waves, and whoever reads this store reads what it publishes, in whatever wave they are.
+    StoreReadByAll(StoreId),
     /// The group has no store: nobody could fetch the new value.
     NoStore,
     /// The target does not show use, so nothing can prove that the old generation is out of use.
@@ -332,6 +339,10 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
         if !capability.fences {
             obstacles.push(Obstacle::StoreDoesNotFence(store.clone()));
         }
+        // Who may write there past the server may read there past it.
+        if capability.shared && !policy.waves.is_empty() {
+            obstacles.push(Obstacle::StoreReadByAll(store.clone()));
+        }
     }
     // What is written over is refused at once: nothing has to be seen out of use before.
     // Where there is no target, nobody uses it but consumers, and the roll of them is complete.
@@ -374,6 +385,7 @@ fn fixed(policy: &Policy, census: &Census<'_>, strategy: Strategy) -> Plan {
         verifiers: policy.verifiers,
         presenters: policy.presenters,
         checks: policy.checks,
+        waves: policy.waves.clone(),
         policy_digest: census.policy_digest.clone(),
     }
 }
@@ -436,6 +448,11 @@ impl Policy {
                 "the strategy immediate without verification forgets the old value at once: ask for the approval at start, \
                  not before destroy",
             ),
+            (
+                strategy == Strategy::Immediate && !self.waves.is_empty(),
+                "the strategy immediate writes over the old value, which later waves would read: leave the waves out",
+            ),
+            (!self.presenters && !self.waves.is_empty(), "waves are of presenters, and none is declared"),
             (self.candidates_max == 0, "candidates_max must be at least 1"),
             (self.candidates_max > 10, "candidates_max must be at most 10"),
             (self.poll.is_zero(), "poll must be longer than zero"),
@@ -443,6 +460,7 @@ impl Policy {
         ]
         .into_iter()
         .filter_map(|(bad, words)| bad.then_some(words))
+        .chain(waves::wrong(&self.waves))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::mint::{Label, Minter};
 use crate::model::{Doubt, Hold, Mark, Occupant, Phase, Pointer, Pointers, Roll, Rotation, Row, Undo};
 use crate::plan::{OnDeadline, Plan, Stretch};
 use crate::time::{Timestamp, Waited};
+use crate::waves::Opened;
 
 /// Whom or what a phase waits for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,6 +58,18 @@ pub enum Blocker {
     Overlap {
         /// This much longer.
         remaining: Duration,
+    },
+    /// All has to be well in the open waves for longer.
+    Soak {
+        /// The wave that opened last.
+        number: u32,
+        /// This much longer.
+        remaining: Duration,
+    },
+    /// Nobody is left in the wave that opened last: it would show nothing.
+    WaveEmpty {
+        /// Its number.
+        number: u32,
     },
     /// The target has to do this.
     Target(&'static str),
@@ -144,9 +157,10 @@ impl Draft<'_> {
             },
             Phase::Verify { passes, reapply, verifiers } => self.verify(*passes, *reapply, verifiers),
             Phase::Publish { pointers } => self.point(pointers, to),
-            Phase::Propagate { presenters, passes } => {
+            Phase::Propagate { presenters, passes, opened } => {
                 self.call_presenters(presenters);
-                self.check_again(*passes);
+                self.wait_for_wave(presenters, opened);
+                self.check_again(*passes, opened);
             }
             Phase::Drain { quiet, tally, overlap, presenters } => {
                 self.call_presenters(presenters);
@@ -296,11 +310,25 @@ impl Draft<'_> {
         }
     }
 
-    fn check_again(&mut self, passes: u32) {
+    /// While a wave is watched it is checked as long: an error that shows under load shows then.
+    fn check_again(&mut self, passes: u32, opened: &Opened) {
         let needed = self.plan.passes_after_publish();
         if passes < needed {
             self.wait(Blocker::Verification { passes, needed });
+        }
+        if passes < needed || (needed > 0 && matches!(opened, Opened::Wave { .. })) {
             self.act(Effect::Check { who: self.rotation.to });
+        }
+    }
+
+    fn wait_for_wave(&mut self, presenters: &Roll, opened: &Opened) {
+        let Opened::Wave { number, soaked, .. } = opened else { return };
+        if matches!(presenters, Roll::Behind { who, complete: true } if who.is_empty()) {
+            self.wait(Blocker::WaveEmpty { number: *number });
+        }
+        let remaining = opened.soak(self.plan).saturating_sub(soaked.total);
+        if !remaining.is_zero() {
+            self.wait(Blocker::Soak { number: *number, remaining });
         }
     }
 

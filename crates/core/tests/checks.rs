@@ -6,7 +6,7 @@ mod common;
 
 use common::{adopted, at_rest, learn, learn_at, plan, started, store, version};
 use handover_core::{
-    Blocker, Cause, Effect, Fact, Fault, FaultKind, Generation, Hold, Moments, Order, Phase, Plan, Policy, Refusal,
+    Blocker, Cause, Effect, Fact, Fault, FaultKind, Generation, Hold, Moments, Opened, Order, Phase, Plan, Policy, Refusal,
     Roll, Row, Timestamp, Undo, Violation, check, start, wants,
 };
 
@@ -66,7 +66,7 @@ fn nothing_is_taken_away_before_the_rounds_passed_in_a_row() {
 fn where_nobody_is_called_the_rounds_alone_are_waited_for() {
     let plan = Plan { presenters: false, ..checked_plan(1) };
     let row = published(&plan);
-    assert!(matches!(phase(&row), Phase::Propagate { presenters: Roll::All, passes: 0 }), "{:?}", phase(&row));
+    assert!(matches!(phase(&row), Phase::Propagate { presenters: Roll::All, passes: 0, .. }), "{:?}", phase(&row));
     let row = learn(&row, &plan, Fact::Checked(TO));
     assert!(matches!(phase(&row), Phase::Drain { .. }), "{:?}", phase(&row));
     let without = Plan { presenters: false, ..plan };
@@ -121,7 +121,7 @@ fn a_proof_is_not_forced_and_an_answer_about_another_is_stale() {
 fn more_rounds_than_asked_for_cannot_have_come_from_here() {
     let plan = checked_plan(1);
     let mut row = published(&plan);
-    row.rotation.as_mut().unwrap().phase = Phase::Propagate { presenters: Roll::Uncalled, passes: 2 };
+    row.rotation.as_mut().unwrap().phase = Phase::Propagate { presenters: Roll::Uncalled, passes: 2, opened: Opened::All };
     assert_eq!(check(&row, &plan), [Violation::Bounds]);
 }
 
@@ -156,6 +156,7 @@ fn common_policy(checks: Moments, passes_min: u32) -> Vec<String> {
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
         checks,
+        waves: Vec::new(),
     };
     let row = at_rest();
     let store_capability = StoreCapability { stages: false, fences: true, versions_max: None, shared: false };
@@ -190,6 +191,7 @@ fn common_policy(checks: Moments, passes_min: u32) -> Vec<String> {
             | Obstacle::NoStore
             | Obstacle::NoEvidence
             | Obstacle::QuietTooShort
+            | Obstacle::StoreReadByAll(_)
             | Obstacle::Found(_) => format!("{obstacle:?}"),
         })
         .collect()

@@ -5,7 +5,7 @@ use std::time::Duration;
 use handover_core::campaign::{End, LegState, Motion, OnFailure, Pause, Setback, Until};
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
-    Cause, Course, Doubt, Fact, Fault, Gate, GroupId, Hold, Label, Occupant, Order, Outcome, Phase, Plan, Recovery,
+    Cause, Course, Doubt, Fact, Fault, Gate, GroupId, Hold, Label, Occupant, Opened, Order, Outcome, Phase, Plan, Recovery,
     Refusal, Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation, approvals,
 };
 
@@ -46,6 +46,8 @@ pub const IN_USE: &str = "in_use";
 pub const CHECKED: &str = "checked";
 /// A credential that a provider minted for us, and that serves nobody, was deleted there.
 pub const UNMINTED: &str = "unminted";
+/// Event: more presenters may read the candidate.
+pub const WAVE_OPENED: &str = "wave_opened";
 /// Event: the row breaks an invariant; nothing is done on it.
 pub const VIOLATED: &str = "violated";
 
@@ -335,9 +337,10 @@ pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Ve
         ];
         fields.extend(new.cause.filter(|_| old.cause.is_none()).map(|cause| ("cause", cause_word(cause).to_owned())));
         entries.push(entry(new, ADVANCED, now, fields));
-    } else if before != after && is_evidence(fact) {
+    } else if before != after && is_evidence(fact) && !old.phase.soaks() {
         entries.push(entry(new, LEARNT, now, vec![("phase", phase_word(&new.phase).to_owned()), evidence(fact)]));
     }
+    entries.extend(wave_opened(old, new, fact, now));
     if let Some(hold) = &new.hold
         && old.hold.is_none()
         && !matches!(fact, Fact::Order(_))
@@ -345,6 +348,25 @@ pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Ve
         entries.push(entry(new, HELD, now, vec![("hold", hold_words(hold))]));
     }
     entries
+}
+
+/// More presenters may read the candidate than before.
+pub(crate) fn wave_opened(old: &Rotation, new: &Rotation, fact: &Fact, now: Timestamp) -> Option<Entry> {
+    let (Phase::Propagate { opened: before, .. }, Phase::Propagate { opened: after, .. }) = (&old.phase, &new.phase)
+    else {
+        return None;
+    };
+    let number = |opened: &Opened| match opened {
+        Opened::Nobody => Some("none".to_owned()),
+        Opened::Wave { number, .. } => Some(number.to_string()),
+        Opened::All => None,
+    };
+    let (was, is) = (number(before)?, number(after));
+    if is.as_ref() == Some(&was) {
+        return None;
+    }
+    let fields = vec![("from", was), ("wave", is.unwrap_or_else(|| "last".to_owned())), evidence(fact)];
+    Some(entry(new, WAVE_OPENED, now, fields))
 }
 
 /// A store of others holds another version than ours, or nothing, while nothing rotates.

@@ -47,6 +47,7 @@ mod shared;
 pub mod sighting;
 pub mod telemetry;
 mod watchful;
+mod withheld;
 
 pub use adopt::AdoptRefused;
 pub use approve::{ApproveRequest, plan_digest};

@@ -510,8 +510,8 @@ mod tests {
     fn a_rotation_is_counted_once_from_start_to_end() {
         let numbers = Numbers::default();
         let start = row(1, Phase::Stage, 1_000);
-        let moved = row(2, Phase::Propagate { presenters: Roll::Uncalled, passes: 0 }, 3_000);
-        let again = row(3, Phase::Propagate { presenters: Roll::All, passes: 0 }, 3_000);
+        let moved = row(2, Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::All }, 3_000);
+        let again = row(3, Phase::Propagate { presenters: Roll::All, passes: 0, opened: Opened::All }, 3_000);
         let end = row(4, Phase::Done(Outcome::Success), 8_000);
         numbers.committed(Some(&Row { current: start.current, ..Row::new(group()) }), &start, Timestamp(1_000));
         numbers.committed(Some(&start), &moved, Timestamp(3_000));

@@ -22,6 +22,7 @@ use crate::schedules::Schedules;
 use crate::service::{Binding, Ports};
 use crate::sighting::Sightings;
 use crate::telemetry;
+use crate::withheld::Withholding;
 
 /// Something happened. A hint for those who watch: what is true is in the row.
 #[derive(Clone, Debug)]
@@ -89,6 +90,7 @@ pub(crate) struct Shared {
     sinks: Mutex<HashMap<String, Delivering>>,
     pub(crate) sightings: Sightings,
     pub(crate) drifts: Drifts,
+    pub(crate) withholding: Withholding,
     /// Groups whose record was compared with the world since the lease was taken.
     compared: Mutex<HashSet<GroupId>>,
     /// Groups whose rotation waits for the word of people before it starts.
@@ -119,6 +121,7 @@ impl Shared {
             sinks: Mutex::default(),
             sightings: Sightings::default(),
             drifts: Drifts::default(),
+            withholding: Withholding::default(),
             compared: Mutex::default(),
             asking: Mutex::default(),
             epoch: AtomicU64::new(epoch.0),
@@ -168,6 +171,7 @@ impl Shared {
         if let Some(loaded) = &loaded {
             self.numbers.loaded(&loaded.row);
             self.asks(&loaded.row);
+            self.withholding.loaded(loaded);
         }
         Ok(loaded)
     }
@@ -210,6 +214,7 @@ impl Shared {
             Some(request) => self.calls.make(call, || self.ports.state.carry_out(commit, request)).await?,
             None => self.calls.make(call, || self.ports.state.commit(commit)).await?,
         };
+        self.withholding.committed(&row);
         fault::point(fault::AFTER, &point);
         let word = history::row_word(&row);
         tracing::info!(group = %row.group, version = %row.version, phase = word, "{}", telemetry::COMMITTED);
@@ -344,6 +349,7 @@ impl Shared {
 
     pub(crate) fn lease_taken(&self, epoch: Epoch) {
         self.compared.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.withholding.forget_all();
         self.epoch.store(epoch.0, Ordering::SeqCst);
         self.lease_doubted.store(false, Ordering::SeqCst);
         self.numbers.lease_taken();

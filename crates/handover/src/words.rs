@@ -3,6 +3,7 @@
 pub(crate) mod campaign;
 pub(crate) mod explain;
 pub(crate) mod recover;
+pub(crate) mod waves;
 
 use std::fmt::Write as _;
 
@@ -146,6 +147,8 @@ pub(crate) const fn blocker_kind(blocker: &Blocker) -> &'static str {
         Blocker::Brake { .. } => "brake",
         Blocker::Approval { .. } => "approval",
         Blocker::Window { .. } => "window",
+        Blocker::Soak { .. } => "soak",
+        Blocker::WaveEmpty { .. } => "wave_empty",
     }
 }
 
@@ -166,7 +169,9 @@ pub(crate) fn blocker_subject(blocker: &Blocker) -> Option<&str> {
         | Blocker::Target(_)
         | Blocker::Brake { .. }
         | Blocker::Approval { .. }
-        | Blocker::Window { .. } => None,
+        | Blocker::Window { .. }
+        | Blocker::Soak { .. }
+        | Blocker::WaveEmpty { .. } => None,
     }
 }
 
@@ -195,6 +200,12 @@ pub(crate) fn blocker(blocker: &Blocker) -> String {
         }
         Blocker::Window { opens_at: Some(at) } => {
             format!("no window is open until {}; both generations stay valid until then", time(*at))
+        }
+        Blocker::Soak { number, remaining } => {
+            format!("all must be well in wave {number} for another {} before the next may read it", Span(*remaining))
+        }
+        Blocker::WaveEmpty { number } => {
+            format!("nobody is left in wave {number}, so that it shows nothing; force opens the next one")
         }
         Blocker::Window { opens_at: None } => "no window is open, and none is known to open".to_owned(),
     }
@@ -311,6 +322,7 @@ pub(crate) const fn obstacle_kind(obstacle: &Obstacle) -> &'static str {
         Obstacle::TargetDoesNotFence => "target_does_not_fence",
         Obstacle::NoBrake => "no_brake",
         Obstacle::StoreDoesNotFence(_) => "store_does_not_fence",
+        Obstacle::StoreReadByAll(_) => "store_read_by_all",
         Obstacle::NoStore => "no_store",
         Obstacle::NoEvidence => "no_evidence",
         Obstacle::QuietTooShort => "quiet_too_short",
@@ -342,6 +354,9 @@ pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
         Obstacle::TargetDoesNotFence => "the target cannot fence: a late write could kill a live credential".to_owned(),
         Obstacle::StoreDoesNotFence(store) => {
             format!("store {store} cannot fence: a late write could bring a revoked credential back")
+        }
+        Obstacle::StoreReadByAll(store) => {
+            format!("the policy has waves, and whoever reads store {store} itself reads what it publishes, in any wave")
         }
         Obstacle::NoStore => "the group has no store: nobody could fetch the new value".to_owned(),
         Obstacle::NoEvidence => "the target does not show use: nothing can prove that the old one is unused".to_owned(),
@@ -409,7 +424,7 @@ pub(crate) fn fact(fact: &Fact) -> String {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use handover_core::{Pointers, Roll, StoreId, Waited};
+    use handover_core::{Opened, Pointers, Roll, StoreId, Waited};
     use handover_engine::history::phase_word;
 
     use super::*;
@@ -434,7 +449,7 @@ mod tests {
             Phase::Apply,
             Phase::Verify { passes: 0, reapply: false, verifiers: Roll::All },
             Phase::Publish { pointers: Pointers(BTreeMap::new()) },
-            Phase::Propagate { presenters: Roll::All, passes: 0 },
+            Phase::Propagate { presenters: Roll::All, passes: 0, opened: Opened::All },
             Phase::Drain {
                 quiet: Waited::default(),
                 tally: Tally::Unknown,

@@ -141,9 +141,13 @@ impl Manager {
         Statistics::of(&self.engine)
     }
 
-    /// What is published now; `None` before the first rotation. Nobody is recorded, and nobody waits for whoever looks.
+    /// What is published now; `None` before the first rotation. Nobody is recorded, and nobody waits for whoever looks. While
+    /// waves are open one after the other, it is what those read who come last.
     pub async fn look(&self, group: &GroupId) -> Result<Option<Published>, Fault> {
-        Ok(self.store.read(group).await?.map(|current| Published::new(current, Vec::new())))
+        let Some(current) = self.store.read(group).await? else { return Ok(None) };
+        let withheld = self.engine.withheld(group).await?;
+        let own = self.store.own(group, None, current, withheld.as_deref()).await?;
+        Ok(own.map(|current| Published::new(current, Vec::new())))
     }
 
     /// One who presents a group's credential, and is waited for.

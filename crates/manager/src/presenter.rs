@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use handover_adapters::store::embedded::{Current, Embedded};
 use handover_core::port::{Delivery, SecretStore};
-use handover_core::{ConsumerId, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role};
+use handover_core::{ConsumerId, Fault, FaultKind, Generation, GroupId, Publication, Reach, Role, Withheld};
 use handover_engine::Handle;
 use handover_secret::Secret;
 use rand::TryRngCore;
@@ -80,12 +80,17 @@ impl Presenter {
     pub async fn fetch(&self) -> Result<Option<Published>, Fault> {
         for _ in 0..READS_MAX {
             let Some(current) = self.store.read(&self.group).await? else { return Ok(None) };
+            let (published, withheld) = (current.generation, self.engine.withheld(&self.group).await?);
+            let own = self.store.own(&self.group, Some(&self.consumer), current, withheld.as_deref()).await?;
+            let Some(current) = own else { continue };
             let delivery =
                 Delivery { publication: current.publication, generation: current.generation, nonce: nonce()? };
             self.engine.delivered(&self.group, &self.consumer, Role::Presenter, &delivery).await?;
             // Had it moved between the read and the record, a roll could have been called without this consumer.
             let head = self.store.head(&self.group).await?;
-            if head.is_some_and(|head| head.version == current.version) {
+            let stands = head.is_some_and(|head| head.version == current.version);
+            let now = self.engine.withheld(&self.group).await?;
+            if stands && self.is_kept(published, now.as_deref()) == self.is_kept(published, withheld.as_deref()) {
                 self.engine.read(&self.group, &self.consumer, &delivery, true).await?;
                 return Ok(Some(Published::new(current, delivery.nonce)));
             }
@@ -94,12 +99,12 @@ impl Presenter {
         Err(Fault::untouched(FaultKind::Busy, words))
     }
 
-    /// Waits for a publication after this one, and fetches it. 0 waits for the first.
+    /// Waits for a publication after this one, and fetches it. 0 waits for the first. Where the policy has waves, a new one is
+    /// waited for until it is this presenter's turn.
     pub async fn next(&self, after: u64) -> Result<Published, Fault> {
         let mut events = self.engine.events();
         loop {
-            let head = self.store.head(&self.group).await?;
-            if head.and_then(|head| head.publication).is_some_and(|publication| publication.0 > after)
+            if self.published().await?.is_some_and(|publication| publication.0 > after)
                 && let Some(published) = self.fetch().await?
             {
                 return Ok(published);
@@ -111,6 +116,22 @@ impl Presenter {
                 }
             }
         }
+    }
+
+    /// Under which number this presenter reads.
+    async fn published(&self) -> Result<Option<Publication>, Fault> {
+        let head = self.store.head(&self.group).await?;
+        let withheld = self.engine.withheld(&self.group).await?;
+        let shown = |publication| match &withheld {
+            Some(withheld) => withheld.shown(publication, &self.consumer),
+            None => publication,
+        };
+        Ok(head.and_then(|head| head.publication).map(shown))
+    }
+
+    /// Whether this generation is withheld from this presenter, where the stores publish it.
+    fn is_kept(&self, published: Generation, withheld: Option<&Withheld>) -> bool {
+        withheld.is_some_and(|withheld| withheld.keeps(published, Some(&self.consumer)))
     }
 
     /// Says how far a publication got here. `Conflict` where it was not fetched by this presenter, or is another one's.

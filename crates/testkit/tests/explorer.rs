@@ -43,7 +43,7 @@ fn every_rule_left_out_finds_harm() {
         .filter(|mutation| {
             let found = worlds
                 .iter()
-                .filter(|size| size.minter == mutation.minter())
+                .filter(|size| size.minter == mutation.minter() && (size.waves || !mutation.is_about_waves()))
                 .map(|size| explore(size, Some(*mutation), STATES_MAX))
                 .find(|report| report.found.as_ref().is_some_and(|(harm, _)| *harm != Harm::Violation));
             if let Some(report) = &found {
@@ -80,6 +80,18 @@ fn a_gate_is_passed_only_with_the_word_of_a_person() {
         assert_clean(size, STATES_MAX);
         let report = explore(size, Some(Mutation::NoApproval), STATES_MAX);
         assert_eq!(report.found.map(|(harm, _)| harm), Some(Harm::Unapproved), "{:?}", size.name);
+    }
+}
+
+/// A later wave gets a candidate only after the first one has shown that it does; also in the middle of a way back.
+#[test]
+fn a_candidate_is_read_wave_by_wave() {
+    for size in worlds().iter().filter(|size| size.waves) {
+        for mutation in Mutation::ALL.into_iter().filter(|mutation| mutation.is_about_waves()) {
+            let report = explore(size, Some(mutation), STATES_MAX);
+            let harm = report.found.map(|(harm, _)| harm);
+            assert_eq!(harm, Some(Harm::Early { consumer: 1 }), "{mutation:?} in {:?}", size.name);
+        }
     }
 }
 

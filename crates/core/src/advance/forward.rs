@@ -8,6 +8,7 @@ use crate::id::Generation;
 use crate::mint::Minter;
 use crate::model::{Outcome, Phase, Pointer, Pointers, Roll};
 use crate::time::Waited;
+use crate::waves::Opened;
 
 /// What Drain has seen so far.
 pub(super) struct Draining {
@@ -99,39 +100,13 @@ impl Draft<'_> {
     pub(super) fn publish(&mut self, fact: &Fact, mut pointers: Pointers) -> Result<(), Refusal> {
         self.point(fact, &mut pointers)?;
         if pointers.landed() {
-            self.enter(Phase::Propagate { presenters: self.presenters(), passes: 0 });
+            let opened = Opened::at_first(self.plan, self.rotation.from.is_none());
+            self.enter(Phase::Propagate { presenters: self.presenters(), passes: 0, opened });
             self.propagated();
         } else {
             self.rotation.phase = Phase::Publish { pointers };
         }
         Ok(())
-    }
-
-    pub(super) fn propagate(&mut self, fact: &Fact, presenters: Roll, passes: u32) -> Result<(), Refusal> {
-        let needed = self.plan.passes_after_publish();
-        let (presenters, passes) = match fact {
-            Fact::Checked(generation) if *generation == self.rotation.to.generation => {
-                (presenters, (passes + 1).min(needed))
-            }
-            // The last round may have been long ago by then: one more has to pass after the presenters moved.
-            Fact::Adoption { role: Role::Presenter, call } => {
-                let presenters = self.roll(call, self.row.publication);
-                let last = if presenters == Roll::All { needed.saturating_sub(1) } else { passes };
-                (presenters, passes.min(last))
-            }
-            _ => return Err(Refusal::Stale),
-        };
-        self.rotation.phase = Phase::Propagate { presenters, passes };
-        self.propagated();
-        Ok(())
-    }
-
-    fn propagated(&mut self) {
-        if let Phase::Propagate { presenters: Roll::All, passes } = self.rotation.phase
-            && passes >= self.plan.passes_after_publish()
-        {
-            self.enter_drain(Roll::All);
-        }
     }
 
     pub(super) fn enter_drain(&mut self, presenters: Roll) {

@@ -11,6 +11,7 @@ mod back;
 mod forward;
 mod order;
 mod pointers;
+mod propagate;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -184,7 +185,7 @@ impl Draft<'_> {
             Phase::Apply => self.apply(fact),
             Phase::Verify { passes, reapply, verifiers } => self.verify(fact, passes, reapply, verifiers),
             Phase::Publish { pointers } => self.publish(fact, pointers),
-            Phase::Propagate { presenters, passes } => self.propagate(fact, presenters, passes),
+            Phase::Propagate { presenters, passes, opened } => self.propagate(fact, presenters, passes, opened),
             Phase::Drain { quiet, tally, overlap, presenters } => {
                 self.drain(fact, forward::Draining { quiet, tally, overlap, presenters })
             }
@@ -240,6 +241,7 @@ impl Draft<'_> {
             (Phase::Verify { passes, .. } | Phase::Propagate { passes, .. }, _) => *passes = 0,
             _ => {}
         }
+        self.stop_soaking(fault.kind == FaultKind::Unfit);
     }
 
     /// The target rejected the candidate's value (R8), or it was lost (R7): another one, a bounded number of times.
@@ -261,8 +263,8 @@ impl Draft<'_> {
         else {
             return;
         };
-        // To wait for a person's word is no waiting of the phase: else a deadline would decide what was asked.
-        if self.waits_for_approval_alone() {
+        // To wait for a person's word, or out a soak, is no waiting of the phase: else a deadline would decide what was asked.
+        if self.waits_for_approval_alone() || self.soaks_alone() {
             self.rotation.elapsed = self.rotation.elapsed.interrupted();
             return;
         }

@@ -5,6 +5,7 @@ use crate::effect::Order;
 use crate::id::StoreId;
 use crate::model::{Cause, Hold, Phase, Pointer, Pointers, Undo};
 use crate::time::Waited;
+use crate::waves::Opened;
 
 impl Draft<'_> {
     pub(super) fn order(&mut self, order: Order) -> Result<(), Refusal> {
@@ -38,6 +39,7 @@ impl Draft<'_> {
         if let Phase::Verify { passes, .. } | Phase::Propagate { passes, .. } = &mut self.rotation.phase {
             *passes = 0;
         }
+        self.stop_soaking(false);
         match hold {
             Hold::Drift(store) => self.reassert(&store),
             Hold::CandidatesSpent => self.next_candidate(),
@@ -58,8 +60,13 @@ impl Draft<'_> {
     fn force(&mut self) -> Result<(), Refusal> {
         match &self.rotation.phase {
             Phase::Verify { passes, reapply: false, .. } if *passes >= self.plan.passes_min => self.enter_publish(),
-            Phase::Propagate { presenters, passes } if *passes >= self.plan.passes_after_publish() => {
-                self.enter_drain(presenters.clone());
+            // Nobody has read it yet: a wave that was not watched shows nothing.
+            Phase::Propagate { opened: Opened::Nobody, .. } => return Err(Refusal::NotForceable),
+            Phase::Propagate { presenters, passes, opened } if *passes >= self.plan.passes_after_publish() => {
+                match opened {
+                    Opened::All | Opened::Nobody => self.enter_drain(presenters.clone()),
+                    Opened::Wave { .. } => self.open_next(),
+                }
             }
             Phase::Drain { .. } | Phase::Disable { .. } if !self.approved() => return Err(Refusal::Unapproved),
             Phase::Drain { presenters, .. } => self.enter_disable(presenters.clone()),

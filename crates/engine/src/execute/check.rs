@@ -69,7 +69,7 @@ impl Executor<'_> {
         self.shared.calls.make(call, || check.run(subject)).await
     }
 
-    /// What is unknown for the same kind of reason as before is told once.
+    /// What is unknown for the same kind of reason as before is told once, and so is what passes while a wave is watched.
     fn evidence(
         &self,
         check: &dyn Check,
@@ -78,6 +78,7 @@ impl Executor<'_> {
     ) -> Option<handover_core::port::Entry> {
         let rotation = self.current.row.live()?;
         let (result, reason) = match found {
+            Ok(Finding::Passed) if rotation.phase.soaks() => return None,
             Ok(Finding::Passed) => ("passed", None),
             Ok(Finding::Failed(reason)) => ("failed", Some(cut(reason))),
             Err(fault) if rotation.trouble == Some(no_verdict(fault.kind)) => return None,

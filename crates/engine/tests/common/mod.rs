@@ -99,6 +99,7 @@ pub fn policy() -> Policy {
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
         checks: Moments::default(),
+        waves: Vec::new(),
     }
 }
 

@@ -112,13 +112,13 @@ pub(super) fn wrong(
     wrong
 }
 
-fn people<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ConsumerId>, D::Error> {
+pub(super) fn people<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ConsumerId>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
     names.iter().map(|name| ConsumerId::parse(name).map_err(serde::de::Error::custom)).collect()
 }
 
 /// In one order, so that two lists of the same people mean the same.
-fn names<S: Serializer>(people: &[ConsumerId], serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn names<S: Serializer>(people: &[ConsumerId], serializer: S) -> Result<S::Ok, S::Error> {
     let sorted: BTreeSet<&str> = people.iter().map(ConsumerId::as_str).collect();
     serializer.collect_seq(sorted)
 }

@@ -18,6 +18,7 @@ mod split;
 mod stores;
 mod telemetry;
 mod tls;
+mod waves;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -428,6 +429,7 @@ impl Group {
         }
         let policy = &self.policy;
         wrong.extend(approval::wrong(&policy.approvals, policy.strategy, policy.passes_min));
+        wrong.extend(waves::wrong(self));
         wrong.extend(self.wrong_checks());
         wrong.extend(self.target.check().err().map(|fault| format!("target: {}", fault.detail)));
         wrong.extend(self.schedule.as_ref().and_then(|schedule| schedule.schedule().err()));

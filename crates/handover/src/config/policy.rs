@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::approval::{ApprovalConfig, GateName};
 use super::duration::Span;
+use super::waves::WaveConfig;
 
 /// How a group rotates. All waiting is observed waiting: time in which nobody looked does not count.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ pub(crate) struct PolicyConfig {
     /// Who has to approve, before those gates that ask.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) approvals: BTreeMap<GateName, ApprovalConfig>,
+    /// Who may read the candidate before others, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) wave: Vec<WaveConfig>,
 }
 
 impl Default for PolicyConfig {
@@ -61,6 +65,7 @@ impl Default for PolicyConfig {
             fetch_to_load_max: Span::seconds(0),
             deadlines: BTreeMap::new(),
             approvals: BTreeMap::new(),
+            wave: Vec::new(),
         }
     }
 }
@@ -176,6 +181,7 @@ impl PolicyConfig {
             presenters: called.presenters,
             fetch_to_load_max: self.fetch_to_load_max.0,
             checks: called.checks,
+            waves: self.wave.iter().map(WaveConfig::wave).collect(),
         }
     }
 

@@ -219,6 +219,14 @@ const POLICY: &[Key] = &[
     ),
     may("deadlines", Shape::Table(DEADLINES), "Deadlines of phases, and what happens then."),
     may("approvals", Shape::Table(APPROVALS), "Who has to approve before a rotation goes on."),
+    may("wave", Shape::List(&Shape::Table(WAVE)), "Who may read the new value before others, in order."),
+];
+
+const WAVE: &[Key] = &[
+    may("percent", Shape::Number(99, 5), "This share of the consumers, picked by hash and rounded up."),
+    may("count", Shape::Number(U32_MAX, 1), "So many of the consumers, picked by hash."),
+    may("consumers", Shape::List(&Shape::Name("web-1")), "These. One of percent, count and consumers is there."),
+    may("soak", Shape::Duration("10m"), "How long all has to be well with them before the next wave may read it."),
 ];
 
 const APPROVALS: &[Key] = &[

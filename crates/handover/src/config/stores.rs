@@ -38,6 +38,11 @@ impl Group {
         self.stores.iter().any(|store| store == STORE_EMBEDDED)
     }
 
+    /// Whether nobody else hands them out.
+    pub(super) fn is_embedded_alone(&self) -> bool {
+        self.stores.iter().all(|store| store == STORE_EMBEDDED)
+    }
+
     fn check_stores(&self, known: &BTreeSet<&str>) -> Vec<String> {
         let mut wrong = Vec::new();
         if self.stores.is_empty() {

@@ -11,7 +11,7 @@ use handover_adapters::store::embedded::Current;
 use handover_api::proof::Claim;
 use handover_api::{Ack, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce};
 use handover_core::port::{Delivery, SecretStore as _};
-use handover_core::{ConsumerId, Fault, FaultKind, Generation, GroupId, Publication, Role};
+use handover_core::{ConsumerId, Fault, FaultKind, Generation, GroupId, Publication, Role, Withheld};
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use serde::Deserialize;
@@ -123,7 +123,7 @@ const TAKES_MAX: u32 = 8;
 /// without this consumer, and the value in hand could be disabled before anybody waited for it.
 ///
 /// Where a delivery of this publication to this consumer stands already, a repeat of it is no news: it has the same nonce,
-/// and nothing is recorded. That it stands is asked before the value is read, so that the pointer cannot have moved
+/// and nothing is recorded. A wave that opened meanwhile is as a pointer that moved. That it stands is asked before the value is read, so that the pointer cannot have moved
 /// between the record and the read either.
 async fn take(
     app: &App,
@@ -135,6 +135,10 @@ async fn take(
     for _ in 0..TAKES_MAX {
         let handed = app.engine.handed(group, consumer, roles);
         let current = app.store.read(group).await?.ok_or_else(|| Refused::not_published(group))?;
+        let (published, withheld) = (current.generation, app.engine.withheld(group).await?);
+        let kept = |withheld: Option<&Withheld>| withheld.is_some_and(|all| all.keeps(published, Some(consumer)));
+        let own = app.store.own(group, Some(consumer), current, withheld.as_deref()).await?;
+        let Some(current) = own else { continue };
         if after.is_some_and(|after| current.publication.0 <= after) {
             return Ok(None);
         }
@@ -156,7 +160,8 @@ async fn take(
             }
         }
         let head = app.store.head(group).await?;
-        if head.is_some_and(|head| head.version == current.version) {
+        let stands = head.is_some_and(|head| head.version == current.version);
+        if stands && kept(app.engine.withheld(group).await?.as_deref()) == kept(withheld.as_deref()) {
             return Ok(Some((current, delivery)));
         }
     }

@@ -95,7 +95,7 @@ pub(crate) const fn core_role(role: api::Role) -> Role {
     }
 }
 
-pub(super) const fn reach(reach: Reach) -> api::Reach {
+pub(crate) const fn reach(reach: Reach) -> api::Reach {
     match reach {
         Reach::Expected => api::Reach::Expected,
         Reach::Delivered => api::Reach::Delivered,
@@ -125,9 +125,10 @@ pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
 
 pub(super) fn blocker(blocker: &Blocker) -> api::WaitingFor {
     let remaining = match blocker {
-        Blocker::Quiet { remaining } | Blocker::Overlap { remaining } | Blocker::Brake { remaining } => {
-            Some(*remaining)
-        }
+        Blocker::Quiet { remaining }
+        | Blocker::Overlap { remaining }
+        | Blocker::Brake { remaining }
+        | Blocker::Soak { remaining, .. } => Some(*remaining),
         Blocker::Doubted(_)
         | Blocker::Held(_)
         | Blocker::Trouble(_)
@@ -139,7 +140,8 @@ pub(super) fn blocker(blocker: &Blocker) -> api::WaitingFor {
         | Blocker::UseUnknown
         | Blocker::Target(_)
         | Blocker::Approval { .. }
-        | Blocker::Window { .. } => None,
+        | Blocker::Window { .. }
+        | Blocker::WaveEmpty { .. } => None,
     };
     api::WaitingFor {
         kind: words::blocker_kind(blocker).to_owned(),
@@ -153,7 +155,9 @@ pub(super) fn blocker(blocker: &Blocker) -> api::WaitingFor {
 pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
     let stores: Vec<&str> = plan.stores.iter().map(handover_core::StoreId::as_str).collect();
     let verifiers = if plan.verifiers { ", and every verifier must acknowledge" } else { "" };
-    let propagate = if plan.presenters {
+    let propagate = if !plan.waves.is_empty() {
+        words::waves::plan(plan)
+    } else if plan.presenters {
         format!("wait until every presenter has acknowledged it as {}", reach(plan.reach_min).word())
     } else {
         "nobody is called: no presenter is declared".to_owned()

@@ -13,7 +13,7 @@ use axum::response::sse::{Event, Sse};
 use futures_util::Stream;
 use handover_adapters::store::embedded::Embedded;
 use handover_api::{HEARTBEAT_S, LAST_EVENT_ID, Published, WatchEvent};
-use handover_core::{ConsumerId, Fault, GroupId, Phase, Row, Undo};
+use handover_core::{ConsumerId, Fault, GroupId, Opened, Phase, Publication, Row, Undo, Withheld};
 use handover_engine::history::phase_word;
 use handover_engine::{self as engine, Handle, Happening};
 use serde::Deserialize;
@@ -157,6 +157,7 @@ impl Announcer {
     pub(crate) async fn run(mut self) {
         let mut told_published = HashMap::new();
         let mut told_hold = HashMap::new();
+        let mut told_wave = HashMap::new();
         loop {
             match self.events.recv().await {
                 Ok(engine::Event { group, happening: Happening::Committed { row, advanced }, .. }) => {
@@ -169,7 +170,12 @@ impl Announcer {
                     if advanced || held_anew {
                         self.tell_phase(&row, hold);
                     }
-                    if advanced || may_move_pointers(&row) {
+                    // Those whose wave opens are told what was published before.
+                    let wave = wave(&row);
+                    if told_wave.insert(group.clone(), wave) != Some(wave) {
+                        told_published.remove(&group);
+                    }
+                    if advanced || may_move_pointers(&row) || wave.is_some() {
                         self.tell_published(std::slice::from_ref(&group), &mut told_published).await;
                     }
                 }
@@ -234,6 +240,24 @@ const fn may_move_pointers(row: &Row) -> bool {
             matches!(rotation.phase, Phase::Publish { .. } | Phase::Rollback(Undo::Unpublish { .. }))
         }
         None => false,
+    }
+}
+
+/// Up to which wave presenters may read the candidate; `None` where no rotation is published wave by wave.
+fn wave(row: &Row) -> Option<u32> {
+    match &row.live()?.phase {
+        Phase::Propagate { opened: Opened::Nobody, .. } => Some(0),
+        Phase::Propagate { opened: Opened::Wave { number, .. }, .. } => Some(*number),
+        Phase::Propagate { opened: Opened::All, .. }
+        | Phase::Stage
+        | Phase::Apply
+        | Phase::Verify { .. }
+        | Phase::Publish { .. }
+        | Phase::Drain { .. }
+        | Phase::Disable { .. }
+        | Phase::Destroy { .. }
+        | Phase::Rollback(_)
+        | Phase::Done(_) => None,
     }
 }
 
@@ -348,7 +372,7 @@ impl Open {
             }
             match woken {
                 Woken::Heartbeat => return Some(Event::default().comment("heartbeat")),
-                Woken::Item(Ok(item)) if self.is_for(&item) => return event(item.position, &item.event),
+                Woken::Item(Ok(item)) if self.is_for(&item).await => return event(item.position, &item.event),
                 Woken::Item(Ok(_)) | Woken::Tokens => {}
                 // What was missed is in the snapshot, as far as it still matters.
                 Woken::Item(Err(RecvError::Lagged(_))) => return self.take_snapshot().await,
@@ -359,12 +383,26 @@ impl Open {
 
     /// Whether the stream is told this. Consumers are told when to fetch, not where the rotation stands: which generation
     /// comes, and which one still is valid, is for those who look after it.
-    fn is_for(&self, item: &Item) -> bool {
+    async fn is_for(&self, item: &Item) -> bool {
         let told = match &item.event {
             WatchEvent::Phase { .. } => self.caller.grant != Grant::Consumer,
-            WatchEvent::Snapshot { .. } | WatchEvent::Reset | WatchEvent::Publication(_) => true,
+            WatchEvent::Publication(Published { publication, .. }) => {
+                self.shown(&item.group, *publication).await.is_ok_and(|shown| shown == *publication)
+            }
+            WatchEvent::Snapshot { .. } | WatchEvent::Reset => true,
         };
         told && self.is_of(&item.group)
+    }
+
+    /// Under which number the caller reads, where the store publishes under this one: a consumer whose wave is not open
+    /// reads what was published before.
+    async fn shown(&self, group: &GroupId, publication: u64) -> Result<u64, Fault> {
+        if self.caller.grant != Grant::Consumer {
+            return Ok(publication);
+        }
+        let withheld = self.app.engine.withheld(group).await?;
+        let shown = |withheld: &Withheld| withheld.shown(Publication(publication), &self.caller.identity).0;
+        Ok(withheld.as_deref().map_or(publication, shown))
     }
 
     /// Whether the stream is of this group: groups come and go while it is open.
@@ -379,10 +417,11 @@ impl Open {
         let covered: Vec<GroupId> = covered.keys().filter(|group| self.is_of(group)).cloned().collect();
         // A store that cannot be read ends the stream: the client comes back, and polls meanwhile.
         let found = published(&self.app.store, &covered).await.ok()?;
-        let published = |(group, publication): (&GroupId, Result<u64, Fault>)| {
-            Some(Published { group: group.to_string(), publication: publication.ok()? })
-        };
-        let groups = covered.iter().zip(found).map(published).collect::<Option<_>>()?;
+        let mut groups = Vec::with_capacity(covered.len());
+        for (group, publication) in covered.iter().zip(found) {
+            let publication = self.shown(group, publication.ok()?).await.ok()?;
+            groups.push(Published { group: group.to_string(), publication });
+        }
         event(self.app.news.position(), &WatchEvent::Snapshot { groups })
     }
 }

@@ -23,6 +23,8 @@ const BLOCKERS: &[&str] = &[
     "target",
     "brake",
     "approval",
+    "soak",
+    "wave_empty",
 ];
 
 impl Group {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use handover_core::schedule::Cadence;
 use handover_core::{
-    Census, ConsumerId, Effect, Fact, Fault, FaultKind, Gate, Generation, Minter, Order, Phase, Plan, Policy,
+    Census, ConsumerId, Effect, Fact, Fault, FaultKind, Gate, Generation, Minter, Opened, Order, Phase, Plan, Policy,
     Publication, Refusal, Roll, Row, RowVersion, Seen, StoreCapability, StoreVersion, TargetCapability, Timestamp,
-    Touched, Undo, Waited, Wants, advance, approve, check, plan, start, wants,
+    Touched, Undo, Waited, Wants, Withheld, advance, approve, check, plan, start, wants,
 };
 use handover_engine::history::{gate_word, order_word, outcome_word, phase_word};
 
@@ -126,7 +126,8 @@ impl Group {
             }
             Command::Consumer(name, change) => {
                 let verify = self.acknowledged_ahead();
-                let happened = self.world.change_consumer(name, *change, verify);
+                let withheld = self.withheld();
+                let happened = self.world.change_consumer(name, *change, verify, withheld.as_ref());
                 self.happened(number, happened.map_err(|known| (format!("there is no consumer {name}"), known)))?;
             }
             Command::Target(change) => {
@@ -382,7 +383,8 @@ impl Group {
         self.now = self.now.after(pause);
         if self.setting.autoload {
             let verify = self.acknowledged_ahead();
-            for happened in self.world.load_all(verify) {
+            let withheld = self.withheld();
+            for happened in self.world.load_all(verify, withheld.as_ref()) {
                 self.say(&happened);
             }
             self.note_harm();
@@ -392,6 +394,11 @@ impl Group {
             self.learn(line, &Fact::Tick)?;
         }
         self.settle(line, until)
+    }
+
+    /// From whom the candidate is withheld now.
+    fn withheld(&self) -> Option<Withheld> {
+        Withheld::of(&self.row, self.plan.as_ref()?)
     }
 
     /// The publication that verifiers acknowledge ahead, while it is verified.
@@ -615,6 +622,9 @@ fn entry(before: &Row, after: &Row, why: &str) -> String {
         if let Some(hold) = rotation.hold.as_ref().filter(|_| old.is_some_and(|old| old.hold.is_none())) {
             let _ = write!(more, "; held: {}", words::hold(hold));
         }
+        if let Some(opened) = opened_anew(old.map(|old| &old.phase), &rotation.phase) {
+            let _ = write!(more, "; {}", words::waves::opened(opened));
+        }
         let goes_back = matches!(rotation.phase, Phase::Rollback(_)) && old.is_some_and(|old| old.cause.is_none());
         if let Some(cause) = rotation.cause.filter(|_| goes_back) {
             let _ = write!(more, "; on the way back: {}", words::cause(cause));
@@ -625,6 +635,23 @@ fn entry(before: &Row, after: &Row, why: &str) -> String {
     }
     let phases = if from == to { from.to_owned() } else { format!("{from} → {to}") };
     format!("{phases:<22} {why}{more}")
+}
+
+/// Which waves are open, if others were before.
+fn opened_anew<'a>(before: Option<&Phase>, after: &'a Phase) -> Option<&'a Opened> {
+    let number = |opened: &Opened| match opened {
+        Opened::Nobody => 0,
+        Opened::Wave { number, .. } => *number,
+        Opened::All => u32::MAX,
+    };
+    match (before, after) {
+        (Some(Phase::Propagate { opened: before, .. }), Phase::Propagate { opened, .. })
+            if number(before) != number(opened) =>
+        {
+            Some(opened)
+        }
+        _ => None,
+    }
 }
 
 /// A row without what only counts waiting.
@@ -642,11 +669,12 @@ fn told(row: &Row) -> Row {
             }
             Phase::Disable { held, .. } => *held = Waited::default(),
             Phase::Rollback(Undo::Quiet { quiet, .. }) => *quiet = Waited::default(),
+            Phase::Propagate { opened: Opened::Wave { soaked, .. }, .. } => *soaked = Waited::default(),
             Phase::Stage
             | Phase::Apply
             | Phase::Verify { .. }
             | Phase::Publish { .. }
-            | Phase::Propagate { .. }
+            | Phase::Propagate { opened: Opened::All | Opened::Nobody, .. }
             | Phase::Destroy { .. }
             | Phase::Rollback(
                 Undo::Release

@@ -8,6 +8,7 @@ mod expect;
 mod group;
 mod perform;
 mod script;
+mod wave;
 mod world;
 
 use std::fmt::Write as _;

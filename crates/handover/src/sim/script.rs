@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use handover_core::{
     ApprovalRule, ConsumerId, Deadline, Gate, GroupId, Moments, OnDeadline, Order, Policy, Reach, SeesUse, Slots,
-    StoreId, Strategy, Stretch,
+    StoreId, Strategy, Stretch, Wave,
 };
 
+use super::wave::wave;
 use crate::config::duration::Span;
 use crate::near::nearest;
 
@@ -97,6 +98,7 @@ pub(super) enum PolicyChange {
     Strategy(Strategy),
     AcceptOutage(bool),
     CheckAfter(bool),
+    Wave(Wave),
     Deadline(Stretch, Deadline),
     Approval(Gate, ApprovalRule),
 }
@@ -117,6 +119,7 @@ impl PolicyChange {
             Self::Strategy(strategy) => policy.strategy = Some(*strategy),
             Self::AcceptOutage(accept_outage) => policy.accept_outage = *accept_outage,
             Self::CheckAfter(after) => policy.checks.after_publish = *after,
+            Self::Wave(wave) => policy.waves.push(wave.clone()),
             Self::Deadline(stretch, deadline) => {
                 policy.deadlines.insert(*stretch, *deadline);
             }
@@ -146,6 +149,7 @@ pub(super) fn policy(verifiers: bool) -> Policy {
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
         checks: Moments::default(),
+        waves: Vec::new(),
     }
 }
 
@@ -227,7 +231,7 @@ pub(super) const FORMS: &[&str] = &[
      [fences=on|off] [sees_use=sampled|counted|no]",
     "policy [passes=N] [quiet=TIME] [overlap=TIME] [brake=TIME] [poll=TIME] [candidates=N] [auto_rollback=true|false] \
      [presenters=true|false] [fetch_to_load=TIME] [strategy=NAME] [accept_outage=true|false] \
-     [check_after=true|false] [deadline.STRETCH=TIME:ACTION] [approval.GATE=N:TIME]",
+     [check_after=true|false] [wave=N%|N|NAME+NAME:TIME] [deadline.STRETCH=TIME:ACTION] [approval.GATE=N:TIME]",
     "rotate",
     "rotate by NAME",
     "approve GATE by NAME",
@@ -353,12 +357,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Line>, Mistake> {
 }
 
 /// What is wrong with a line, and what would be right.
-struct Wrong {
+pub(super) struct Wrong {
     text: String,
     hint: String,
 }
 
-fn wrong(text: impl Into<String>, hint: impl Into<String>) -> Wrong {
+pub(super) fn wrong(text: impl Into<String>, hint: impl Into<String>) -> Wrong {
     Wrong { text: text.into(), hint: hint.into() }
 }
 
@@ -471,6 +475,7 @@ fn policy_change(setting: &str) -> Result<PolicyChange, Wrong> {
         "fetch_to_load" => PolicyChange::FetchToLoad(duration(value)?),
         "accept_outage" => PolicyChange::AcceptOutage(true_false(value)?),
         "check_after" => PolicyChange::CheckAfter(true_false(value)?),
+        "wave" => PolicyChange::Wave(wave(value)?),
         "strategy" => PolicyChange::Strategy(match value {
             "immediate" => Strategy::Immediate,
             "staged" => Strategy::Staged,
@@ -630,7 +635,7 @@ fn unknown_setting(setting: &str, form: &str) -> Wrong {
     wrong(format!("`{setting}` is not understood"), form)
 }
 
-fn names_of<T>(names: &str, one: impl Fn(&str) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
+pub(super) fn names_of<T>(names: &str, one: impl Fn(&str) -> Result<T, Wrong>) -> Result<Vec<T>, Wrong> {
     names.split(',').filter(|name| !name.is_empty()).map(one).collect()
 }
 
@@ -638,17 +643,17 @@ fn store(name: &str) -> Result<StoreId, Wrong> {
     StoreId::parse(name).map_err(|bad| wrong(format!("`{name}` is no store's name: {bad}"), "stores=a,b"))
 }
 
-fn consumer(name: &str) -> Result<ConsumerId, Wrong> {
+pub(super) fn consumer(name: &str) -> Result<ConsumerId, Wrong> {
     ConsumerId::parse(name).map_err(|bad| wrong(format!("`{name}` is no consumer's name: {bad}"), "consumers=web,job"))
 }
 
-fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, Wrong> {
+pub(super) fn number(text: &str, range: std::ops::RangeInclusive<u32>) -> Result<u32, Wrong> {
     text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
         wrong(format!("`{text}` is no number that fits"), format!("from {} to {}", range.start(), range.end()))
     })
 }
 
-fn duration(text: &str) -> Result<Duration, Wrong> {
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     let Some(Span(duration)) = Span::parse(text) else {
         return Err(wrong(format!("`{text}` is no duration"), "500ms, 10s, 5m, 2h, 1d, or a sum such as 1h30m"));
     };

@@ -7,6 +7,7 @@ use std::fmt;
 
 use handover_core::{
     Candidate, ConsumerId, Generation, Mark, Occupant, Publication, RowVersion, Slot, Slots, StoreId, StoreVersion,
+    Withheld,
 };
 
 use super::script::{ConsumerChange, Setting, StoreChange, TargetChange};
@@ -232,16 +233,21 @@ impl World {
     }
 
     /// Everybody who loads by itself loads. What happened, a line each.
-    pub(super) fn load_all(&mut self, verify: Option<Publication>) -> Vec<String> {
+    pub(super) fn load_all(&mut self, verify: Option<Publication>, withheld: Option<&Withheld>) -> Vec<String> {
         let willing = |consumer: &Consumer| consumer.loads && consumer.life == Life::Alive;
         let names: Vec<ConsumerId> =
             self.consumers.iter().filter(|(_, consumer)| willing(consumer)).map(|(name, _)| name.clone()).collect();
-        names.iter().filter_map(|name| self.load(name, verify)).collect()
+        names.iter().filter_map(|name| self.load(name, verify, withheld)).collect()
     }
 
     /// A consumer reads its store and swaps the publication in. A lower one is refused, never a lower generation.
     /// What happened, if anything did.
-    pub(super) fn load(&mut self, name: &ConsumerId, verify: Option<Publication>) -> Option<String> {
+    pub(super) fn load(
+        &mut self,
+        name: &ConsumerId,
+        verify: Option<Publication>,
+        withheld: Option<&Withheld>,
+    ) -> Option<String> {
         let Self { shelves, consumers, .. } = self;
         let consumer = consumers.get_mut(name)?;
         if consumer.verifies && verify > consumer.verified {
@@ -252,6 +258,10 @@ impl World {
         }
         let shelf = shelves.get(&consumer.reads).filter(|shelf| shelf.up)?;
         let Content::Ours { publication, value } = shelf.content else { return None };
+        let (publication, value) = match withheld {
+            Some(withheld) if withheld.keeps(value.generation, Some(name)) => (withheld.publication, withheld.instead),
+            Some(_) | None => (publication, value),
+        };
         if !consumer.presents || consumer.held.is_some_and(|(held, _)| held >= publication) {
             return None;
         }
@@ -276,15 +286,16 @@ impl World {
         name: &ConsumerId,
         change: ConsumerChange,
         verify: Option<Publication>,
+        withheld: Option<&Withheld>,
     ) -> Result<Option<String>, String> {
         if matches!(change, ConsumerChange::Joins) {
-            return self.join(name);
+            return self.join(name, withheld);
         }
         let known: Vec<&str> = self.consumers.keys().map(ConsumerId::as_str).collect();
         let known = known.join(", ");
         let Some(consumer) = self.consumers.get_mut(name) else { return Err(known) };
         match change {
-            ConsumerChange::Loads => return Ok(self.load(name, verify)),
+            ConsumerChange::Loads => return Ok(self.load(name, verify, withheld)),
             ConsumerChange::StopsLoading => consumer.loads = false,
             ConsumerChange::StartsLoading => consumer.loads = true,
             ConsumerChange::Lies => consumer.lies = true,
@@ -298,7 +309,7 @@ impl World {
                 consumer.lies = false;
                 consumer.keeps_old_session = false;
                 consumer.sessions = consumer.held.iter().map(|(_, value)| *value).collect();
-                return Ok(self.load(name, verify));
+                return Ok(self.load(name, verify, withheld));
             }
             ConsumerChange::KeepsOldSession => consumer.keeps_old_session = true,
             ConsumerChange::EndsOldSession => {
@@ -310,11 +321,11 @@ impl World {
         Ok(None)
     }
 
-    /// A late joiner gets the newest.
-    fn join(&mut self, name: &ConsumerId) -> Result<Option<String>, String> {
+    /// A late joiner gets the newest that it may read.
+    fn join(&mut self, name: &ConsumerId, withheld: Option<&Withheld>) -> Result<Option<String>, String> {
         let Some(reads) = self.shelves.keys().next().cloned() else { return Err("none, without a store".to_owned()) };
         self.consumers.insert(name.clone(), Consumer::new(reads, true, false, None));
-        Ok(self.load(name, None))
+        Ok(self.load(name, None, withheld))
     }
 
     /// Something befalls the target. What happened, if it needs saying.

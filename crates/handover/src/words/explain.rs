@@ -1,7 +1,7 @@
 //! What is happening to a group, in sentences: state, evidence, what comes next, and what each order would do.
 
 use handover_core::{
-    Gate, Hold, Obstacle, Occupant, OnDeadline, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch, Tally,
+    Gate, Hold, Obstacle, Occupant, OnDeadline, Opened, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch, Tally,
     Undo, Waited,
 };
 
@@ -37,7 +37,15 @@ fn phase(rotation: &Rotation) -> String {
         Phase::Apply => format!("makes the target accept generation {to}"),
         Phase::Verify { .. } => format!("verifies generation {to} before anybody gets it"),
         Phase::Publish { .. } => format!("points the stores to generation {to}"),
-        Phase::Propagate { .. } => format!("waits until every presenter has loaded generation {to}"),
+        Phase::Propagate { opened: Opened::All, .. } => {
+            format!("waits until every presenter has loaded generation {to}")
+        }
+        Phase::Propagate { opened: Opened::Nobody, .. } => {
+            format!("calls the roll, to let the first wave of presenters read generation {to}")
+        }
+        Phase::Propagate { opened: Opened::Wave { number, cuts, .. }, .. } => {
+            format!("lets presenters read generation {to} wave by wave: wave {number} of {} is open", cuts.len() + 1)
+        }
         Phase::Drain { .. } => format!("waits until {old} is out of use"),
         Phase::Disable { .. } if rotation.leaving().is_empty() => format!("proves that the target refuses {old}"),
         Phase::Disable { .. } => format!("holds the brake: the target refuses {old}, and can accept it again"),
@@ -88,10 +96,7 @@ pub(crate) fn evidence(row: &Row, plan: &Plan) -> Vec<(&'static str, String)> {
             let again = if *reapply { "; the target refused it last, so it is applied again" } else { "" };
             vec![("passes", format!("{passes} of {} rounds of verification passed in a row{again}", plan.passes_min))]
         }
-        Phase::Propagate { passes, .. } if plan.checks.after_publish => {
-            let needed = plan.passes_after_publish();
-            vec![("passes", format!("{passes} of {needed} rounds of checks passed in a row"))]
-        }
+        Phase::Propagate { passes, opened, .. } => propagated(*passes, opened, plan),
         Phase::Publish { pointers } => stores(pointers, rotation.to),
         Phase::Rollback(Undo::Unpublish { pointers }) => {
             rotation.from.map_or_else(Vec::new, |from| stores(pointers, from))
@@ -114,10 +119,24 @@ pub(crate) fn evidence(row: &Row, plan: &Plan) -> Vec<(&'static str, String)> {
         }
         Phase::Stage
         | Phase::Apply
-        | Phase::Propagate { .. }
         | Phase::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Return { .. })
         | Phase::Done(_) => Vec::new(),
     }
+}
+
+fn propagated(passes: u32, opened: &Opened, plan: &Plan) -> Vec<(&'static str, String)> {
+    let needed = plan.passes_after_publish();
+    let passes = (needed > 0).then(|| ("passes", format!("{passes} of {needed} rounds of checks passed in a row")));
+    let wave = match opened {
+        Opened::Wave { number, soaked, .. } => {
+            let soak = of(*soaked, opened.soak(plan));
+            Some(("wave", format!("wave {number} of {} is open; all was well for {soak}", plan.waves.len() + 1)))
+        }
+        Opened::Nobody => Some(("wave", "no wave is open: nobody reads it yet".to_owned())),
+        Opened::All if plan.waves.is_empty() => None,
+        Opened::All => Some(("wave", "all waves are open".to_owned())),
+    };
+    wave.into_iter().chain(passes).collect()
 }
 
 fn stores(pointers: &Pointers, to: Occupant) -> Vec<(&'static str, String)> {
@@ -163,6 +182,8 @@ pub(crate) fn next(rotation: &Rotation) -> String {
         Phase::Apply => format!("generation {to} is verified"),
         Phase::Verify { .. } => format!("the stores are pointed to generation {to}"),
         Phase::Publish { .. } => format!("presenters load generation {to}"),
+        Phase::Propagate { opened: Opened::Nobody, .. } => "the first wave of presenters may read it".to_owned(),
+        Phase::Propagate { opened: Opened::Wave { .. }, .. } => "the next wave of presenters may read it".to_owned(),
         Phase::Propagate { .. } | Phase::Drain { .. } if rotation.retiring().is_empty() => {
             "the rotation ends".to_owned()
         }
@@ -229,6 +250,9 @@ pub(crate) fn obstacle_hint(obstacle: &Obstacle) -> String {
         Obstacle::NoEvidence => {
             "use a target that can; where there is no target, name all consumers. See docs/connectors/".to_owned()
         }
+        Obstacle::StoreReadByAll(_) => {
+            "leave the waves out, or publish the group in the embedded store alone".to_owned()
+        }
         Obstacle::StoreDoesNotFence(_) | Obstacle::NoStore => {
             "name a store that can with `stores` in the group; see docs/connectors/".to_owned()
         }
@@ -265,6 +289,7 @@ const fn force(rotation: &Rotation) -> &'static str {
         Phase::Verify { .. } => {
             "stops waiting for verifiers, and publishes: those who did not acknowledge may refuse it"
         }
+        Phase::Propagate { opened: Opened::Wave { .. }, .. } => "stops watching this wave, and lets the next one read it",
         Phase::Propagate { .. } => "stops waiting for presenters: those who did not load it may lose access later",
         Phase::Drain { .. } => "stops waiting for use to end: whoever still uses what retires is refused. Irreversible",
         Phase::Disable { .. } => "ends the brake now: what retires is forgotten for good. Irreversible",

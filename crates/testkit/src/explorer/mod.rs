@@ -15,6 +15,7 @@ mod mutation;
 mod set_back;
 mod step;
 mod walk;
+mod waves;
 mod world;
 mod worlds;
 

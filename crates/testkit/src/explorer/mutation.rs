@@ -48,6 +48,12 @@ pub enum Mutation {
     NoCompare,
     /// Nobody waits for the word of a person.
     NoApproval,
+    /// The next wave may read the candidate as soon as the first one may.
+    NoWaveGate,
+    /// Everybody reads what the stores publish, in whatever wave they are.
+    ReadEarly,
+    /// The same once it is on its way back, where the stores are not pointed back yet.
+    ReadOnTheWayBack,
     /// R7: what the provider mints bears no label.
     MintWithoutLabel,
     /// R7: a label is tried again, by whoever comes upon it.
@@ -86,12 +92,20 @@ impl Mutation {
             | Self::SlotFromParity
             | Self::NoDebt
             | Self::NoCompare
-            | Self::NoApproval => Minter::Us,
+            | Self::NoApproval
+            | Self::NoWaveGate
+            | Self::ReadEarly
+            | Self::ReadOnTheWayBack => Minter::Us,
         }
     }
 
+    /// Whether it is about waves alone: no world without them can miss it.
+    pub const fn is_about_waves(self) -> bool {
+        matches!(self, Self::NoWaveGate | Self::ReadEarly | Self::ReadOnTheWayBack)
+    }
+
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::ActBeforeIntent,
         Self::StoreDoesNotFence,
         Self::NoReconcile,
@@ -112,6 +126,9 @@ impl Mutation {
         Self::NoDebt,
         Self::NoCompare,
         Self::NoApproval,
+        Self::NoWaveGate,
+        Self::ReadEarly,
+        Self::ReadOnTheWayBack,
         Self::MintWithoutLabel,
         Self::MintAgain,
         Self::SameLabel,

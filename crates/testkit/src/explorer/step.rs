@@ -409,6 +409,9 @@ impl Rules<'_> {
             if self.without(Mutation::SameLabel) {
                 rotation.to.candidate = was.to.candidate;
             }
+            if self.without(Mutation::NoWaveGate) {
+                super::waves::ungated(&was.phase, rotation);
+            }
             let heads = &row.heads;
             match (&was.phase, &rotation.phase, self.mutation) {
                 (Phase::Propagate { .. }, Phase::Drain { .. }, Some(Mutation::NoDrain)) => {
@@ -463,8 +466,7 @@ impl Rules<'_> {
             }
             Life::Alive => {}
         }
-        let shelf = &world.shelves[index % world.shelves.len()];
-        let read = (shelf.publication, shelf.value);
+        let read = self.read(world, index);
         if self.size.late_loads {
             if consumer.hand.is_none() && read.0 != consumer.held.0 {
                 let mut next = world.clone();

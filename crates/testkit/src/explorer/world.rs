@@ -76,6 +76,8 @@ pub struct Size {
     pub foreign: bool,
     /// Whether the plan asks a person before each gate. The word may come at any time or never, and may run out.
     pub asks: bool,
+    /// Whether the first consumer may read a candidate before the others.
+    pub waves: bool,
 }
 
 impl Size {
@@ -106,6 +108,7 @@ impl Size {
             minter: Minter::Us,
             foreign: false,
             asks: false,
+            waves: false,
         }
     }
 
@@ -137,6 +140,7 @@ impl Size {
             verifiers: false,
             presenters: true,
             checks: Moments { before_publish: false, after_publish: self.checks.is_some() },
+            waves: self.waves(),
             policy_digest: String::new(),
         }
     }
@@ -367,6 +371,7 @@ impl World {
         let unapproved = (size.asks && self.said.unapproved).then_some(Harm::Unapproved);
         refused
             .or(unapproved)
+            .or_else(|| self.early(size))
             .or_else(|| self.lost())
             .or_else(|| self.harm_at_provider())
             .or_else(|| self.harm_at_rest())
@@ -617,7 +622,7 @@ impl World {
 
     /// Time relative to now. What is older than two polls counts as two polls, wherever it is.
     fn pull_time(&mut self) {
-        use handover_core::{Phase, Undo, Waited};
+        use handover_core::{Opened, Phase, Undo, Waited};
         let now = self.now;
         self.now = Timestamp(0);
         let oldest = i64::try_from(Size::POLL.as_millis() * 2).unwrap_or(i64::MAX);
@@ -635,6 +640,7 @@ impl World {
                 pull(overlap);
             }
             Phase::Disable { held, .. } => pull(held),
+            Phase::Propagate { opened: Opened::Wave { soaked, .. }, .. } => pull(soaked),
             Phase::Rollback(Undo::Quiet { quiet, .. }) => pull(quiet),
             Phase::Stage
             | Phase::Apply
@@ -720,6 +726,11 @@ pub enum Harm {
     OrphanAtRest,
     /// A gate was passed without the word of a person.
     Unapproved,
+    /// A consumer got a candidate before one of an earlier wave had shown that it does.
+    Early {
+        /// Which consumer.
+        consumer: usize,
+    },
     /// No end can be reached from here.
     DeadEnd,
     /// The core's own check found a broken invariant.

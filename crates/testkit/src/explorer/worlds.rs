@@ -64,7 +64,7 @@ pub fn worlds() -> Vec<Size> {
 }
 
 /// Worlds in which somebody, or something, is asked on the way.
-fn asking() -> [Size; 2] {
+fn asking() -> [Size; 3] {
     let small = Size::small;
     [
         Size { rotations: 2, forces: true, asks: true, ..small("asked") },
@@ -76,6 +76,7 @@ fn asking() -> [Size; 2] {
             checks: Some(2),
             ..small("checked after publishing")
         },
+        Size { consumers: 2, rotations: 2, rollbacks: 2, checks: Some(1), waves: true, ..small("two waves") },
     ]
 }
 

@@ -4,6 +4,7 @@
 mod campaign;
 mod plan;
 mod rotation;
+mod waves;
 
 use handover_core::campaign::Campaign;
 use handover_core::{BadName, Fault, FaultKind, Plan, Row};

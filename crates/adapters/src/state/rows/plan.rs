@@ -7,6 +7,7 @@ use handover_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::waves::StoredWave;
 use super::{Unreadable, VERSION};
 
 #[derive(Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub(super) struct StoredPlan {
     /// Plans from before there were checks have none.
     #[serde(default, skip_serializing_if = "StoredMoments::is_never")]
     checks: StoredMoments,
+    /// Plans from before there were waves have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    waves: Vec<StoredWave>,
     policy_digest: String,
 }
 
@@ -145,6 +149,7 @@ impl From<&Plan> for StoredPlan {
             verifiers,
             presenters,
             checks,
+            waves,
             policy_digest,
         } = plan;
         Self {
@@ -166,6 +171,7 @@ impl From<&Plan> for StoredPlan {
             verifiers: *verifiers,
             presenters: *presenters,
             checks: (*checks).into(),
+            waves: waves.iter().map(StoredWave::from).collect(),
             policy_digest: policy_digest.clone(),
         }
     }
@@ -199,6 +205,7 @@ impl StoredPlan {
             verifiers: self.verifiers,
             presenters: self.presenters,
             checks: self.checks.into(),
+            waves: self.waves.into_iter().map(StoredWave::into_core).collect::<Result<_, _>>()?,
             policy_digest: self.policy_digest,
         })
     }

@@ -10,6 +10,7 @@ use handover_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::waves::StoredOpened;
 use super::plan::StoredGate;
 use super::{Unreadable, VERSION};
 
@@ -109,6 +110,8 @@ enum StoredPhase {
         presenters: StoredRoll,
         #[serde(default, skip_serializing_if = "is_none")]
         passes: u32,
+        #[serde(default, skip_serializing_if = "StoredOpened::is_all")]
+        opened: StoredOpened,
     },
     Drain {
         quiet: StoredWaited,
@@ -180,7 +183,7 @@ enum StoredTally {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct StoredWaited {
+pub(super) struct StoredWaited {
     total: Duration,
     seen_at: Option<i64>,
 }
@@ -321,8 +324,8 @@ impl From<&Phase> for StoredPhase {
                 Self::Verify { passes: *passes, reapply: *reapply, verifiers: verifiers.into() }
             }
             Phase::Publish { pointers } => Self::Publish { pointers: stored_pointers(pointers) },
-            Phase::Propagate { presenters, passes } => {
-                Self::Propagate { presenters: presenters.into(), passes: *passes }
+            Phase::Propagate { presenters, passes, opened } => {
+                Self::Propagate { presenters: presenters.into(), passes: *passes, opened: opened.into() }
             }
             Phase::Drain { quiet, tally, overlap, presenters } => Self::Drain {
                 quiet: (*quiet).into(),
@@ -366,7 +369,9 @@ impl StoredPhase {
                 Phase::Verify { passes, reapply, verifiers: verifiers.into_core()? }
             }
             Self::Publish { pointers } => Phase::Publish { pointers: core_pointers(pointers)? },
-            Self::Propagate { presenters, passes } => Phase::Propagate { presenters: presenters.into_core()?, passes },
+            Self::Propagate { presenters, passes, opened } => {
+                Phase::Propagate { presenters: presenters.into_core()?, passes, opened: opened.into() }
+            }
             Self::Drain { quiet, tally, overlap, presenters } => Phase::Drain {
                 quiet: quiet.into(),
                 tally: tally.into(),

@@ -1,5 +1,5 @@
 use handover_core::schedule::Cadence;
-use handover_core::{Doubt, Moments, Phase, Roll, Timestamp};
+use handover_core::{Doubt, Moments, Opened, Phase, Roll, Timestamp};
 use handover_testkit::conformance::state::{asking_plans, campaigns, doubted_rows, plans, rows};
 
 use super::*;
@@ -20,7 +20,7 @@ fn every_variant_is_read_as_it_was_written() {
 /// What came later than the first rows of this version is written where it says something, and nothing else.
 #[test]
 fn checks_are_read_as_they_were_written() {
-    let phase = |passes| Phase::Propagate { presenters: Roll::Uncalled, passes };
+    let phase = |passes| Phase::Propagate { presenters: Roll::Uncalled, passes, opened: Opened::All };
     let mut row = rows().into_iter().find(|row| row.rotation.is_some()).unwrap();
     for (passes, is_written) in [(0, false), (2, true)] {
         row.rotation.as_mut().unwrap().phase = phase(passes);

@@ -20,7 +20,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use handover_core::port::{Answer, Head, SecretStore, Value};
-use handover_core::{Candidate, Fault, FaultKind, Generation, GroupId, Publication, StoreCapability, StoreVersion};
+use handover_core::{
+    Candidate, ConsumerId, Fault, FaultKind, Generation, GroupId, Publication, StoreCapability, StoreVersion, Withheld,
+};
 use handover_secret::Secret;
 
 use self::readers::Readers;
@@ -68,6 +70,31 @@ impl Embedded {
         let current = self.rows.unsealed(group, &sealed)?;
         self.recent.keep(group.clone(), sealed, at);
         Ok(Some(current))
+    }
+
+    /// What a consumer gets where this is current: that itself, or what is read instead of a candidate that is withheld from
+    /// it. `None`: that is not kept any more, and what is current has moved on. One without a name is in no wave.
+    ///
+    /// # Errors
+    /// As [`Embedded::read`].
+    pub async fn own(
+        &self,
+        group: &GroupId,
+        consumer: Option<&ConsumerId>,
+        current: Current,
+        withheld: Option<&Withheld>,
+    ) -> Result<Option<Current>, Fault> {
+        let Some(withheld) = withheld.filter(|withheld| withheld.keeps(current.generation, consumer)) else {
+            return Ok(Some(current));
+        };
+        let kept = self.read_generation(group, withheld.instead.generation).await?;
+        Ok(kept.map(|Kept { generation, fields, secret, .. }| Current {
+            version: current.version,
+            publication: withheld.publication,
+            generation,
+            fields,
+            secret,
+        }))
     }
 
     /// Under which number each of these groups publishes, in their order; `None` where nothing was ever published. Between

@@ -7,8 +7,8 @@ use std::time::Duration;
 use handover_core::schedule::Cadence;
 use handover_core::{
     ApprovalRule, Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Gate, Generation, Given, Hold, Minter,
-    Moments, Occupant, OnDeadline, Outcome, Phase, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row,
-    RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited,
+    Moments, Occupant, OnDeadline, Opened, Outcome, Phase, Picked, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row,
+    RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited, Wave,
 };
 
 use super::group;
@@ -122,10 +122,19 @@ pub fn plans() -> Vec<Plan> {
                 verifiers: number % 2 == 1,
                 presenters: number < 2,
                 checks: Moments::default(),
+                waves: waves(number),
                 policy_digest: format!("sha256:{number}"),
             }
         })
         .collect()
+}
+
+/// Waves of each kind.
+fn waves(number: u32) -> Vec<Wave> {
+    let named = ["web", "job-1"].map(person).into();
+    let wave = |members| Wave { members, soak: Duration::from_secs(u64::from(number)) };
+    let all = [Picked::Percent(5), Picked::Count(2), Picked::Named(named)].map(wave);
+    all.into_iter().take(number as usize).collect()
 }
 
 fn phases() -> Vec<Phase> {
@@ -136,7 +145,13 @@ fn phases() -> Vec<Phase> {
         Phase::Apply,
         Phase::Verify { passes: 3, reapply: true, verifiers: behind(&[], false) },
         Phase::Publish { pointers: pointers() },
-        Phase::Propagate { presenters: Roll::Uncalled, passes: 0 },
+        Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::All },
+        Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::Nobody },
+        Phase::Propagate {
+            presenters: presenters(),
+            passes: 1,
+            opened: Opened::Wave { number: 2, cuts: vec![Some(u64::MAX - 1), None], soaked: waited(1) },
+        },
         Phase::Drain { quiet: waited(0), tally: Tally::Unknown, overlap: waited(1), presenters: Roll::All },
         Phase::Drain { quiet: waited(2), tally: Tally::None, overlap: waited(3), presenters: presenters() },
         Phase::Disable { refused: gone(), held: waited(4), presenters: presenters() },
