@@ -162,11 +162,7 @@ impl Withheld {
             | Phase::Disable { .. }
             | Phase::Destroy { .. }
             | Phase::Rollback(
-                Undo::Release
-                | Undo::PutBack { .. }
-                | Undo::Return { .. }
-                | Undo::Quiet { .. }
-                | Undo::Revoke { .. },
+                Undo::Release | Undo::PutBack { .. } | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. },
             )
             | Phase::Done(_) => return None,
         };
@@ -342,7 +338,10 @@ mod tests {
     #[test]
     fn the_hash_stays_what_it_is() {
         assert_eq!(hash(&group(), Generation(2), &consumer("web-1")), HASH_OF_WEB_1);
-        assert_ne!(hash(&group(), Generation(2), &consumer("web-1")), hash(&group(), Generation(3), &consumer("web-1")));
+        assert_ne!(
+            hash(&group(), Generation(2), &consumer("web-1")),
+            hash(&group(), Generation(3), &consumer("web-1"))
+        );
     }
 
     const HASH_OF_WEB_1: u64 = 16_918_116_792_216_779_470;

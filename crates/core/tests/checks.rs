@@ -6,8 +6,8 @@ mod common;
 
 use common::{adopted, at_rest, learn, learn_at, plan, started, store, version};
 use handover_core::{
-    Blocker, Cause, Effect, Fact, Fault, FaultKind, Generation, Hold, Moments, Opened, Order, Phase, Plan, Policy, Refusal,
-    Roll, Row, Timestamp, Undo, Violation, check, start, wants,
+    Blocker, Cause, Effect, Fact, Fault, FaultKind, Generation, Hold, Moments, Opened, Order, Phase, Plan, Policy,
+    Refusal, Roll, Row, Timestamp, Undo, Violation, check, start, wants,
 };
 
 const TO: Generation = Generation(2);
@@ -121,7 +121,8 @@ fn a_proof_is_not_forced_and_an_answer_about_another_is_stale() {
 fn more_rounds_than_asked_for_cannot_have_come_from_here() {
     let plan = checked_plan(1);
     let mut row = published(&plan);
-    row.rotation.as_mut().unwrap().phase = Phase::Propagate { presenters: Roll::Uncalled, passes: 2, opened: Opened::All };
+    row.rotation.as_mut().unwrap().phase =
+        Phase::Propagate { presenters: Roll::Uncalled, passes: 2, opened: Opened::All };
     assert_eq!(check(&row, &plan), [Violation::Bounds]);
 }
 

@@ -53,10 +53,11 @@ fn phase(row: &Row) -> &Phase {
 }
 
 fn open(row: &Row) -> Option<u32> {
-    match phase(row) {
-        Phase::Propagate { opened: Opened::Wave { number, .. }, .. } => Some(*number),
-        Phase::Propagate { opened: Opened::Nobody, .. } => Some(0),
-        _ => None,
+    let Phase::Propagate { opened, .. } = phase(row) else { return None };
+    match opened {
+        Opened::Wave { number, .. } => Some(*number),
+        Opened::Nobody => Some(0),
+        Opened::All => None,
     }
 }
 
@@ -121,10 +122,7 @@ fn one_who_is_behind_stops_the_soak_and_time_that_nobody_saw_does_not_count() {
 
 #[test]
 fn a_wave_from_which_everybody_is_gone_shows_nothing() {
-    let plan = Plan {
-        waves: vec![Wave { members: Picked::Count(1), soak: Duration::ZERO }],
-        ..in_waves()
-    };
+    let plan = Plan { waves: vec![Wave { members: Picked::Count(1), soak: Duration::ZERO }], ..in_waves() };
     let row = learn(&published(&plan), &plan, roll([1, 1, 1]));
     let canary = readers(&row, &plan).into_iter().find(|who| *who != "late").unwrap();
     let Fact::Adoption { role, mut call } = roll([2, 2, 2]) else { panic!("a roll") };

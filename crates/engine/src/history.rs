@@ -5,8 +5,8 @@ use std::time::Duration;
 use handover_core::campaign::{End, LegState, Motion, OnFailure, Pause, Setback, Until};
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
-    Cause, Course, Doubt, Fact, Fault, Gate, GroupId, Hold, Label, Occupant, Opened, Order, Outcome, Phase, Plan, Recovery,
-    Refusal, Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation, approvals,
+    Cause, Course, Doubt, Fact, Fault, Gate, GroupId, Hold, Label, Occupant, Opened, Order, Outcome, Phase, Plan,
+    Recovery, Refusal, Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation, approvals,
 };
 
 use crate::handle::StartRefused;

@@ -470,7 +470,7 @@ const fn is_of_storage(kind: FaultKind) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use handover_core::{Candidate, Occupant, Slot};
+    use handover_core::{Candidate, Occupant, Opened, Slot};
 
     use super::*;
 

@@ -60,10 +60,7 @@ impl Withholding {
 /// Whether a row in this phase withholds something, if its plan has waves.
 fn may_withhold(row: &Row) -> bool {
     row.live().is_some_and(|live| {
-        matches!(
-            live.phase,
-            Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Rollback(Undo::Unpublish { .. })
-        )
+        matches!(live.phase, Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Rollback(Undo::Unpublish { .. }))
     })
 }
 
@@ -78,5 +75,67 @@ impl Handle {
         }
         let loaded = self.shared.load(group).await?;
         Ok(loaded.and_then(|loaded| Withheld::of(&loaded.row, loaded.plan.as_ref()?)).map(Arc::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use handover_core::port::Committed;
+    use handover_core::{Candidate, Generation, Occupant, Pointers, Rotation, Slot, Timestamp, Waited};
+
+    use super::*;
+
+    fn group() -> GroupId {
+        GroupId::parse("app").unwrap()
+    }
+
+    fn row(version: u64, phase: Option<Phase>) -> Row {
+        let to = Occupant { generation: Generation(2), slot: Slot(1), candidate: Candidate(1) };
+        let rotation = phase.map(|phase| Rotation {
+            from: None,
+            to,
+            owed: Vec::new(),
+            phase,
+            elapsed: Waited::default(),
+            entered_at: Timestamp(0),
+            hold: None,
+            trouble: None,
+            cause: None,
+            asked_by: None,
+            approvals: BTreeMap::new(),
+        });
+        Row { version: RowVersion(version), rotation, ..Row::new(group()) }
+    }
+
+    fn publishing(version: u64) -> Row {
+        row(version, Some(Phase::Publish { pointers: Pointers(BTreeMap::new()) }))
+    }
+
+    fn loaded(row: Row) -> Loaded {
+        Loaded { row: Committed::vouch(row), plan: None }
+    }
+
+    #[test]
+    fn what_is_known_is_of_the_latest_row() {
+        let known = Withholding::default();
+        assert!(known.known(&group()).is_none(), "the row has to be read");
+        known.loaded(&loaded(row(4, Some(Phase::Stage))));
+        assert_eq!(known.known(&group()), Some(None));
+        known.committed(&publishing(7));
+        assert!(known.known(&group()).is_none(), "its plan has to be read");
+        known.committed(&row(6, Some(Phase::Apply)));
+        known.loaded(&loaded(row(6, Some(Phase::Apply))));
+        assert!(known.known(&group()).is_none(), "what comes late is of a time before");
+        known.loaded(&loaded(publishing(7)));
+        assert_eq!(known.known(&group()), Some(None));
+        known.committed(&row(1, None));
+        assert_eq!(known.known(&group()), Some(None), "a group that was forgotten begins anew");
+        known.committed(&publishing(2));
+        assert!(known.known(&group()).is_none());
+        known.loaded(&loaded(publishing(2)));
+        known.forget_all();
+        assert!(known.known(&group()).is_none());
     }
 }

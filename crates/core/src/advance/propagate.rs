@@ -21,9 +21,10 @@ impl Draft<'_> {
             }
             // The last round may have been long ago by then: one more has to pass after the presenters moved.
             Fact::Adoption { role: Role::Presenter, call } => {
-                let (presenters, opened) = self.called(call, opened);
-                let last = if presenters == Roll::All { needed.saturating_sub(1) } else { passes };
-                (presenters, passes.min(last), opened)
+                let (now, opened) = self.called(call, opened);
+                let moved = now == Roll::All && presenters != Roll::All;
+                let last = if moved { needed.saturating_sub(1) } else { passes };
+                (now, passes.min(last), opened)
             }
             _ => return Err(Refusal::Stale),
         };
@@ -90,8 +91,8 @@ impl Draft<'_> {
     /// Whether nothing but time is waited for in the open waves: that is no waiting of the phase.
     pub(super) fn soaks_alone(&self) -> bool {
         let Phase::Propagate { presenters: Roll::All, passes, opened } = &self.rotation.phase else { return false };
-        let last = self.plan.passes_after_publish().saturating_sub(1);
-        matches!(opened, Opened::Wave { soaked, .. } if !soaked.reached(opened.soak(self.plan))) && *passes >= last
+        let passed = *passes >= self.plan.passes_after_publish();
+        matches!(opened, Opened::Wave { soaked, .. } if !soaked.reached(opened.soak(self.plan))) && passed
     }
 
     /// What was seen well so far counts no more, or the time until the next look does not.

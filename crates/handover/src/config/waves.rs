@@ -95,3 +95,65 @@ pub(super) fn wrong(group: &Group) -> Vec<String> {
     }
     wrong
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    fn parse(policy: &str) -> Result<Config, String> {
+        let text = format!(
+            "[[remote_store]]\nkind = \"vault\"\nname = \"bao\"\nurl = \"https://bao.internal:8200\"\n\
+             ca_file = \"bao-ca.pem\"\nauth = {{ kind = \"approle\", role_id = \"h\", secret_id_file = \"s\" }}\n\
+             [[group]]\nname = \"orders-db\"\nstores = [\"embedded\"]\n\
+             consumers = [{{ name = \"web\" }}, {{ name = \"job\" }}]\n{policy}\n\
+             [group.target]\nkind = \"postgres\"\nendpoints = [{{ name = \"primary\", host = \"db.internal\" }}]\n\
+             database = \"orders\"\nca_file = \"ca.pem\"\nowner = \"orders\"\ntwins = [\"orders_a\", \"orders_b\"]\n\
+             admin = {{ user = \"handover_admin\", password_file = \"admin.password\" }}\n"
+        );
+        let text = match policy.contains("# remote") {
+            true => text.replace("stores = [\"embedded\"]", "stores = [\"embedded\", \"bao\"]"),
+            false => text,
+        };
+        Config::parse(&text, Path::new("/etc/handover")).map_err(|wrong| {
+            let told: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            told.join("\n")
+        })
+    }
+
+    #[test]
+    fn waves_arrive_in_their_order() {
+        use handover_core::Picked;
+        let text = "[[group.policy.wave]]\nconsumers = [\"web\"]\nsoak = \"10m\"\n\
+                    [[group.policy.wave]]\npercent = 25\n[[group.policy.wave]]\ncount = 2";
+        let config = parse(text).unwrap();
+        let group = &config.groups[0];
+        let waves = group.policy.policy(group.called()).waves;
+        let kinds: Vec<&Picked> = waves.iter().map(|wave| &wave.members).collect();
+        assert!(matches!(kinds[..], [Picked::Named(_), Picked::Percent(25), Picked::Count(2)]), "{kinds:?}");
+        let soaks = waves.iter().map(|wave| wave.soak.as_secs());
+        assert_eq!(soaks.collect::<Vec<_>>(), [600, 0, 0]);
+    }
+
+    #[test]
+    fn what_nobody_can_mean_is_refused() {
+        for (wave, words) in [
+            ("soak = \"1m\"", "one of percent, count and consumers"),
+            ("percent = 5\ncount = 1", "one of percent, count and consumers"),
+            ("percent = 0", "percent is from 1 to 99"),
+            ("percent = 100", "percent"),
+            ("count = 0", "count is at least 1"),
+            ("consumers = [\"nobody\"]", "consumer nobody is not declared"),
+            ("consumers = [\"web\", \"web\"]", "somebody twice"),
+            ("consumers = [\"web\"]\n[[group.policy.wave]]\nconsumers = [\"web\"]", "consumer web is in two waves"),
+            ("percent = 60\n[[group.policy.wave]]\npercent = 40", "99 percent at most"),
+            ("count = 1 # remote", "whoever reads a remote store"),
+        ] {
+            let told = parse(&format!("[[group.policy.wave]]\n{wave}")).err().unwrap_or_default();
+            assert!(told.contains(words), "{wave}: {told}");
+        }
+        let many = "[[group.policy.wave]]\ncount = 1\n".repeat(11);
+        assert!(parse(&many).err().unwrap_or_default().contains("at most 10"));
+    }
+}

@@ -172,10 +172,11 @@ impl Announcer {
                     }
                     // Those whose wave opens are told what was published before.
                     let wave = wave(&row);
-                    if told_wave.insert(group.clone(), wave) != Some(wave) {
+                    let opened = told_wave.insert(group.clone(), wave).unwrap_or_default() != wave;
+                    if opened {
                         told_published.remove(&group);
                     }
-                    if advanced || may_move_pointers(&row) || wave.is_some() {
+                    if advanced || opened || may_move_pointers(&row) {
                         self.tell_published(std::slice::from_ref(&group), &mut told_published).await;
                     }
                 }

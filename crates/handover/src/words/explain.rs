@@ -1,8 +1,8 @@
 //! What is happening to a group, in sentences: state, evidence, what comes next, and what each order would do.
 
 use handover_core::{
-    Gate, Hold, Obstacle, Occupant, OnDeadline, Opened, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch, Tally,
-    Undo, Waited,
+    Gate, Hold, Obstacle, Occupant, OnDeadline, Opened, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch,
+    Tally, Undo, Waited,
 };
 
 use crate::config::duration::Span;
@@ -289,7 +289,9 @@ const fn force(rotation: &Rotation) -> &'static str {
         Phase::Verify { .. } => {
             "stops waiting for verifiers, and publishes: those who did not acknowledge may refuse it"
         }
-        Phase::Propagate { opened: Opened::Wave { .. }, .. } => "stops watching this wave, and lets the next one read it",
+        Phase::Propagate { opened: Opened::Wave { .. }, .. } => {
+            "stops watching this wave, and lets the next one read it"
+        }
         Phase::Propagate { .. } => "stops waiting for presenters: those who did not load it may lose access later",
         Phase::Drain { .. } => "stops waiting for use to end: whoever still uses what retires is refused. Irreversible",
         Phase::Disable { .. } => "ends the brake now: what retires is forgotten for good. Irreversible",

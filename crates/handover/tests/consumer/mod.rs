@@ -24,9 +24,14 @@ pub struct Consumer {
 
 impl Consumer {
     pub async fn start(rig: &Rig) -> Self {
-        let token = rig.token_file(CONSUMER, "consumer").unwrap();
-        let mut options = ClientOptions::new(rig.url(), CONSUMER, token);
-        options.poll = Duration::from_millis(200);
+        Self::named(rig, CONSUMER, Duration::from_millis(200)).await
+    }
+
+    /// The same under another name, and asking as often as that where the watch stream says nothing.
+    pub async fn named(rig: &Rig, name: &str, poll: Duration) -> Self {
+        let token = rig.token_file(name, "consumer").unwrap();
+        let mut options = ClientOptions::new(rig.url(), name, token);
+        options.poll = poll;
         options.backoff_max = Duration::from_millis(200);
         let live = Client::new(options).unwrap().live(GROUP).await.unwrap();
         let ca = std::fs::read(rig.postgres.ca_path()).unwrap();

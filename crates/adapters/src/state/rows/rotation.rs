@@ -10,8 +10,8 @@ use handover_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::waves::StoredOpened;
 use super::plan::StoredGate;
+use super::waves::StoredOpened;
 use super::{Unreadable, VERSION};
 
 #[derive(Serialize, Deserialize)]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use handover_core::schedule::Cadence;
 use handover_core::{
     ApprovalRule, Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Gate, Generation, Given, Hold, Minter,
-    Moments, Occupant, OnDeadline, Opened, Outcome, Phase, Picked, Plan, Pointer, Pointers, Publication, Reach, Roll, Rotation, Row,
-    RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited, Wave,
+    Moments, Occupant, OnDeadline, Opened, Outcome, Phase, Picked, Plan, Pointer, Pointers, Publication, Reach, Roll,
+    Rotation, Row, RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited,
+    Wave,
 };
 
 use super::group;
@@ -146,12 +147,6 @@ fn phases() -> Vec<Phase> {
         Phase::Verify { passes: 3, reapply: true, verifiers: behind(&[], false) },
         Phase::Publish { pointers: pointers() },
         Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::All },
-        Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::Nobody },
-        Phase::Propagate {
-            presenters: presenters(),
-            passes: 1,
-            opened: Opened::Wave { number: 2, cuts: vec![Some(u64::MAX - 1), None], soaked: waited(1) },
-        },
         Phase::Drain { quiet: waited(0), tally: Tally::Unknown, overlap: waited(1), presenters: Roll::All },
         Phase::Drain { quiet: waited(2), tally: Tally::None, overlap: waited(3), presenters: presenters() },
         Phase::Disable { refused: gone(), held: waited(4), presenters: presenters() },
@@ -166,6 +161,12 @@ fn phases() -> Vec<Phase> {
         Phase::Done(Outcome::Success),
         Phase::Done(Outcome::RolledBack),
         Phase::Done(Outcome::Abandoned),
+        Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::Nobody },
+        Phase::Propagate {
+            presenters: presenters(),
+            passes: 1,
+            opened: Opened::Wave { number: 2, cuts: vec![Some(u64::MAX - 1), None], soaked: waited(1) },
+        },
     ]
 }
 
