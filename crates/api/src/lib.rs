@@ -57,6 +57,6 @@ pub use schedule::{Calendar, PlannedRotation, ScheduleState, ScheduleView, Sched
 pub use statistics::{AgeStanding, Ages, Ended, LastRotation, Percentiles, Report, ReportLine, Statistics};
 pub use status::{
     GroupStatus, GroupSummary, Groups, Health, MemberView, ObstacleView, OccupantView, PlanStep, PlanView,
-    RotationView, Status, UnreadableGroup, WaitingFor,
+    RotationView, Status, UnreadableGroup, WaitingFor, WaveView,
 };
 pub use watch::{HEARTBEAT_S, LAST_EVENT_ID, Published, WatchEvent};

@@ -159,12 +159,26 @@ pub struct RotationView {
     /// Why it is rolled back, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+    /// Which presenters may read the candidate, where not all of them may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<WaveView>,
     /// Whom or what the phase waits for.
     pub waiting_for: Vec<WaitingFor>,
     /// When the phase was entered: RFC 3339, UTC.
     pub entered_at: String,
     /// How long the phase has been observed, in milliseconds.
     pub elapsed_ms: u64,
+}
+
+/// How far the waves of a rotation are open.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WaveView {
+    /// The wave that opened last, from 1; 0 before the first.
+    pub open: u32,
+    /// How many there are, with the last one, which is of everybody else; none before the first is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u32>,
 }
 
 /// The status that users read. It follows from the phase:

@@ -91,6 +91,8 @@ async fn a_canary_that_breaks_keeps_the_others_from_it() {
     let explained = stage.explain();
     assert!(explained.contains("wave 1 of 2 is open"), "{explained}");
     assert!(!explained.contains("web"), "it is not waited for: {explained}");
+    let told = rig.succeed(&["status", GROUP]).unwrap();
+    assert!(told.contains("waves        1 of 2 may read it"), "{told}");
     assert_eq!(stage.web.live.current().generation(), 1);
     assert_eq!(stage.read("web")["generation"], 1, "nor is it read in another way");
     assert_eq!(stage.read("canary")["generation"], 2);

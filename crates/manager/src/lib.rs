@@ -69,8 +69,8 @@ pub use handover_adapters::calendar::{BadCalendar, CronTimes, Windows, Zone};
 pub use handover_adapters::seal::MasterKey;
 pub use handover_adapters::target::none::Nowhere as NoTarget;
 pub use handover_core::{
-    BadName, ConsumerId, Deadline, Fault, FaultKind, Generation, GroupId, OnDeadline, Policy, Reach, Slot, StoreId,
-    Strategy, Stretch, Timestamp, port, schedule,
+    BadName, ConsumerId, Deadline, Fault, FaultKind, Generation, GroupId, OnDeadline, Picked, Policy, Reach, Slot,
+    StoreId, Strategy, Stretch, Timestamp, Wave, port, schedule,
 };
 pub use handover_engine::{
     ALPHABET_SAFE, Class, Handle, Hex, Options, Passphrase, Random, RandomRule, StartRefused, Uuid,

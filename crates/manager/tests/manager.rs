@@ -9,7 +9,8 @@ use handover_manager::check::Moments;
 use handover_manager::schedule::{Missed, Repeats, Schedule};
 use handover_manager::target::Slots;
 use handover_manager::{
-    Builder, Ending, Fault, FaultKind, Group, GroupId, Manager, MasterKey, NoTarget, Reach, RotateError,
+    Builder, ConsumerId, Ending, Fault, FaultKind, Group, GroupId, Manager, MasterKey, NoTarget, Picked, Reach,
+    RotateError, Wave,
 };
 use handover_testkit::fake::{FakeCheck, FakeFinding, FakeTarget, Injection, Script};
 use tempfile::TempDir;
@@ -113,6 +114,45 @@ async fn a_check_of_ones_own_is_asked_and_believed() {
     assert_eq!(report.ending, Ending::RolledBack);
     assert!(report.error.as_deref().is_some_and(|error| error.contains("check mine failed")), "{report:?}");
     assert_eq!(manager.look(&app).await.unwrap().unwrap().generation.0, 1);
+    manager.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_wave_reads_the_old_one_until_its_turn() {
+    let (folder, (_, target)) = (tempfile::tempdir().unwrap(), fake());
+    let app = GroupId::parse("app").unwrap();
+    let check = FakeCheck::new("mine", Moments { before_publish: false, after_publish: true });
+    let canary = Wave {
+        members: Picked::Named([ConsumerId::parse("canary").unwrap()].into()),
+        soak: Duration::from_secs(3_600),
+    };
+    let managed = group("app", &target).check(Arc::new(check.clone())).presented_by("canary").unwrap();
+    let managed = managed.presented_by("web").unwrap().policy(|policy| policy.waves = vec![canary]);
+    let manager = start(&folder, vec![managed]).await.unwrap();
+    let (canary, web) = (manager.presenter(&app, "canary").unwrap(), manager.presenter(&app, "web").unwrap());
+    let load = async |presenter: &handover_manager::Presenter, after| {
+        let published = timeout(PATIENCE, presenter.next(after)).await.unwrap().unwrap();
+        presenter.acknowledge(&published, Reach::Loaded).await.unwrap();
+        published
+    };
+    let first = async { tokio::join!(load(&canary, 0), load(&web, 0)) };
+    let (report, (first, _)) = tokio::join!(manager.rotate(&app), first);
+    assert!(report.unwrap().is_success(), "a first generation is everybody's");
+
+    let back = async {
+        let second = load(&canary, first.publication).await;
+        assert_eq!(second.generation.0, 2);
+        let (seen, looked) = (web.fetch().await.unwrap().unwrap(), manager.look(&app).await.unwrap().unwrap());
+        assert_eq!((seen.generation.0, seen.publication), (1, first.publication), "it is not its turn");
+        assert_eq!(looked.generation.0, 1, "nor that of one without a name");
+        let early = timeout(Duration::from_millis(200), web.next(first.publication)).await;
+        assert!(early.is_err(), "nothing new is told");
+        check.order([FakeFinding::Failed("it reads nothing")]);
+        tokio::join!(load(&canary, second.publication), load(&web, first.publication))
+    };
+    let (report, (canary, web)) = tokio::join!(manager.rotate(&app), back);
+    assert_eq!(report.unwrap().ending, Ending::RolledBack);
+    assert_eq!((canary.generation.0, web.generation.0), (1, 1));
     manager.stop().await;
 }
 

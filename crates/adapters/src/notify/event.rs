@@ -69,6 +69,8 @@ kinds! {
     ApprovalWanted = "approval_wanted": "waits for an approval",
     /// A person approved.
     Approved = "approved": "was approved",
+    /// More presenters may read a candidate.
+    WaveOpened = "wave_opened": "lets more consumers have it",
     /// A held rotation goes on.
     Resumed = "resumed": "goes on",
     /// A person stopped the waiting of a phase.
@@ -151,6 +153,7 @@ impl EventKind {
             },
             "approval_wanted" => Self::ApprovalWanted,
             "approved" => Self::Approved,
+            "wave_opened" => Self::WaveOpened,
             "faulted" => Self::Faulted,
             "in_use" => Self::InUse,
             "litter" => Self::Litter,

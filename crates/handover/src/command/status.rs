@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handover_api::{
     AlertView, Alerts, GroupStatus, GroupSummary, MemberView, OccupantView, SinkFailing, SinkView, Sinks,
-    UnreadableGroup, path,
+    UnreadableGroup, WaveView, path,
 };
 
 use super::group;
@@ -86,6 +86,10 @@ pub(crate) fn text(found: &GroupStatus) -> String {
         for (name, detail) in details {
             lines.extend(detail.as_ref().map(|detail| format!("  {name:<12} {detail}")));
         }
+        lines.extend(rotation.wave.map(|wave| match wave {
+            WaveView { open, of: Some(of) } => format!("  waves        {open} of {of} may read it"),
+            WaveView { .. } => "  waves        none may read it yet".to_owned(),
+        }));
         lines.extend(rotation.waiting_for.iter().map(|waiting| format!("  waiting      {}", waiting.text)));
     }
     lines.extend(

@@ -2,8 +2,8 @@
 
 use handover_api as api;
 use handover_core::{
-    Blocker, Member, Obstacle, Occupant, Plan, Reach, Role, RollCall, Rotation, Row, Strategy, Stretch, Timestamp,
-    Wants,
+    Blocker, Member, Obstacle, Occupant, Opened, Phase, Plan, Reach, Role, RollCall, Rotation, Row, Strategy, Stretch,
+    Timestamp, Wants,
 };
 use handover_engine::history::phase_word;
 
@@ -60,9 +60,22 @@ fn rotation(rotation: &Rotation, wants: &Wants) -> api::RotationView {
         hold: rotation.hold.as_ref().map(|hold| words::hold_kind(hold).to_owned()),
         trouble: rotation.trouble.map(|kind| kind.code().to_owned()),
         cause: rotation.cause.map(|cause| words::cause_kind(cause).to_owned()),
+        wave: wave(&rotation.phase),
         waiting_for: wants.waiting_for.iter().map(blocker).collect(),
         entered_at: time(rotation.entered_at),
         elapsed_ms: milliseconds(rotation.elapsed.total),
+    }
+}
+
+fn wave(phase: &Phase) -> Option<api::WaveView> {
+    let Phase::Propagate { opened, .. } = phase else { return None };
+    match opened {
+        Opened::All => None,
+        Opened::Nobody => Some(api::WaveView { open: 0, of: None }),
+        Opened::Wave { number, cuts, .. } => {
+            let of = u32::try_from(cuts.len()).ok().and_then(|waves| waves.checked_add(1));
+            Some(api::WaveView { open: *number, of })
+        }
     }
 }
 

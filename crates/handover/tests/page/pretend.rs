@@ -223,6 +223,7 @@ fn group(text: &str) -> GroupStatus {
         hold: Some("force_wanted".to_owned()),
         trouble: Some("HO0101".to_owned()),
         cause: Some(text.to_owned()),
+        wave: None,
         waiting_for: Vec::new(),
         entered_at: "2026-01-02T03:04:05Z".to_owned(),
         elapsed_ms: 61_000,

@@ -76,7 +76,16 @@ fn asking() -> [Size; 3] {
             checks: Some(2),
             ..small("checked after publishing")
         },
-        Size { consumers: 2, rotations: 2, rollbacks: 2, checks: Some(1), waves: true, ..small("two waves") },
+        Size {
+            consumers: 2,
+            rotations: 2,
+            rollbacks: 2,
+            holds: 1,
+            checks: Some(1),
+            late_loads: true,
+            waves: true,
+            ..small("two waves")
+        },
     ]
 }
 
