@@ -65,6 +65,7 @@ pub const CODES: &[Code] = &[
     Code { word: "unknown_delivery", status: 409 },
     Code { word: "value_missing", status: 409 },
     Code { word: "which_one", status: 409 },
+    Code { word: "would_break", status: 409 },
     Code { word: "wrong_code", status: 401 },
     Code { word: "wrong_method", status: 405 },
 ];

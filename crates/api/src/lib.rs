@@ -21,6 +21,7 @@ mod bootstrap;
 mod campaign;
 mod code;
 mod delivery;
+mod emergency;
 mod events;
 mod explain;
 mod history;
@@ -45,6 +46,7 @@ pub use campaign::{
 };
 pub use code::{CODES, Code};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
+pub use emergency::{EmergencyPlan, EmergencyPlans, EmergencyRequest, EmergencySelect, EmergencyView, UsedFrom};
 pub use events::{EventReader, NotEvents};
 pub use explain::{ActionView, Awaited, EvidenceView, Explanation, FaultView, HoldView, NextView};
 pub use history::{History, PAGE_DEFAULT, PAGE_MAX, RecordView};

@@ -46,6 +46,10 @@ pub const ABANDON: &str = "/v1/groups/{group}/abandon";
 pub const FORCE: &str = "/v1/groups/{group}/force";
 /// Start a rotation over a rollback that waits.
 pub const SUPERSEDE: &str = "/v1/groups/{group}/supersede";
+/// Take what is in force out of force, because somebody else may hold it.
+pub const EMERGENCY: &str = "/v1/groups/{group}/emergency";
+/// What an emergency of selected groups would do, and who would be left behind.
+pub const EMERGENCY_PLAN: &str = "/v1/emergency/plan";
 /// How the schedules of groups stand, page by page: `?after=GROUP&limit=N`.
 pub const SCHEDULES: &str = "/v1/schedules";
 /// What is coming: `?days=N&limit=N`, and `&group=G` of that group only.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::delivery::{Reach, Role};
+use crate::emergency::EmergencyView;
 use crate::schedule::ScheduleView;
 
 /// Whether the server is up.
@@ -103,6 +104,9 @@ pub struct GroupStatus {
     /// When it is rotated without anybody asking, if it has a schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<ScheduleView>,
+    /// The last emergency, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<EmergencyView>,
 }
 
 /// A generation and where the target keeps it.

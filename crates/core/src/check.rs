@@ -12,7 +12,7 @@ use crate::waves::Opened;
 pub enum Violation {
     /// The new generation shares the slot of one that must stay valid beside it (R6).
     SlotShared(Generation, Generation),
-    /// The new generation is not higher than the old one, or not the highest ever started.
+    /// The new generation is not higher than the old one, or one that was never started is named.
     GenerationOrder,
     /// Pointers do not cover exactly the plan's stores (R3).
     Pointers(BTreeSet<StoreId>),
@@ -34,8 +34,11 @@ pub enum Violation {
 
 /// Lists what a row breaks.
 pub fn check(row: &Row, plan: &Plan) -> Vec<Violation> {
-    let Some(rotation) = &row.rotation else { return Vec::new() };
     let mut broken = Vec::new();
+    if row.taint.is_some_and(|taint| taint.to > row.last_generation) {
+        broken.push(Violation::GenerationOrder);
+    }
+    let Some(rotation) = &row.rotation else { return broken };
     let retiring = rotation.retiring();
     let in_place = plan.strategy == Strategy::Immediate;
     for other in retiring.iter().filter(|other| other.slot == rotation.to.slot && !in_place) {

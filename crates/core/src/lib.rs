@@ -8,6 +8,7 @@
 //! * [`start`] makes its first row, [`advance`] the next row from a fact;
 //! * [`compare`] says whether the record is what the world is at, and [`recover`] what to do if not;
 //! * [`approve`] adds the word of a person, [`approvals`] says whose is missing;
+//! * [`preempt`] has a live rotation go on in an emergency, [`breakage`] says who would be left behind;
 //! * [`adopt`] makes the row of a credential that is in use already;
 //! * [`wants`] derives from a row what to do now, whom it waits for, and when to look again;
 //! * [`campaign`] says in which order groups rotate that depend on one another;
@@ -22,6 +23,7 @@ mod approval;
 pub mod campaign;
 mod check;
 mod effect;
+mod emergency;
 mod fault;
 mod id;
 mod mint;
@@ -39,6 +41,7 @@ pub use advance::{Refusal, Seen, advance, start};
 pub use approval::{ApprovalRule, Approvals, Gate, Given, approvals, approve, replan};
 pub use check::{Violation, check};
 pub use effect::{Effect, EffectId, Fact, Member, Order, Reach, Role, RollCall, Tally};
+pub use emergency::{Breakage, Taint, Terms, Urgency, Wish, breakage, preempt};
 pub use fault::{Advice, Fault, FaultKind, Touched};
 pub use id::{
     BadName, CampaignId, Candidate, ConsumerId, Epoch, Generation, GroupId, NAME_BYTES_MAX, Publication, RowVersion,

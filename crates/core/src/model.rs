@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::approval::{Gate, Given};
 use crate::effect::{Role, Tally};
+use crate::emergency::Taint;
 use crate::fault::FaultKind;
 use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion};
 use crate::plan::Strategy;
@@ -57,6 +58,8 @@ pub struct Row {
     pub doubt: Option<Doubt>,
     /// What its schedule counts from, and whether it is paused.
     pub cadence: Cadence,
+    /// Which generations may be held by somebody else, if a person ever said so.
+    pub taint: Option<Taint>,
 }
 
 impl Row {
@@ -72,6 +75,7 @@ impl Row {
             rotation: None,
             doubt: None,
             cadence: Cadence::default(),
+            taint: None,
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::approval::{ApprovalRule, Gate};
 use crate::effect::Reach;
+use crate::emergency::{Terms, Urgency};
 use crate::fault::Fault;
 use crate::id::{Slot, StoreId};
 use crate::mint::Minter;
@@ -85,6 +86,8 @@ pub enum OnDeadline {
     TerminateSessions,
     /// Stay, and ask a person to force it.
     RequestForce,
+    /// Go on as if a person forced it, as soon as that is possible. Only in an emergency, where a person accepted it.
+    Force,
 }
 
 /// A phase's deadline.
@@ -195,6 +198,8 @@ pub struct Policy {
     pub checks: Moments,
     /// Who may read the candidate before others; empty: everybody at once.
     pub waves: Vec<Wave>,
+    /// What is different in an emergency.
+    pub emergency: Terms,
 }
 
 /// What was fixed when the rotation started. Stored with it.
@@ -236,6 +241,8 @@ pub struct Plan {
     pub checks: Moments,
     /// See [`Policy::waves`].
     pub waves: Vec<Wave>,
+    /// What is different because what retires is compromised; `None`: it is not.
+    pub urgency: Option<Urgency>,
     /// Digest of the policy that this came from, as text; made by who read the policy.
     pub policy_digest: String,
 }
@@ -386,6 +393,7 @@ fn fixed(policy: &Policy, census: &Census<'_>, strategy: Strategy) -> Plan {
         presenters: policy.presenters,
         checks: policy.checks,
         waves: policy.waves.clone(),
+        urgency: None,
         policy_digest: census.policy_digest.clone(),
     }
 }
@@ -455,6 +463,10 @@ impl Policy {
             (!self.presenters && !self.waves.is_empty(), "waves are of presenters, and none is declared"),
             (self.candidates_max == 0, "candidates_max must be at least 1"),
             (self.candidates_max > 10, "candidates_max must be at most 10"),
+            (
+                self.emergency.ceiling.is_zero(),
+                "emergency.ceiling must be longer than zero: without a wait every presenter would be left behind",
+            ),
             (self.poll.is_zero(), "poll must be longer than zero"),
             (self.reach_min < Reach::Loaded, "reach_min must be loaded or used: a delivery proves nothing"),
         ]

@@ -164,7 +164,11 @@ impl Draft<'_> {
             }
             Phase::Drain { quiet, tally, overlap, presenters } => {
                 self.call_presenters(presenters);
-                self.watch_use(self.rotation.leaving(), *tally, *quiet);
+                if self.plan.waits_for_use() {
+                    self.watch_use(self.rotation.leaving(), *tally, *quiet);
+                } else if self.plan.has_target() {
+                    self.act(Effect::CountUse { of: self.rotation.leaving() });
+                }
                 let remaining = self.plan.overlap_min.saturating_sub(overlap.total);
                 if !remaining.is_zero() {
                     self.wait(Blocker::Overlap { remaining });
@@ -184,6 +188,10 @@ impl Draft<'_> {
                     return self.call_presenters(presenters);
                 }
                 let proved = self.wants.effects.is_empty();
+                // Not before it is refused: who is ended would log in again.
+                if proved && self.plan.urgency.is_some_and(|urgency| urgency.end_sessions) {
+                    self.act(Effect::EndSessions { of: leaving.clone() });
+                }
                 // A brake that is held for no time is looked at in the round of its proof: no commit lies in between.
                 if proved || self.plan.brake_for.is_zero() {
                     self.call_presenters(presenters);

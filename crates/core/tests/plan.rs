@@ -29,6 +29,7 @@ fn policy() -> Policy {
         presenters: true,
         fetch_to_load_max: Duration::from_secs(60),
         checks: Moments::default(),
+        emergency: handover_core::Terms::default(),
         waves: Vec::new(),
     }
 }

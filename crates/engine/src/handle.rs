@@ -7,9 +7,9 @@ use std::sync::Arc;
 use handover_core::port::{Commit, Delivery, Entry, Loaded, Record};
 use handover_core::schedule::closed_window;
 use handover_core::{
-    CampaignId, Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan,
-    Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start,
-    wants,
+    Breakage, CampaignId, Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle,
+    Order, Plan, Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check,
+    plan, start, wants,
 };
 use tokio::sync::broadcast;
 
@@ -85,7 +85,9 @@ pub enum StartRefused {
     Waits,
     /// No rollback waits, so there is nothing to supersede.
     NothingWaits,
-    /// To supersede wants a reason.
+    /// These would be left without a valid credential, and nobody accepted that.
+    Breaks(Breakage),
+    /// To supersede, and an emergency, want a reason.
     ReasonMissing,
     /// The reason has more than [`REASON_CHARS_MAX`] characters.
     ReasonTooLong,
@@ -141,7 +143,10 @@ impl fmt::Display for StartRefused {
             Self::Obstacles(obstacles) => write!(f, "{} obstacles stand in the way of a rotation", obstacles.len()),
             Self::Waits => f.write_str("a rollback waits: only a superseding rotation starts over it"),
             Self::NothingWaits => f.write_str("no rollback waits: there is nothing to supersede"),
-            Self::ReasonMissing => f.write_str("to supersede wants a reason, which is written to the history"),
+            Self::Breaks(breakage) => {
+                write!(f, "these would be left behind: {}", crate::emergency::behind_words(breakage))
+            }
+            Self::ReasonMissing => f.write_str("this wants a reason, which is written to the history"),
             Self::ReasonTooLong => write!(f, "a reason has at most {REASON_CHARS_MAX} characters"),
             Self::Refused(refusal) => write!(f, "a rotation cannot start now ({refusal:?})"),
             Self::OtherRequest => f.write_str("another request has this key"),
@@ -618,7 +623,7 @@ impl Handle {
     }
 
     /// Looks at the world and plans; refused while something there speaks against the record.
-    async fn planned(&self, binding: &Binding, row: &Row) -> Result<Result<Plan, Vec<Obstacle>>, Fault> {
+    pub(crate) async fn planned(&self, binding: &Binding, row: &Row) -> Result<Result<Plan, Vec<Obstacle>>, Fault> {
         let doubt = match self.shared.doubt(binding, row).await {
             Ok(doubt) => {
                 if doubt.is_none() {

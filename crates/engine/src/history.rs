@@ -6,7 +6,7 @@ use handover_core::campaign::{End, LegState, Motion, OnFailure, Pause, Setback, 
 use handover_core::port::{Delivery, Entry};
 use handover_core::{
     Cause, Course, Doubt, Fact, Fault, Gate, GroupId, Hold, Label, Occupant, Opened, Order, Outcome, Phase, Plan,
-    Recovery, Refusal, Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation, approvals,
+    Recovery, Refusal, Roll, Rotation, Row, StoreId, Strategy, Tally, Timestamp, Touched, Undo, Violation, approvals,
 };
 
 use crate::handle::StartRefused;
@@ -64,6 +64,13 @@ pub const DOUBTED: &str = "doubted";
 pub const RECOVERING: &str = "recovering";
 /// Event: record and world are of one time again.
 pub const RECOVERED: &str = "recovered";
+
+/// Event: a person said that what is in force is compromised; a rotation away from it starts, or is taken over.
+pub const EMERGENCY: &str = "emergency";
+/// Event: what is compromised is proved to be refused, or is forgotten.
+pub const CONTAINED: &str = "contained";
+/// Event: open sessions of what retires were ended.
+pub const SESSIONS_ENDED: &str = "sessions_ended";
 
 /// Event: a rotation that was due by schedule was not started, and why. It is tried again.
 pub const NOT_STARTED: &str = "not_started";
@@ -335,10 +342,21 @@ pub(crate) fn step(before: &Row, after: &Row, fact: &Fact, now: Timestamp) -> Ve
             ("publication", after.publication.to_string()),
             evidence(fact),
         ];
+        if let (Phase::Disable { .. }, Some((Roll::Behind { who, complete }, _))) = (&new.phase, new.phase.called()) {
+            let names = who.iter().map(ToString::to_string).chain((!complete).then(|| "unknown".to_owned()));
+            fields.push(("behind", names.collect::<Vec<_>>().join(" ")));
+        }
         fields.extend(new.cause.filter(|_| old.cause.is_none()).map(|cause| ("cause", cause_word(cause).to_owned())));
         entries.push(entry(new, ADVANCED, now, fields));
     } else if before != after && is_evidence(fact) && !old.phase.soaks() {
         entries.push(entry(new, LEARNT, now, vec![("phase", phase_word(&new.phase).to_owned()), evidence(fact)]));
+    }
+    if let (Some(taint), false) = (after.taint, before.taint.is_some_and(|taint| taint.refused_at.is_some()))
+        && let Some(at) = taint.refused_at
+    {
+        let after_ms = at.since(taint.at).as_millis().to_string();
+        let fields = vec![("compromised", taint.to.to_string()), ("after_ms", after_ms)];
+        entries.push(entry(new, CONTAINED, now, fields));
     }
     entries.extend(wave_opened(old, new, fact, now));
     if let Some(hold) = &new.hold
@@ -395,6 +413,27 @@ pub(crate) fn adoption(event: &'static str, actor: &str, fields: Vec<(&'static s
 pub(crate) fn superseded(over: &Rotation, actor: &str, reason: &str, now: Timestamp) -> Entry {
     let fields = vec![("phase", phase_word(&over.phase).to_owned()), ("reason", reason.to_owned())];
     Entry { actor: actor.to_owned(), ..entry(over, SUPERSEDED, now, fields) }
+}
+
+/// A person said that what is in force is compromised.
+pub(crate) fn emergency(
+    rotation: &Rotation,
+    fields: Vec<(&'static str, String)>,
+    actor: &str,
+    now: Timestamp,
+) -> Entry {
+    Entry { actor: actor.to_owned(), ..entry(rotation, EMERGENCY, now, fields) }
+}
+
+/// The same, and it was refused.
+pub(crate) fn emergency_denied(why: &str, actor: &str, now: Timestamp) -> Entry {
+    let fields = vec![("order", EMERGENCY.to_owned()), ("refused", why.to_owned())];
+    Entry { at: now, event: DENIED, actor: actor.to_owned(), fields }
+}
+
+/// Open sessions of what retires were ended.
+pub(crate) fn sessions_ended(rotation: &Rotation, uses: u32, now: Timestamp) -> Entry {
+    entry(rotation, SESSIONS_ENDED, now, vec![("uses", uses.to_string())])
 }
 
 /// A schedule that is paused or resumed.

@@ -23,6 +23,7 @@ mod checkpoint;
 mod clock;
 mod drift;
 mod drive;
+mod emergency;
 pub mod environment;
 mod execute;
 pub mod fault;
@@ -54,6 +55,7 @@ pub use approve::{ApproveRequest, plan_digest};
 pub use asker::{Asker, REQUEST_KEY_CHARS_MAX, RequestKey};
 pub use campaign::{CampaignRefused, CampaignRequest};
 pub use clock::{Clock, SystemClock};
+pub use emergency::{Foreseen, Way};
 pub use generate::{
     ALPHABET_SAFE, BadRule, Class, ENTROPY_BITS_MIN, Hex, LENGTH_MAX, LENGTH_MIN, Passphrase, Random, RandomRule, Uuid,
     WORDS_MAX, WORDS_MIN,

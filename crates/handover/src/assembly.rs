@@ -463,7 +463,7 @@ impl Binder {
 }
 
 /// Groups on one cluster share its name, so that the limit on concurrent calls is the cluster's.
-fn target_name(target: &TargetConfig) -> String {
+pub(crate) fn target_name(target: &TargetConfig) -> String {
     let main = match target {
         TargetConfig::Postgres(config) => config.endpoints.first().map(|main| (main.host.as_str(), main.port)),
         TargetConfig::Redis(config) => config.endpoints.first().map(|main| (main.host.as_str(), main.port)),

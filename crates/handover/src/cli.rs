@@ -2,6 +2,7 @@
 
 mod approve;
 pub(crate) mod campaign;
+mod emergency;
 mod notify;
 mod schedule;
 mod statistics;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config;
 use crate::config::duration::Span;
 pub(crate) use approve::{Approvals, Approve, GateArgument};
+pub(crate) use emergency::{Emergency, EmergencyRun, Selector};
 pub(crate) use notify::{Notify, NotifyTest};
 pub(crate) use schedule::{Schedule, ScheduleCalendar, ScheduleList, ScheduleNext, SchedulePause};
 pub(crate) use statistics::{Statistics, StatisticsVerb};
@@ -90,7 +92,9 @@ pub(crate) enum Verb {
     #[command(after_help = "Example:\n  handover plan orders")]
     Plan(OneGroup),
     /// Start a rotation.
-    #[command(after_help = "Example:\n  handover rotate orders --wait --wait-max 30m")]
+    #[command(
+        after_help = "Examples:\n  handover rotate orders --wait --wait-max 30m\n  handover rotate orders --compromised --end-sessions --reason 'INC-4711: laptop stolen'"
+    )]
     Rotate(Rotate),
     /// Show where groups stand, and for whom they wait.
     #[command(after_help = "Example:\n  handover status orders")]
@@ -137,6 +141,9 @@ pub(crate) enum Verb {
     /// Start a new rotation over a rollback that waits, and retire with it what the rollback would have revoked.
     #[command(after_help = "Example:\n  handover supersede orders --reason 'worker-7 will not come back today'")]
     Supersede(Forced),
+    /// Take compromised credentials out of force, in many groups at once, and see beforehand who would break.
+    #[command(subcommand)]
+    Emergency(Emergency),
     /// Show the approvals that rotations wait for: what would happen, who gave what, and what is missing.
     #[command(after_help = "Example:\n  handover approvals orders")]
     Approvals(Approvals),
@@ -280,6 +287,19 @@ pub(crate) struct Rotate {
     /// With --wait: how long at the most.
     #[arg(long, value_name = "DURATION", value_parser = span, requires = "wait")]
     pub(crate) wait_max: Option<Span>,
+    /// What is in force may be held by somebody else: cut waits to what the policy's emergency section allows, over whatever
+    /// is on its way. Refused where somebody would be left behind, unless that is accepted.
+    #[arg(long, requires = "reason")]
+    pub(crate) compromised: bool,
+    /// With --compromised: why; audited.
+    #[arg(long, requires = "compromised")]
+    pub(crate) reason: Option<String>,
+    /// With --compromised: presenters that do not load the new value within the policy's ceiling may break.
+    #[arg(long, requires = "compromised")]
+    pub(crate) accept_breakage: bool,
+    /// With --compromised: end open sessions of what is compromised, once it is refused.
+    #[arg(long, requires = "compromised")]
+    pub(crate) end_sessions: bool,
     #[command(flatten)]
     pub(crate) server: Server,
 }

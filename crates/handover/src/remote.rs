@@ -77,6 +77,17 @@ impl Remote {
         serde_json::from_slice(&answer).map_err(|_| not_this_api())
     }
 
+    /// The same under a key that the caller chose: sent again, also by another process, it is carried out once.
+    pub(crate) async fn post_as<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        key: &str,
+    ) -> Result<T, Failure> {
+        let answer = self.send_under(path, body, key).await?;
+        serde_json::from_slice(&answer).map_err(|_| not_this_api())
+    }
+
     /// All groups that the token covers.
     pub(crate) async fn groups(&self) -> Result<Groups, Failure> {
         let mut all: Groups = self.get(path::GROUPS).await?;
@@ -145,7 +156,11 @@ impl Remote {
     async fn send_once(&self, path: &str, body: &impl Serialize) -> Result<Vec<u8>, Failure> {
         let mut key = [0; 16];
         OsRng.try_fill_bytes(&mut key).map_err(|_| Failure::error("the operating system gave no randomness"))?;
-        let request = || self.request(Method::POST, path).header(IDEMPOTENCY_KEY, hex::encode(key)).json(body);
+        self.send_under(path, body, &hex::encode(key)).await
+    }
+
+    async fn send_under(&self, path: &str, body: &impl Serialize, key: &str) -> Result<Vec<u8>, Failure> {
+        let request = || self.request(Method::POST, path).header(IDEMPOTENCY_KEY, key).json(body);
         match attempt(request()).await {
             Err(error) if !error.is_connect() && !error.is_timeout() => {
                 let again = attempt(request()).await;

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 
 use handover_api::Status;
 use handover_core::{
-    Blocker, Cause, Doubt, Fact, FaultKind, Hold, Obstacle, Outcome, Phase, Refusal, Role, Tally, Undo,
+    Blocker, Breakage, Cause, Doubt, Fact, FaultKind, Hold, Obstacle, Outcome, Phase, Refusal, Role, Tally, Undo,
 };
 use handover_engine::history::{gate_word, order_word};
 
@@ -418,6 +418,18 @@ pub(crate) fn fact(fact: &Fact) -> String {
         Fact::Tick => "time passed".to_owned(),
         Fact::Order(order) => format!("ordered: {}", order_word(*order)),
     }
+}
+
+/// Who would be left behind.
+pub(crate) fn breakage(breakage: &Breakage) -> String {
+    let names: Vec<&str> = breakage.who.iter().map(handover_core::ConsumerId::as_str).collect();
+    let who = match names.as_slice() {
+        [] => None,
+        names => Some(format!("these presenters have not loaded what is in force: {}", names.join(", "))),
+    };
+    let unknown = breakage.unknown.then(|| "others may use it, whom nobody knows".to_owned());
+    let all: Vec<String> = who.into_iter().chain(unknown).collect();
+    if all.is_empty() { "nobody is left behind".to_owned() } else { all.join("; ") }
 }
 
 #[cfg(test)]

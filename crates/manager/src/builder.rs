@@ -167,6 +167,7 @@ fn policy() -> Policy {
         presenters: false,
         fetch_to_load_max: Duration::ZERO,
         checks: Moments::default(),
+        emergency: handover_core::Terms::default(),
         waves: Vec::new(),
     }
 }

@@ -65,6 +65,10 @@ kinds! {
     Superseded = "superseded": "a rollback was given over to another rotation",
     /// A rotation is held, by a person or by itself.
     Held = "held": "is held",
+    /// What is in force may be in the wrong hands.
+    Emergency = "emergency": "what is in force is said to be compromised",
+    /// What was compromised is refused.
+    Contained = "contained": "what was compromised is refused",
     /// A rotation waits for the word of people.
     ApprovalWanted = "approval_wanted": "waits for an approval",
     /// A person approved.
@@ -116,6 +120,8 @@ impl EventKind {
         Self::RolledBack,
         Self::Failed,
         Self::Held,
+        Self::Emergency,
+        Self::Contained,
         Self::ApprovalWanted,
         Self::Forced,
         Self::Litter,
@@ -151,6 +157,8 @@ impl EventKind {
                 Some("force") => Self::Forced,
                 Some(_) | None => return None,
             },
+            "emergency" => Self::Emergency,
+            "contained" => Self::Contained,
             "approval_wanted" => Self::ApprovalWanted,
             "approved" => Self::Approved,
             "wave_opened" => Self::WaveOpened,

@@ -138,6 +138,7 @@ impl Draft<'_> {
         }
         // Only on a look of now: a hold, or a time when nobody ran, may lie between the last one and another fact.
         let unused = match fact {
+            Fact::Use(_) if !self.plan.waits_for_use() => true,
             Fact::Use(Tally::None) => seen.quiet.reached(self.plan.quiet_min),
             // All that can be known where there is no target.
             Fact::Adoption { .. } => !self.plan.has_target(),
@@ -201,6 +202,7 @@ impl Draft<'_> {
                 held = held.observed(self.now, self.plan.poll, self.plan.brake_for);
             }
             Fact::Use(_) => held = held.interrupted(),
+            Fact::SessionsEnded => {}
             _ => return Err(Refusal::Stale),
         }
         // Only on a look of now, after the proof: also where the brake is held for no time at all. What was written over

@@ -139,6 +139,7 @@ struct Draft<'a> {
 impl Draft<'_> {
     fn finish(mut self, before: &Row) -> Row {
         self.row.rotation = Some(self.rotation);
+        self.row.note_refusal(self.now);
         if self.row != *before {
             self.row.version = before.version.next();
         }
@@ -276,6 +277,10 @@ impl Draft<'_> {
             OnDeadline::Rollback if self.way_back().is_ok() => self.roll_back(Cause::Deadline),
             OnDeadline::TerminateSessions if matches!(self.rotation.phase, Phase::Drain { .. }) => {}
             OnDeadline::RequestForce => self.rotation.hold = Some(Hold::ForceWanted),
+            // What is not proved cannot be forced: it is tried again at the next look.
+            OnDeadline::Force => {
+                let _ = self.force();
+            }
             OnDeadline::Hold | OnDeadline::Rollback | OnDeadline::TerminateSessions => {
                 self.rotation.hold = Some(Hold::Deadline);
             }
@@ -292,8 +297,8 @@ impl Draft<'_> {
         let ready = match &self.rotation.phase {
             Phase::Stage => true,
             Phase::Drain { quiet, tally, overlap, presenters } => {
-                (*tally == Tally::None || !self.plan.has_target())
-                    && quiet.reached(self.plan.quiet_min)
+                let unused = *tally == Tally::None && quiet.reached(self.plan.quiet_min);
+                (unused || !self.plan.has_target() || !self.plan.waits_for_use())
                     && overlap.reached(self.plan.overlap_min)
                     && *presenters == Roll::All
             }

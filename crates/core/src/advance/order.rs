@@ -57,7 +57,7 @@ impl Draft<'_> {
 
     /// Stops waiting for people and for use. Never for a proof: what must be refused has to be refused, and what was
     /// not verified is not published. The deadline's time starts anew, as in [`Self::resume`].
-    fn force(&mut self) -> Result<(), Refusal> {
+    pub(super) fn force(&mut self) -> Result<(), Refusal> {
         match &self.rotation.phase {
             Phase::Verify { passes, reapply: false, .. } if *passes >= self.plan.passes_min => self.enter_publish(),
             // Nobody has read it yet: a wave that was not watched shows nothing.

@@ -216,7 +216,9 @@ impl Schedule {
 /// waiting is safe. What was written over in place is gone already.
 pub fn needs_opening(before: &Row, after: &Row) -> bool {
     let (Some(old), Some(new)) = (before.live(), after.live()) else { return false };
+    // What may be in the wrong hands is taken away at any time.
     takes_away(&new.phase)
+        && !before.is_urgent()
         && std::mem::discriminant(&old.phase) != std::mem::discriminant(&new.phase)
         && !new.leaving().is_empty()
 }
@@ -224,7 +226,9 @@ pub fn needs_opening(before: &Row, after: &Row) -> bool {
 /// The window that a live rotation will have to wait for, or waits for, if it is closed.
 pub fn closed_window(row: &Row, schedule: &Schedule, now: Timestamp) -> Option<Blocker> {
     let live = row.live()?;
-    let ahead = matches!(live.phase, Phase::Drain { .. } | Phase::Disable { .. }) && !live.leaving().is_empty();
+    let ahead = !row.is_urgent()
+        && matches!(live.phase, Phase::Drain { .. } | Phase::Disable { .. })
+        && !live.leaving().is_empty();
     match schedule.opening(now) {
         Opening::Closed { until } if ahead => Some(Blocker::Window { opens_at: until }),
         Opening::Closed { .. } | Opening::Open { .. } => None,

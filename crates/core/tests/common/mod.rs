@@ -40,6 +40,7 @@ pub fn plan() -> Plan {
         verifiers: false,
         presenters: true,
         checks: Moments::default(),
+        urgency: None,
         waves: Vec::new(),
         policy_digest: "digest".to_owned(),
     }

@@ -74,7 +74,7 @@ impl Executor<'_> {
                 return self.point(effect, id, &pointing, probe_first).await;
             }
             Effect::CountAdoption { role, .. } => self.count_adoption(*role).await,
-            Effect::EndSessions { of } => self.end_sessions(of).await,
+            Effect::EndSessions { of } => return self.end_sessions(effect, of).await,
             Effect::EnsureRefused { who, mark } => return self.refuse(effect, id, *who, *mark, probe_first).await,
             Effect::ProveRefused { who } => return self.prove(effect, *who).await,
             Effect::PutBack { who, mark } => self.put_back(id, *who, *mark).await,
@@ -157,10 +157,20 @@ impl Executor<'_> {
         Some(history::in_use(rotation, uses, from, at))
     }
 
-    async fn end_sessions(&self, of: &[Occupant]) -> Result<Fact, Fault> {
+    /// What is open is counted before it is ended, so that the history says how many were.
+    async fn end_sessions(&self, effect: &Effect, of: &[Occupant]) -> Learnt {
         let target = &self.current.binding.target;
-        self.shared.calls.make(self.target_act("end_sessions"), || target.end_sessions(of)).await?;
-        Ok(Fact::SessionsEnded)
+        let open = self.shared.calls.make(self.target_look("use"), || target.observe(of)).await;
+        match self.shared.calls.make(self.target_act("end_sessions"), || target.end_sessions(of)).await {
+            Ok(()) => {
+                let ended = match (open, self.current.row.live()) {
+                    (Ok(Tally::Some(uses)), Some(live)) => Some(history::sessions_ended(live, uses, self.shared.now())),
+                    (Ok(Tally::None | Tally::Unknown) | Err(_), _) | (Ok(Tally::Some(_)), None) => None,
+                };
+                Learnt { entries: ended.into_iter().collect(), ..Learnt::fact(Fact::SessionsEnded) }
+            }
+            Err(fault) => Learnt::fault(effect, fault),
+        }
     }
 
     /// The sealed value of an occupant, exactly the one that the row names.

@@ -99,6 +99,7 @@ pub fn policy() -> Policy {
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
         checks: Moments::default(),
+        emergency: handover_core::Terms::default(),
         waves: Vec::new(),
     }
 }

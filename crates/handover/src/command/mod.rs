@@ -8,6 +8,7 @@ mod bootstrap;
 mod campaign;
 pub(crate) mod check;
 mod completions;
+mod emergency;
 mod explain;
 mod get;
 mod group;
@@ -61,6 +62,7 @@ pub(crate) fn run(verb: Verb, printer: &Printer) -> Result<(), Failure> {
         Verb::Abandon(arguments) => wait(order::run(Order::Abandon, arguments.into(), printer)),
         Verb::Force(arguments) => wait(order::run(Order::Force, arguments.into(), printer)),
         Verb::Supersede(arguments) => wait(supersede::run(&arguments, printer)),
+        Verb::Emergency(arguments) => wait(emergency::run(&arguments, printer)),
         Verb::Approvals(arguments) => wait(approve::list(&arguments, printer)),
         Verb::Approve(arguments) => wait(approve::approve(&arguments, printer)),
         Verb::Recover(arguments) => wait(recover::run(&arguments, printer)),

@@ -6,7 +6,7 @@ use handover_api::{Explanation, GroupStatus, RotateRequest, Started, Status, Wat
 use handover_core::GroupId;
 use tokio::time::{Instant, timeout_at};
 
-use super::{group, status};
+use super::{emergency, group, status};
 use crate::cli::Rotate;
 use crate::config::duration::Span;
 use crate::failure::Failure;
@@ -27,7 +27,11 @@ pub(crate) async fn run(arguments: &Rotate, printer: &Printer) -> Result<(), Fai
     let remote = Remote::new(&arguments.server)?;
     // Opened before the start, so that no phase is missed.
     let stream = if arguments.wait { remote.watch(Some(&group), None).await.ok() } else { None };
-    let started: Started = remote.post(&path::group(path::ROTATE, group.as_str()), &RotateRequest {}).await?;
+    let started: Started = if arguments.compromised {
+        emergency::order(arguments, &remote).await?
+    } else {
+        remote.post(&path::group(path::ROTATE, group.as_str()), &RotateRequest {}).await?
+    };
     if !arguments.wait {
         printer.say(&format!("`handover explain {group}` shows how it goes."));
         return printer.data(&started, |started| {

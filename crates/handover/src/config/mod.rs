@@ -5,6 +5,7 @@ mod checks;
 pub(crate) mod delivery;
 mod depends;
 pub(crate) mod duration;
+mod emergency;
 mod findings;
 mod generate;
 mod policy;
@@ -13,6 +14,7 @@ mod schedule;
 mod schema;
 mod shape;
 mod shape_check;
+mod shape_emergency;
 mod shape_notify;
 mod split;
 mod stores;
@@ -181,6 +183,9 @@ pub(crate) struct Group {
     pub(crate) depends_on: BTreeSet<GroupId>,
     /// Who answers for it: a name for reports and notifications.
     pub(crate) owner: Option<Box<str>>,
+    /// By what it is selected: `key=value`.
+    #[serde(default, deserialize_with = "split::shared")]
+    pub(crate) labels: Arc<Vec<String>>,
     /// The oldest that what is in force may become. A group that is older is overdue.
     pub(crate) age_max: Option<Span>,
 }
@@ -427,6 +432,13 @@ impl Group {
         if self.age_max.is_some_and(|age| age < Span::seconds(1)) {
             wrong.push("age_max is at least 1s".to_owned());
         }
+        wrong.extend(self.labels.iter().filter(|label| !is_label(label)).map(|_| LABEL_RULE.to_owned()));
+        if self.policy.emergency.ceiling == Span::seconds(0) {
+            wrong.push(
+                "policy.emergency.ceiling is longer than zero: without a wait every presenter would be left behind"
+                    .to_owned(),
+            );
+        }
         let policy = &self.policy;
         wrong.extend(approval::wrong(&policy.approvals, policy.strategy, policy.passes_min));
         wrong.extend(waves::wrong(self));
@@ -436,6 +448,14 @@ impl Group {
         wrong.extend(self.generate.build().err().map(|why| format!("generate: {why}")));
         wrong
     }
+}
+
+/// What a label is.
+const LABEL_RULE: &str = "a label is `key=value`, each of 1 to 63 visible characters without `=`";
+
+fn is_label(text: &str) -> bool {
+    let part = |text: &str| (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    text.split_once('=').is_some_and(|(key, value)| part(key) && part(value) && !value.contains('='))
 }
 
 /// The longest name of an owner.

@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::approval::{ApprovalConfig, GateName};
 use super::duration::Span;
+use super::emergency::EmergencyConfig;
 use super::waves::WaveConfig;
 
 /// How a group rotates. All waiting is observed waiting: time in which nobody looked does not count.
@@ -44,6 +45,9 @@ pub(crate) struct PolicyConfig {
     /// Who has to approve, before those gates that ask.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) approvals: BTreeMap<GateName, ApprovalConfig>,
+    /// What is different in an emergency.
+    #[serde(skip_serializing_if = "EmergencyConfig::is_default")]
+    pub(crate) emergency: EmergencyConfig,
     /// Who may read the candidate before others, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) wave: Vec<WaveConfig>,
@@ -65,6 +69,7 @@ impl Default for PolicyConfig {
             fetch_to_load_max: Span::seconds(0),
             deadlines: BTreeMap::new(),
             approvals: BTreeMap::new(),
+            emergency: EmergencyConfig::default(),
             wave: Vec::new(),
         }
     }
@@ -181,6 +186,7 @@ impl PolicyConfig {
             presenters: called.presenters,
             fetch_to_load_max: self.fetch_to_load_max.0,
             checks: called.checks,
+            emergency: self.emergency.terms(),
             waves: self.wave.iter().map(WaveConfig::wave).collect(),
         }
     }

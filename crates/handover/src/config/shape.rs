@@ -123,6 +123,7 @@ const GROUP: &[Key] = &[
         "Groups whose rotation comes before this one's in a campaign.",
     ),
     may("owner", Shape::Text("payments"), "Who answers for it: a name for reports and notifications."),
+    may("labels", Shape::List(&Shape::Text("env=prod")), "By what the group is selected: `key=value`."),
     may("age_max", Shape::Duration("90d"), "The oldest that what is in force may become."),
 ];
 
@@ -219,6 +220,7 @@ const POLICY: &[Key] = &[
     ),
     may("deadlines", Shape::Table(DEADLINES), "Deadlines of phases, and what happens then."),
     may("approvals", Shape::Table(APPROVALS), "Who has to approve before a rotation goes on."),
+    may("emergency", Shape::Table(super::shape_emergency::EMERGENCY), "What is different in an emergency."),
     may("wave", Shape::List(&Shape::Table(WAVE)), "Who may read the new value before others, in order."),
 ];
 

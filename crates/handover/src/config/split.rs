@@ -131,6 +131,7 @@ impl Kept {
             share(&before.consumers, &mut group.consumers);
             share(&before.generate, &mut group.generate);
             share(&before.checks, &mut group.checks);
+            share(&before.labels, &mut group.labels);
             if let (Some(before), Some(now)) = (&before.schedule, &mut group.schedule) {
                 share(before, now);
             }

@@ -96,6 +96,7 @@ const PAGES: &[(&str, &str)] = &[
     page!("unknown_delivery"),
     page!("value_missing"),
     page!("which_one"),
+    page!("would_break"),
     page!("wrong_code"),
     page!("wrong_method"),
 ];

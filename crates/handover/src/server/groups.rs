@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::App;
 use super::auth::{Asking, Covered};
 use super::refusal::Refused;
-use super::{history, schedule, since, view};
+use super::{emergency, history, schedule, since, view};
 
 pub(crate) async fn health() -> Json<Health> {
     Json(Health { status: "ok".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() })
@@ -86,7 +86,8 @@ pub(crate) async fn show(State(app): State<Arc<App>>, covered: Covered) -> Resul
     let kind = configured.target.kind();
     let schedule = schedule::of_group(&app, &group).await?;
     let status = view::group(&found.row, since, &found.wants, kind.as_str(), &calls);
-    Ok(Json(GroupStatus { schedule, ..status }))
+    let emergency = emergency::of(&found.row, found.plan.as_ref());
+    Ok(Json(GroupStatus { schedule, emergency, ..status }))
 }
 
 pub(crate) async fn plan(State(app): State<Arc<App>>, covered: Covered) -> Result<Json<PlanView>, Refused> {

@@ -9,6 +9,7 @@ pub(crate) mod bootstrap;
 mod campaigns;
 pub(crate) mod configured;
 mod connection;
+mod emergency;
 mod errors;
 mod explain;
 mod groups;
@@ -135,6 +136,8 @@ pub(crate) fn table() -> Vec<Route> {
         act(path::ABANDON, Rule::May(Verb::Abandon), post(orders::abandon)),
         act(path::FORCE, Rule::May(Verb::Force), post(orders::force)),
         act(path::SUPERSEDE, Rule::May(Verb::Supersede), post(orders::supersede)),
+        act(path::EMERGENCY, Rule::May(Verb::Emergency), post(emergency::order)),
+        act(path::EMERGENCY_PLAN, Rule::May(Verb::Plan), post(emergency::plan)),
         look(path::SCHEDULES, Rule::May(Verb::Look), get(schedule::list)),
         look(path::CALENDAR, Rule::May(Verb::Look), get(schedule::calendar)),
         act(path::SCHEDULE_PAUSE, Rule::May(Verb::Schedule), post(schedule::pause)),

@@ -219,6 +219,27 @@ fn orders(method: &Method, path: &str) -> Option<Operation> {
             ],
             ..order("supersede", "Starts a rotation over a rollback that waits")
         },
+        ("POST", path::EMERGENCY) => Operation {
+            body: Some("EmergencyRequest"),
+            answer: (202, Answer::Json("Started")),
+            refusals: &[
+                "idempotency_mismatch",
+                "obstacles",
+                "would_break",
+                "already_back",
+                "no_free_slot",
+                "doubted",
+                "reason_missing",
+                "reason_too_long",
+            ],
+            ..order("emergency", "Takes what is in force out of force, over whatever is on its way")
+        },
+        ("POST", path::EMERGENCY_PLAN) => Operation {
+            body: Some("EmergencySelect"),
+            answer: (200, Answer::Json("EmergencyPlans")),
+            refusals: &["no_such_group"],
+            ..order("emergency_plan", "What an emergency of the selected groups would do, and who would be left behind")
+        },
         ("POST", path::ROLLBACK) => order("rollback", "Takes a live rotation back"),
         ("POST", path::HOLD) => order("hold", "Keeps a live rotation where it is"),
         ("POST", path::RESUME) => order("resume", "Lets a held rotation go on"),
@@ -420,6 +441,9 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<api::CampaignResume>(&mut all);
     add::<api::Campaigns>(&mut all);
     add::<api::Delivered>(&mut all);
+    add::<api::EmergencyPlans>(&mut all);
+    add::<api::EmergencyRequest>(&mut all);
+    add::<api::EmergencySelect>(&mut all);
     add::<api::Explanation>(&mut all);
     add::<api::GroupStatus>(&mut all);
     add::<api::Groups>(&mut all);

@@ -43,7 +43,7 @@ pub(crate) async fn supersede(
     Ok((StatusCode::ACCEPTED, Json(started_as(&app, &group, generation))))
 }
 
-fn started_as(app: &App, group: &GroupId, generation: Generation) -> Started {
+pub(super) fn started_as(app: &App, group: &GroupId, generation: Generation) -> Started {
     let asks = |configured: &Group| configured.policy.approvals.contains_key(&GateName::Start);
     let approval_wanted = app.configured.get(group).is_some_and(|configured| asks(&configured));
     Started { group: group.to_string(), generation: generation.0, approval_wanted }

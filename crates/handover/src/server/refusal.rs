@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use handover_api::{MEDIA_TYPE, Problem};
-use handover_core::{ConsumerId, Fault, FaultKind, GroupId, Refusal};
+use handover_core::{Breakage, ConsumerId, Fault, FaultKind, GroupId, Refusal};
 use handover_engine::{CampaignRefused, OrderRefused, RemoveRefused, StartRefused};
 
 use super::auth::Rule;
@@ -214,6 +214,16 @@ impl Refused {
         Fault::untouched(FaultKind::Bug, format!("group {group} is configured, and the engine does not know it")).into()
     }
 
+    pub(crate) fn would_break(breakage: &Breakage) -> Self {
+        Self::new(
+            409,
+            "would_break",
+            "Somebody would be left behind",
+            format!("{}; nothing was changed", words::breakage(breakage)),
+            "`handover emergency plan` shows them; --accept-breakage goes on once they had the policy's ceiling to load it",
+        )
+    }
+
     pub(crate) fn idempotency_mismatch() -> Self {
         Self::new(
             422,
@@ -298,6 +308,7 @@ impl From<StartRefused> for Refused {
                 "only a rollback that waits for consumers, or for use to end, can be superseded",
                 "`handover explain` says what can be done now",
             ),
+            StartRefused::Breaks(breakage) => Self::would_break(&breakage),
             StartRefused::ReasonMissing => OrderRefused::ReasonMissing.into(),
             StartRefused::ReasonTooLong => OrderRefused::ReasonTooLong.into(),
             StartRefused::OtherRequest => Self::idempotency_mismatch(),

@@ -30,6 +30,7 @@ pub(crate) fn group(
             .flat_map(|(role, call)| call.members.iter().map(|member| consumer(*role, member)))
             .collect(),
         schedule: None,
+        emergency: None,
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 use handover_core::schedule::Cadence;
 use handover_core::{
     Census, ConsumerId, Effect, Fact, Fault, FaultKind, Gate, Generation, Minter, Opened, Order, Phase, Plan, Policy,
-    Publication, Refusal, Roll, Row, RowVersion, Seen, StoreCapability, StoreVersion, TargetCapability, Timestamp,
-    Touched, Undo, Waited, Wants, Withheld, advance, approve, check, plan, start, wants,
+    Publication, Refusal, Role, Roll, Row, RowVersion, Seen, StoreCapability, StoreVersion, TargetCapability,
+    Timestamp, Touched, Undo, Waited, Wants, Wish, Withheld, advance, approve, breakage, check, plan, preempt, start,
+    wants,
 };
 use handover_engine::history::{gate_word, order_word, outcome_word, phase_word};
 
@@ -109,6 +110,7 @@ impl Group {
             Command::Group(_) | Command::Trace(_) => {}
             Command::Policy(changes) => changes.iter().for_each(|change| change.apply(&mut self.policy)),
             Command::Rotate(by) => self.rotate(number, by.as_ref())?,
+            Command::Emergency(wish) => self.emergency(number, *wish)?,
             Command::Approve(gate, by) => self.approve(number, *gate, by)?,
             Command::Order(order) => self.order(number, *order)?,
             Command::Run => {
@@ -203,7 +205,8 @@ impl Group {
         lines
     }
 
-    fn rotate(&mut self, line: usize, by: Option<&ConsumerId>) -> Result<(), Stop> {
+    /// The plan of a rotation that would start now; `None`: it is refused, and said why.
+    fn planned(&mut self, what: &str) -> Option<Plan> {
         let stores = self.world.shelves.keys().cloned();
         let capability = StoreCapability { stages: false, fences: true, versions_max: None, shared: false };
         let census = Census {
@@ -225,23 +228,70 @@ impl Group {
             Err(obstacles) => {
                 for obstacle in &obstacles {
                     self.denied.push(words::obstacle_kind(obstacle).to_owned());
-                    self.say(&format!("refused: rotate: {}", words::obstacle(obstacle)));
+                    self.say(&format!("refused: {what}: {}", words::obstacle(obstacle)));
                 }
+                None
             }
-            Ok(plan) => match start(&self.row, &plan, self.now) {
-                Err(refusal) => self.deny("rotate", refusal),
-                Ok(row) => {
-                    let row = match by {
-                        Some(by) => row.asked_by(by.clone()),
-                        None => row,
-                    };
-                    self.plan = Some(plan);
-                    let what = if self.row.live().is_some() { "a superseding rotation" } else { "a rotation" };
-                    let slot = row.live().map_or_else(String::new, |live| format!(" in slot {}", live.to.slot));
-                    let why = format!("{what} to generation {}{slot} starts", row.last_generation);
-                    self.commit(line, row, &why, None)?;
-                }
-            },
+            Ok(plan) => Some(plan),
+        }
+    }
+
+    fn rotate(&mut self, line: usize, by: Option<&ConsumerId>) -> Result<(), Stop> {
+        let Some(plan) = self.planned("rotate") else { return Ok(()) };
+        match start(&self.row, &plan, self.now) {
+            Err(refusal) => self.deny("rotate", refusal),
+            Ok(row) => {
+                let row = match by {
+                    Some(by) => row.asked_by(by.clone()),
+                    None => row,
+                };
+                self.plan = Some(plan);
+                let why = self.starts(&row);
+                self.commit(line, row, &why, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn starts(&self, row: &Row) -> String {
+        let what = if self.row.live().is_some() { "a superseding rotation" } else { "a rotation" };
+        let slot = row.live().map_or_else(String::new, |live| format!(" in slot {}", live.to.slot));
+        format!("{what} to generation {}{slot} starts", row.last_generation)
+    }
+
+    /// What is in force is compromised: the live rotation goes on with its waits cut, or one starts.
+    fn emergency(&mut self, line: usize, wish: Wish) -> Result<(), Stop> {
+        const WHAT: &str = "rotate compromised";
+        self.denied.clear();
+        let call = self.policy.presenters.then(|| self.world.roll(Role::Presenter));
+        let breakage = breakage(&self.row, call.as_ref());
+        let own = self.plan.clone().filter(|_| self.row.live().is_some());
+        let accepted = own.as_ref().and_then(|own| own.urgency).is_some_and(|urgency| urgency.accept_breakage);
+        if !breakage.is_none() && !wish.accept_breakage && !accepted {
+            self.denied.push("would_break".to_owned());
+            self.say(&format!("refused: {WHAT}: {}", words::breakage(&breakage)));
+            return Ok(());
+        }
+        let strategy = self.policy.strategy_on(self.setting.slots);
+        let preempts = own.filter(|own| {
+            own.strategy == strategy && self.row.live().is_some_and(|live| !live.can_be_superseded_by(strategy))
+        });
+        let (plan, next, why) = match preempts {
+            Some(own) => (own, preempt(&self.row, self.now), "the live rotation goes on".to_owned()),
+            None => {
+                let Some(plan) = self.planned(WHAT) else { return Ok(()) };
+                let next = start(&self.row, &plan, self.now).map(|next| next.tainted(self.now));
+                let why = next.as_ref().map(|next| self.starts(next)).unwrap_or_default();
+                (plan, next, why)
+            }
+        };
+        match next {
+            Err(refusal) => self.deny(WHAT, refusal),
+            Ok(row) => {
+                self.plan = Some(plan.in_emergency(&self.policy.emergency, wish));
+                let to = row.taint.map_or_else(|| "nothing".to_owned(), |taint| format!("generation {}", taint.to));
+                self.commit(line, row, &format!("{to} is compromised: {why}, with its waits cut"), None)?;
+            }
         }
         Ok(())
     }

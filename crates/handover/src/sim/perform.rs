@@ -181,6 +181,11 @@ impl World {
     }
 
     fn call_roll(&self, role: Role) -> Fact {
+        Fact::Adoption { role, call: self.roll(role) }
+    }
+
+    /// Who is expected in a role, and how far each got.
+    pub(super) fn roll(&self, role: Role) -> RollCall {
         let called = self.consumers.iter().filter(|(_, consumer)| {
             consumer.life != Life::Excused
                 && match role {
@@ -197,7 +202,7 @@ impl World {
                 Member { consumer: name.clone(), acked: acked.map(|publication| (publication, Reach::Loaded)) }
             })
             .collect();
-        Fact::Adoption { role, call: RollCall { members, complete: self.roll_complete } }
+        RollCall { members, complete: self.roll_complete }
     }
 
     fn count_use(&self, of: &[Occupant]) -> Fact {

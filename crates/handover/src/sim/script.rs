@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use handover_core::{
     ApprovalRule, ConsumerId, Deadline, Gate, GroupId, Moments, OnDeadline, Order, Policy, Reach, SeesUse, Slots,
-    StoreId, Strategy, Stretch, Wave,
+    StoreId, Strategy, Stretch, Wave, Wish,
 };
 
 use super::wave::wave;
@@ -40,6 +40,7 @@ pub(super) enum Command {
     Policy(Vec<PolicyChange>),
     /// Who asks; `None`: a schedule.
     Rotate(Option<ConsumerId>),
+    Emergency(Wish),
     Approve(Gate, ConsumerId),
     Order(Order),
     Run,
@@ -101,6 +102,8 @@ pub(super) enum PolicyChange {
     Wave(Wave),
     Deadline(Stretch, Deadline),
     Approval(Gate, ApprovalRule),
+    /// A time of an emergency: its name, and how long.
+    Emergency(&'static str, Duration),
 }
 
 impl PolicyChange {
@@ -123,6 +126,9 @@ impl PolicyChange {
             Self::Deadline(stretch, deadline) => {
                 policy.deadlines.insert(*stretch, *deadline);
             }
+            Self::Emergency("overlap", time) => policy.emergency.overlap_min = *time,
+            Self::Emergency("quiet", time) => policy.emergency.quiet_min = *time,
+            Self::Emergency(_, time) => policy.emergency.ceiling = *time,
             Self::Approval(gate, rule) => {
                 policy.approvals.insert(*gate, rule.clone());
             }
@@ -149,6 +155,7 @@ pub(super) fn policy(verifiers: bool) -> Policy {
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
         checks: Moments::default(),
+        emergency: handover_core::Terms::default(),
         waves: Vec::new(),
     }
 }
@@ -231,9 +238,11 @@ pub(super) const FORMS: &[&str] = &[
      [fences=on|off] [sees_use=sampled|counted|no]",
     "policy [passes=N] [quiet=TIME] [overlap=TIME] [brake=TIME] [poll=TIME] [candidates=N] [auto_rollback=true|false] \
      [presenters=true|false] [fetch_to_load=TIME] [strategy=NAME] [accept_outage=true|false] \
-     [check_after=true|false] [wave=N%|N|NAME+NAME:TIME] [deadline.STRETCH=TIME:ACTION] [approval.GATE=N:TIME]",
+     [check_after=true|false] [wave=N%|N|NAME+NAME:TIME] [deadline.STRETCH=TIME:ACTION] [approval.GATE=N:TIME] \
+     [emergency.WAIT=TIME]",
     "rotate",
     "rotate by NAME",
+    "rotate compromised [accept] [sessions]",
     "approve GATE by NAME",
     "rollback",
     "hold",
@@ -374,6 +383,10 @@ fn command(words: &[&str]) -> Result<Command, Wrong> {
         }
         ["rotate"] => Command::Rotate(None),
         ["rotate", "by", name] => Command::Rotate(Some(consumer(name)?)),
+        ["rotate", "compromised", also @ ..] if also.iter().all(|word| ["accept", "sessions"].contains(word)) => {
+            let says = |word| also.contains(&word);
+            Command::Emergency(Wish { accept_breakage: says("accept"), end_sessions: says("sessions") })
+        }
         ["approve", name, "by", who] => Command::Approve(gate(name)?, consumer(who)?),
         ["rollback"] => Command::Order(Order::Rollback),
         ["hold"] => Command::Order(Order::Hold),
@@ -486,6 +499,10 @@ fn policy_change(setting: &str) -> Result<PolicyChange, Wrong> {
         _ => match name.split_once('.') {
             Some(("deadline", stretch)) => deadline(stretch, value)?,
             Some(("approval", name)) => approval(name, value)?,
+            Some(("emergency", name @ ("overlap" | "quiet" | "ceiling"))) => {
+                let name = ["overlap", "quiet"].into_iter().find(|known| *known == name).unwrap_or("ceiling");
+                PolicyChange::Emergency(name, duration(value)?)
+            }
             Some(_) | None => return Err(unknown_setting(setting, FORMS[1])),
         },
     })

@@ -44,6 +44,8 @@ pub(crate) enum Verb {
     Force,
     /// Replace a rotation by another one.
     Supersede,
+    /// Take what is in force out of force, because somebody else may hold it.
+    Emergency,
     /// Pause a schedule, and resume it.
     Schedule,
     /// Take a group out.
@@ -75,6 +77,7 @@ impl Grant {
                 | Verb::Abandon
                 | Verb::Force
                 | Verb::Supersede
+                | Verb::Emergency
                 | Verb::Schedule
                 | Verb::Remove
                 | Verb::Recover
@@ -116,6 +119,7 @@ impl Verb {
             Self::Abandon => "abandon",
             Self::Force => "force",
             Self::Supersede => "supersede",
+            Self::Emergency => "emergency",
             Self::Schedule => "schedule",
             Self::Remove => "remove",
             Self::Approve => "approve",

@@ -6,6 +6,7 @@ use handover_core::{
 };
 
 use crate::config::duration::Span;
+use crate::server::view::time;
 
 /// What state a group is in, in a sentence.
 pub(crate) fn summary(row: &Row) -> String {
@@ -18,7 +19,12 @@ pub(crate) fn summary(row: &Row) -> String {
             None => "nothing was ever published: the group waits for its first rotation".to_owned(),
         };
     };
-    let state = phase(rotation);
+    let mut state = phase(rotation);
+    if let Some(current) = row.current.filter(|current| row.is_tainted(current.generation)) {
+        // It is what the rotation leads away from, or what nobody leads away from.
+        let away = if row.live().is_some() { "" } else { ", and it is in force" };
+        state.push_str(&format!("; generation {} is said to be compromised{away}", current.generation));
+    }
     match &rotation.hold {
         Some(_) => format!("held while it {state}"),
         None => state,
@@ -91,6 +97,28 @@ fn numbers(occupants: &[Occupant]) -> String {
 /// behind.
 pub(crate) fn evidence(row: &Row, plan: &Plan) -> Vec<(&'static str, String)> {
     let Some(rotation) = row.live() else { return Vec::new() };
+    let mut found: Vec<(&'static str, String)> = emergency(row, plan).into_iter().collect();
+    found.extend(in_phase(rotation, plan));
+    found
+}
+
+/// How an emergency changes the rotation.
+fn emergency(row: &Row, plan: &Plan) -> Option<(&'static str, String)> {
+    let urgency = plan.urgency?;
+    let behind = match (urgency.accept_breakage, plan.presenters) {
+        (true, _) => "who is left behind when the ceiling is reached breaks, as was accepted",
+        (false, true) => "presenters are waited for without an end",
+        (false, false) => "nobody is left behind",
+    };
+    let sessions = if urgency.end_sessions { "; open sessions are ended once it is refused" } else { "" };
+    let refused = match row.taint.and_then(|taint| taint.refused_at) {
+        Some(at) => format!("; it is refused since {}", time(at)),
+        None => String::new(),
+    };
+    Some(("emergency", format!("waits are cut; {behind}{sessions}{refused}")))
+}
+
+fn in_phase(rotation: &Rotation, plan: &Plan) -> Vec<(&'static str, String)> {
     match &rotation.phase {
         Phase::Verify { passes, reapply, .. } => {
             let again = if *reapply { "; the target refused it last, so it is applied again" } else { "" };
@@ -230,6 +258,7 @@ pub(crate) const fn on_deadline(stretch: Stretch, then: OnDeadline) -> &'static 
         (OnDeadline::Rollback, _) => "it is rolled back if there is a way back, else held",
         (OnDeadline::TerminateSessions, Stretch::Drain) => "sessions of what retires are ended until it is out of use",
         (OnDeadline::TerminateSessions, _) => "it is held until a person decides",
+        (OnDeadline::Force, _) => "who is left behind is not waited for any longer",
         (OnDeadline::RequestForce, _) => "it is held, and a person is asked to force it",
     }
 }

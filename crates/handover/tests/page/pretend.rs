@@ -238,6 +238,7 @@ fn group(text: &str) -> GroupStatus {
         rotation: Some(rotation),
         consumers: vec![member(Reach::Expected), member(Reach::Used)],
         schedule: None,
+        emergency: None,
     }
 }
 

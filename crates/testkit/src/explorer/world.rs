@@ -141,6 +141,7 @@ impl Size {
             presenters: true,
             checks: Moments { before_publish: false, after_publish: self.checks.is_some() },
             waves: self.waves(),
+            urgency: None,
             policy_digest: String::new(),
         }
     }

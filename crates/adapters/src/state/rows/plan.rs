@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use handover_core::{
     ApprovalRule, ConsumerId, Deadline, Gate, Minter, Moments, OnDeadline, Plan, Reach, Slots, StoreId, Strategy,
-    Stretch,
+    Stretch, Urgency,
 };
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub(super) struct StoredPlan {
     /// Plans from before there were checks have none.
     #[serde(default, skip_serializing_if = "StoredMoments::is_never")]
     checks: StoredMoments,
+    /// Plans from before there were emergencies have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    urgency: Option<StoredUrgency>,
     /// Plans from before there were waves have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     waves: Vec<StoredWave>,
@@ -127,6 +130,14 @@ enum StoredOnDeadline {
     Rollback,
     TerminateSessions,
     RequestForce,
+    Force,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredUrgency {
+    accept_breakage: bool,
+    end_sessions: bool,
 }
 
 impl From<&Plan> for StoredPlan {
@@ -149,6 +160,7 @@ impl From<&Plan> for StoredPlan {
             verifiers,
             presenters,
             checks,
+            urgency,
             waves,
             policy_digest,
         } = plan;
@@ -171,6 +183,7 @@ impl From<&Plan> for StoredPlan {
             verifiers: *verifiers,
             presenters: *presenters,
             checks: (*checks).into(),
+            urgency: urgency.map(Into::into),
             waves: waves.iter().map(StoredWave::from).collect(),
             policy_digest: policy_digest.clone(),
         }
@@ -205,6 +218,7 @@ impl StoredPlan {
             verifiers: self.verifiers,
             presenters: self.presenters,
             checks: self.checks.into(),
+            urgency: self.urgency.map(Into::into),
             waves: self.waves.into_iter().map(StoredWave::into_core).collect::<Result<_, _>>()?,
             policy_digest: self.policy_digest,
         })
@@ -238,11 +252,23 @@ same_variants!(StoredMinter, Minter: Us, Provider);
 same_variants!(StoredReach, Reach: Expected, Delivered, Loaded, Used);
 same_variants!(StoredStretch, Stretch: Apply, Verify, Publish, Propagate, Drain, Disable, Rollback);
 same_variants!(StoredGate, Gate: Start, Disable, Destroy);
-same_variants!(StoredOnDeadline, OnDeadline: Hold, Rollback, TerminateSessions, RequestForce);
+same_variants!(StoredOnDeadline, OnDeadline: Hold, Rollback, TerminateSessions, RequestForce, Force);
 
 impl StoredMoments {
     const fn is_never(&self) -> bool {
         !self.before_publish && !self.after_publish
+    }
+}
+
+impl From<Urgency> for StoredUrgency {
+    fn from(Urgency { accept_breakage, end_sessions }: Urgency) -> Self {
+        Self { accept_breakage, end_sessions }
+    }
+}
+
+impl From<StoredUrgency> for Urgency {
+    fn from(StoredUrgency { accept_breakage, end_sessions }: StoredUrgency) -> Self {
+        Self { accept_breakage, end_sessions }
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use handover_core::schedule::Cadence;
 use handover_core::{
     Candidate, Cause, ConsumerId, Doubt, FaultKind, Generation, Given, GroupId, Hold, Occupant, Outcome, Phase,
-    Pointer, Pointers, Publication, Roll, Rotation, Row, RowVersion, Slot, StoreId, StoreVersion, Tally, Timestamp,
-    Undo, Waited,
+    Pointer, Pointers, Publication, Roll, Rotation, Row, RowVersion, Slot, StoreId, StoreVersion, Taint, Tally,
+    Timestamp, Undo, Waited,
 };
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,30 @@ pub(super) struct StoredRow {
     doubt: Option<StoredDoubt>,
     #[serde(default, skip_serializing_if = "StoredCadence::is_default")]
     cadence: StoredCadence,
+    /// Rows from before there were emergencies have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taint: Option<StoredTaint>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredTaint {
+    to: u64,
+    at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refused_at: Option<i64>,
+}
+
+impl From<Taint> for StoredTaint {
+    fn from(Taint { to, at, refused_at }: Taint) -> Self {
+        Self { to: to.0, at: at.0, refused_at: refused_at.map(|at| at.0) }
+    }
+}
+
+impl From<StoredTaint> for Taint {
+    fn from(StoredTaint { to, at, refused_at }: StoredTaint) -> Self {
+        Self { to: Generation(to), at: Timestamp(at), refused_at: refused_at.map(Timestamp) }
+    }
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -210,7 +234,7 @@ enum StoredCause {
 
 impl From<&Row> for StoredRow {
     fn from(row: &Row) -> Self {
-        let Row { group, version, current, last_generation, publication, heads, rotation, doubt, cadence } = row;
+        let Row { group, version, current, last_generation, publication, heads, rotation, doubt, cadence, taint } = row;
         Self {
             v: VERSION,
             group: group.to_string(),
@@ -222,6 +246,7 @@ impl From<&Row> for StoredRow {
             rotation: rotation.as_ref().map(Into::into),
             doubt: doubt.as_ref().map(Into::into),
             cadence: StoredCadence { since: cadence.since.map(|since| since.0), paused: cadence.paused },
+            taint: taint.map(Into::into),
         }
     }
 }
@@ -242,6 +267,7 @@ impl StoredRow {
             rotation: self.rotation.map(StoredRotation::into_core).transpose()?,
             doubt: self.doubt.map(StoredDoubt::into_core).transpose()?,
             cadence: Cadence { since: self.cadence.since.map(Timestamp), paused: self.cadence.paused },
+            taint: self.taint.map(Into::into),
         })
     }
 }

@@ -8,8 +8,8 @@ use handover_core::schedule::Cadence;
 use handover_core::{
     ApprovalRule, Candidate, Cause, ConsumerId, Deadline, Doubt, FaultKind, Gate, Generation, Given, Hold, Minter,
     Moments, Occupant, OnDeadline, Opened, Outcome, Phase, Picked, Plan, Pointer, Pointers, Publication, Reach, Roll,
-    Rotation, Row, RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Stretch, Tally, Timestamp, Undo, Waited,
-    Wave,
+    Rotation, Row, RowVersion, Slot, Slots, StoreId, StoreVersion, Strategy, Stretch, Taint, Tally, Timestamp, Undo,
+    Urgency, Waited, Wave,
 };
 
 use super::group;
@@ -26,6 +26,7 @@ pub fn rows() -> Vec<Row> {
         rows.push(Row {
             doubt: None,
             cadence: Cadence::default(),
+            taint: None,
             group: group(&format!("group-{number}.a_b")),
             version: RowVersion(number + 1),
             current: number.is_multiple_of(2).then(|| occupant(number)),
@@ -62,7 +63,11 @@ pub fn doubted_rows() -> Vec<Row> {
         Doubt::TargetChanged,
     ];
     let cadence = Cadence { since: Some(Timestamp(1)), paused: true };
-    let doubted = |(row, doubt): (Row, &Doubt)| Row { doubt: Some(doubt.clone()), cadence, ..row };
+    let taint = |refused_at| Taint { to: Generation(1), at: Timestamp(3), refused_at };
+    let doubted = |(row, doubt): (Row, &Doubt)| {
+        let taint = Some(taint(row.current.map(|_| Timestamp(4))));
+        Row { doubt: Some(doubt.clone()), cadence, taint, ..row }
+    };
     asked_rows().into_iter().zip(doubts.iter().cycle()).map(doubted).collect()
 }
 
@@ -90,7 +95,13 @@ pub fn asking_plans() -> Vec<Plan> {
 pub fn plans() -> Vec<Plan> {
     let strategies = [Strategy::Immediate, Strategy::Staged, Strategy::DualWrite, Strategy::BlueGreen];
     let reaches = [Reach::Expected, Reach::Delivered, Reach::Loaded, Reach::Used];
-    let ends = [OnDeadline::Hold, OnDeadline::Rollback, OnDeadline::TerminateSessions, OnDeadline::RequestForce];
+    let ends = [
+        OnDeadline::Hold,
+        OnDeadline::Rollback,
+        OnDeadline::TerminateSessions,
+        OnDeadline::RequestForce,
+        OnDeadline::Force,
+    ];
     let stretches = [
         Stretch::Apply,
         Stretch::Verify,
@@ -100,6 +111,8 @@ pub fn plans() -> Vec<Plan> {
         Stretch::Disable,
         Stretch::Rollback,
     ];
+    let urgency = |accept_breakage| Some(Urgency { accept_breakage, end_sessions: !accept_breakage });
+    let urgencies = [None, urgency(true), urgency(false), None];
     (0..4_u32)
         .map(|number| {
             let at = number as usize;
@@ -124,6 +137,7 @@ pub fn plans() -> Vec<Plan> {
                 presenters: number < 2,
                 checks: Moments::default(),
                 waves: waves(number),
+                urgency: urgencies[at],
                 policy_digest: format!("sha256:{number}"),
             }
         })
