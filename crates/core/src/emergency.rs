@@ -23,8 +23,8 @@ pub struct Terms {
     /// How long the old generation must be seen unused where no presenter is declared; never longer than without an
     /// emergency.
     pub quiet_min: Duration,
-    /// How long presenters that are left behind are waited for, in Propagate and in Drain, where it was accepted that they
-    /// break.
+    /// How long presenters that are left behind are waited for, where it was accepted that they break; where none is
+    /// declared, how long use is.
     pub ceiling: Duration,
     /// Whether open sessions of the old generation are ended once it is refused, also where nobody asks for it.
     pub end_sessions: bool,
@@ -144,8 +144,11 @@ impl Plan {
         // A deadline that gives up, or holds, would leave what is compromised in force.
         self.deadlines.retain(|stretch, _| *stretch == Stretch::Rollback);
         if accept_breakage {
-            let deadline = Deadline { after: terms.ceiling, then: OnDeadline::Force };
-            self.deadlines.extend([Stretch::Propagate, Stretch::Drain].map(|stretch| (stretch, deadline)));
+            // Who is declared had the ceiling before Drain begins; who is not is seen there first.
+            let drain = if self.presenters { self.overlap_min } else { terms.ceiling };
+            let after = |after| Deadline { after, then: OnDeadline::Force };
+            let deadlines = [(Stretch::Propagate, after(terms.ceiling)), (Stretch::Drain, after(drain))];
+            self.deadlines.extend(deadlines);
         }
         if !terms.approvals {
             self.approvals.clear();

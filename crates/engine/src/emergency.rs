@@ -136,7 +136,8 @@ impl Handle {
         let way = way(&binding, &row);
         let accepted = own.as_ref().and_then(|own| own.urgency).is_some_and(|urgency| urgency.accept_breakage);
         let breakage = self.breakage(&binding, &row).await.map_err(StartRefused::Fault)?;
-        if !breakage.is_none() && !wish.accept_breakage && !(way == Way::Preempts && accepted) {
+        let accepted = wish.accept_breakage || (way == Way::Preempts && accepted);
+        if !breakage.is_none() && !accepted {
             return Err(StartRefused::Breaks(breakage));
         }
         let terms = &binding.policy.emergency;

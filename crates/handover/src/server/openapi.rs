@@ -104,6 +104,7 @@ fn operation(method: &Method, path: &str) -> Option<Operation> {
     looks(method, path)
         .or_else(|| reports(method, path))
         .or_else(|| orders(method, path))
+        .or_else(|| emergencies(method, path))
         .or_else(|| approvals(method, path))
         .or_else(|| campaigns::operation(method, path))
         .or_else(|| consumers(method, path))
@@ -219,27 +220,6 @@ fn orders(method: &Method, path: &str) -> Option<Operation> {
             ],
             ..order("supersede", "Starts a rotation over a rollback that waits")
         },
-        ("POST", path::EMERGENCY) => Operation {
-            body: Some("EmergencyRequest"),
-            answer: (202, Answer::Json("Started")),
-            refusals: &[
-                "idempotency_mismatch",
-                "obstacles",
-                "would_break",
-                "already_back",
-                "no_free_slot",
-                "doubted",
-                "reason_missing",
-                "reason_too_long",
-            ],
-            ..order("emergency", "Takes what is in force out of force, over whatever is on its way")
-        },
-        ("POST", path::EMERGENCY_PLAN) => Operation {
-            body: Some("EmergencySelect"),
-            answer: (200, Answer::Json("EmergencyPlans")),
-            refusals: &["no_such_group"],
-            ..order("emergency_plan", "What an emergency of the selected groups would do, and who would be left behind")
-        },
         ("POST", path::ROLLBACK) => order("rollback", "Takes a live rotation back"),
         ("POST", path::HOLD) => order("hold", "Keeps a live rotation where it is"),
         ("POST", path::RESUME) => order("resume", "Lets a held rotation go on"),
@@ -278,6 +258,37 @@ fn orders(method: &Method, path: &str) -> Option<Operation> {
             answer: (200, Answer::Json("Bootstrapped")),
             refusals: &["wrong_code", "bootstrap_over", "bootstrap_failed"],
             ..order("bootstrap", "Exchanges the one-time code for the first operator's token")
+        },
+        _ => return None,
+    })
+}
+
+fn emergencies(method: &Method, path: &str) -> Option<Operation> {
+    Some(match (method.as_str(), path) {
+        ("POST", path::EMERGENCY) => Operation {
+            body: Some("EmergencyRequest"),
+            answer: (202, Answer::Json("Started")),
+            refusals: &[
+                "idempotency_mismatch",
+                "obstacles",
+                "would_break",
+                "already_back",
+                "no_free_slot",
+                "doubted",
+                "reason_missing",
+                "reason_too_long",
+            ],
+            query: &[],
+            id: "emergency",
+            summary: "Takes what is in force out of force, over whatever is on its way",
+        },
+        ("POST", path::EMERGENCY_PLAN) => Operation {
+            body: Some("EmergencySelect"),
+            answer: (200, Answer::Json("EmergencyPlans")),
+            refusals: &["no_such_group"],
+            query: &[],
+            id: "emergency_plan",
+            summary: "What an emergency of the selected groups would do, and who would be left behind",
         },
         _ => return None,
     })

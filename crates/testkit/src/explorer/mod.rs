@@ -14,6 +14,7 @@ mod minting;
 mod mutation;
 mod set_back;
 mod step;
+mod urgent;
 mod walk;
 mod waves;
 mod world;
@@ -75,7 +76,8 @@ impl std::fmt::Display for Report {
 pub fn explore(size: &Size, mutation: Option<Mutation>, states_max: usize) -> Report {
     let began = Instant::now();
     let plan = plan(size, mutation);
-    let rules = Rules { size, plan: &plan, mutation };
+    let urgent = urgent::urgent(&plan);
+    let rules = Rules { size, plan: &plan, urgent: &urgent, mutation };
     let mut graph = Graph::new(World::at_rest(size).canonical(size, mutation));
     let mut successors = Vec::new();
     let mut found = None;

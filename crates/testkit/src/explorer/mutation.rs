@@ -54,6 +54,8 @@ pub enum Mutation {
     ReadEarly,
     /// The same once it is on its way back, where the stores are not pointed back yet.
     ReadOnTheWayBack,
+    /// In an emergency nobody is waited for, though nobody accepted that they break.
+    BreakUnasked,
     /// R7: what the provider mints bears no label.
     MintWithoutLabel,
     /// R7: a label is tried again, by whoever comes upon it.
@@ -96,6 +98,7 @@ impl Mutation {
             | Self::NoWaveGate
             | Self::ReadEarly
             | Self::ReadOnTheWayBack => Minter::Us,
+            | Self::BreakUnasked => Minter::Us,
         }
     }
 
@@ -106,6 +109,7 @@ impl Mutation {
 
     /// All of them.
     pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 26] = [
         Self::ActBeforeIntent,
         Self::StoreDoesNotFence,
         Self::NoReconcile,
@@ -129,6 +133,7 @@ impl Mutation {
         Self::NoWaveGate,
         Self::ReadEarly,
         Self::ReadOnTheWayBack,
+        Self::BreakUnasked,
         Self::MintWithoutLabel,
         Self::MintAgain,
         Self::SameLabel,

@@ -20,6 +20,8 @@ pub(super) struct Step(pub(super) String);
 pub(super) struct Rules<'a> {
     pub(super) size: &'a Size,
     pub(super) plan: &'a Plan,
+    /// The same in an emergency.
+    pub(super) urgent: &'a Plan,
     pub(super) mutation: Option<Mutation>,
 }
 
@@ -46,6 +48,7 @@ impl Rules<'_> {
             self.consumer(world, index, &mut emit);
         }
         self.orders(world, &mut emit);
+        self.emergency(world, &mut emit);
         self.set_back(world, &mut emit);
         if self.size.asks {
             self.words(world, &mut emit);
@@ -137,7 +140,7 @@ impl Rules<'_> {
 
     /// An executor that has nothing in hand takes up what the row wants.
     fn take_up(&self, world: &World, index: usize, emit: &mut dyn FnMut(World, &dyn Fn() -> String)) {
-        let wants = wants(&world.row, self.plan, world.now);
+        let wants = wants(&world.row, self.plan_of(world), world.now);
         // What is minted after the state was set back is another value than what was minted before.
         let before = usize::from(self.size.restores - world.left.restores) * world.executors.len();
         let nonce = Nonce::try_from(before + index + 1).unwrap_or(Nonce::MAX);
@@ -390,7 +393,7 @@ impl Rules<'_> {
     fn commit(&self, world: &mut World, fact: &Learnt, nonce: Nonce) -> bool {
         let before = world.row.clone();
         let seen = Seen { now: world.now, fact: fact.fact(self.size) };
-        let Ok(row) = advance(&before, self.plan, &seen) else { return false };
+        let Ok(row) = advance(&before, self.plan_of(world), &seen) else { return false };
         if row.version == before.version {
             return false;
         }
@@ -547,13 +550,14 @@ impl Rules<'_> {
                 next.left.supersedes -= 1;
             }
             next.row = row;
+            next.urgent = false;
             next.said.words.clear();
             emit(next, &|| "a rotation starts".to_owned());
         }
         let Some(live) = live else { return };
         let mut order = |order: Order, left: &dyn Fn(&mut World)| {
             let seen = Seen { now: world.now, fact: Fact::Order(order) };
-            if let Ok(row) = advance(&world.row, self.plan, &seen)
+            if let Ok(row) = advance(&world.row, self.plan_of(world), &seen)
                 && row.version != world.row.version
             {
                 let mut next = world.clone();

@@ -20,7 +20,8 @@ pub struct Failure {
 /// Walks through a world by `choices`, then lets it settle.
 pub fn walk(size: &Size, mutation: Option<Mutation>, choices: &[u16]) -> Result<usize, Failure> {
     let plan = super::plan(size, mutation);
-    let rules = Rules { size, plan: &plan, mutation };
+    let urgent = super::urgent::urgent(&plan);
+    let rules = Rules { size, plan: &plan, urgent: &urgent, mutation };
     let mut world = World::at_rest(size).canonical(size, mutation);
     let mut events = vec!["at rest".to_owned()];
     for choice in choices {
@@ -51,6 +52,7 @@ fn settles(rules: &Rules<'_>, mut world: World) -> bool {
         failures: 0,
         holds: 0,
         restores: 0,
+        emergencies: 0,
     };
     world.executors.fill(Executor::Idle);
     world.executors.truncate(1);

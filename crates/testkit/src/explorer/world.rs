@@ -78,6 +78,8 @@ pub struct Size {
     pub asks: bool,
     /// Whether the first consumer may read a candidate before the others.
     pub waves: bool,
+    /// How often a person may say that what is in force is compromised.
+    pub emergencies: u8,
 }
 
 impl Size {
@@ -109,6 +111,7 @@ impl Size {
             foreign: false,
             asks: false,
             waves: false,
+            emergencies: 0,
         }
     }
 
@@ -234,6 +237,8 @@ pub(super) struct World {
     pub(super) left: Left,
     /// A person forced a wait to end: what consumers suffer from it is not held against the rules.
     pub(super) forced: bool,
+    /// The live rotation goes by the plan of an emergency.
+    pub(super) urgent: bool,
     /// What a person said before gates.
     pub(super) said: asking::Said,
     /// A copy of the state.
@@ -256,6 +261,7 @@ pub(super) struct Left {
     pub(super) failures: u8,
     pub(super) holds: u8,
     pub(super) restores: u8,
+    pub(super) emergencies: u8,
 }
 
 pub(super) fn store_id(index: usize) -> StoreId {
@@ -323,8 +329,10 @@ impl World {
                 failures: size.checks.unwrap_or_default(),
                 holds: size.holds,
                 restores: size.restores,
+                emergencies: size.emergencies,
             },
             forced: false,
+            urgent: false,
             said: asking::Said::default(),
             copy: None,
             set_back: false,
@@ -431,6 +439,7 @@ impl World {
         self.forget_what_cannot_matter(mutation);
         self.erase_values();
         self.forget_words();
+        self.forget_urgency();
         self.pull_versions();
         self.pull_publications();
         self.pull_store_versions();

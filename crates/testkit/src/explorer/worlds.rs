@@ -68,6 +68,7 @@ fn asking() -> [Size; 3] {
     let small = Size::small;
     [
         Size { rotations: 2, forces: true, asks: true, ..small("asked") },
+        Size { consumers: 2, rotations: 2, rollbacks: 1, holds: 1, emergencies: 1, ..small("an emergency") },
         Size {
             consumers: 2,
             rotations: 2,
