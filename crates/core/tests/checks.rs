@@ -158,6 +158,7 @@ fn common_policy(checks: Moments, passes_min: u32) -> Vec<String> {
         fetch_to_load_max: Duration::ZERO,
         checks,
         waves: Vec::new(),
+        emergency: handover_core::Terms::default(),
     };
     let row = at_rest();
     let store_capability = StoreCapability { stages: false, fences: true, versions_max: None, shared: false };
