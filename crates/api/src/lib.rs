@@ -46,7 +46,10 @@ pub use campaign::{
 };
 pub use code::{CODES, Code};
 pub use delivery::{Ack, BadNonce, Delivered, ITEM_VALUE, NONCE_BYTES, Nonce, Reach, Role};
-pub use emergency::{EmergencyPlan, EmergencyPlans, EmergencyRequest, EmergencySelect, EmergencyView, UsedFrom};
+pub use emergency::{
+    EmergencyPlan, EmergencyPlans, EmergencyRequest, EmergencySelect, EmergencyView, HookOrder, HookOrders,
+    HookRequest, UsedFrom,
+};
 pub use events::{EventReader, NotEvents};
 pub use explain::{ActionView, Awaited, EvidenceView, Explanation, FaultView, HoldView, NextView};
 pub use history::{History, PAGE_DEFAULT, PAGE_MAX, RecordView};

@@ -50,6 +50,8 @@ pub const SUPERSEDE: &str = "/v1/groups/{group}/supersede";
 pub const EMERGENCY: &str = "/v1/groups/{group}/emergency";
 /// What an emergency of selected groups would do, and who would be left behind.
 pub const EMERGENCY_PLAN: &str = "/v1/emergency/plan";
+/// Take groups out of force by a signed message.
+pub const HOOK: &str = "/v1/hooks/emergency";
 /// How the schedules of groups stand, page by page: `?after=GROUP&limit=N`.
 pub const SCHEDULES: &str = "/v1/schedules";
 /// What is coming: `?days=N&limit=N`, and `&group=G` of that group only.

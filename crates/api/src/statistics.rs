@@ -49,6 +49,9 @@ pub struct Statistics {
     /// How old credentials were when they were retired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime: Option<Percentiles>,
+    /// How long it took in emergencies from the order until what was compromised was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<Percentiles>,
     /// How old what is in force is now.
     pub ages: Ages,
     /// Groups whose credential is older than their `age_max`.

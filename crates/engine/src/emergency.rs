@@ -124,6 +124,11 @@ impl Handle {
         Err(StartRefused::Fault(self.contended(group)))
     }
 
+    /// Whether this request was carried out already.
+    pub async fn is_carried_out(&self, asker: Asker<'_>) -> Result<bool, StartRefused> {
+        Ok(asker.done(&self.shared).await?.is_some())
+    }
+
     async fn emergency_once(
         &self,
         group: &GroupId,

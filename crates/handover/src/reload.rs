@@ -413,6 +413,7 @@ fn restart_needed(running: &Running, fresh: &Fresh) -> Vec<String> {
         master_key,
         tokens,
         audit_file: _,
+        hooks: _,
         checkpoint_every,
         drift_every,
         login_every,

@@ -7,6 +7,7 @@ mod email;
 mod event;
 mod post;
 mod process;
+mod signed;
 mod slack;
 mod webhook;
 
@@ -20,6 +21,7 @@ use handover_secret::Secret;
 use serde::Deserialize;
 
 pub use event::{Event, EventKind};
+pub use signed::Verifier;
 
 /// What the cursor of a notifier begins with, before its name: a sink may bear the same name.
 const CURSOR: &str = "notify.";

@@ -93,7 +93,7 @@ impl Webhook {
 }
 
 /// The key in its file: `whsec_` and base64, or the bytes as they are.
-fn bytes(name: &str, key: &Secret) -> Result<Zeroizing<Vec<u8>>, Fault> {
+pub(super) fn bytes(name: &str, key: &Secret) -> Result<Zeroizing<Vec<u8>>, Fault> {
     #[expect(clippy::disallowed_methods, reason = "the key signs")]
     let raw = key.expose();
     let bytes = match raw.strip_prefix(KEY_BASE64.as_bytes()) {

@@ -167,6 +167,11 @@ fn look_at_files(config: &Config) -> Vec<Finding> {
         let delivery = Delivery::Notify(notify.clone());
         find(delivery.called(), assembly::sink(&delivery).err());
     }
+    for hook in &config.hooks {
+        for key in &hook.key {
+            find(format!("hook {}", hook.name), hook.verifier(key).err());
+        }
+    }
     let mut files = TargetFilesReader::default();
     for group in &config.groups {
         if let Err(failure) = assembly::target_with(group, &mut files) {

@@ -71,6 +71,9 @@ fn text(found: &Statistics) -> String {
     for (name, spread) in [("duration", found.duration), ("overlap", found.overlap), ("lifetime", found.lifetime)] {
         line(name, spread.map_or_else(|| "–".to_owned(), |spread| percentiles(&spread)));
     }
+    if let Some(spread) = &found.emergency {
+        line("time to refuse", percentiles(spread));
+    }
     for (phase, spread) in &found.phases {
         line(&format!("  {phase}"), percentiles(spread));
     }

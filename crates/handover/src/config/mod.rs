@@ -8,6 +8,7 @@ pub(crate) mod duration;
 mod emergency;
 mod findings;
 mod generate;
+mod hook;
 mod policy;
 mod read;
 mod schedule;
@@ -15,6 +16,7 @@ mod schema;
 mod shape;
 mod shape_check;
 mod shape_emergency;
+mod shape_hook;
 mod shape_notify;
 mod split;
 mod stores;
@@ -44,6 +46,7 @@ use duration::Span;
 use findings::At;
 pub(crate) use findings::Wrong;
 pub(crate) use generate::GenerateConfig;
+pub(crate) use hook::HookConfig;
 pub(crate) use policy::{Called, PolicyConfig};
 pub(crate) use read::Unusable;
 pub(crate) use schedule::ScheduleConfig;
@@ -120,6 +123,9 @@ pub(crate) struct Config {
     /// Who is told what happens.
     #[serde(default)]
     pub(crate) notify: Vec<NotifyConfig>,
+    /// Who may order an emergency by a signed message.
+    #[serde(default, rename = "hook")]
+    pub(crate) hooks: Vec<HookConfig>,
     /// The groups. Whoever needs one shares it: there may be many.
     #[serde(default, rename = "group", deserialize_with = "split::each_shared")]
     pub(crate) groups: Vec<Arc<Group>>,
@@ -323,6 +329,7 @@ impl Config {
         for notify in &mut config.notify {
             notify.resolve(directory);
         }
+        config.hooks.iter_mut().for_each(|hook| hook.resolve(directory));
         config.audit_file = config.audit_file.map(|path| directory.join(path));
         let mut common = Common::default();
         for group in config.groups.iter_mut().map(Arc::make_mut) {
@@ -386,6 +393,7 @@ impl Config {
                 wrong.push((At::Notify(index), format!("notify {} is there twice", notify.name())));
             }
         }
+        wrong.extend(hook::wrong(&self.hooks).into_iter().map(|words| (At::Key("hook"), words)));
         let mut names = BTreeSet::new();
         for (index, group) in self.groups.iter().enumerate() {
             if !names.insert(&group.name) {

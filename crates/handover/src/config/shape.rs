@@ -83,6 +83,7 @@ pub(crate) const ROOT: &[Key] = &[
     may("sink", Shape::List(&Shape::Kinds(SINKS)), "Where the audit records are delivered besides."),
     may("remote_store", Shape::List(&Shape::Kinds(REMOTE_STORES)), "Stores of others in which values are published."),
     may("notify", Shape::List(&Shape::Kinds(super::shape_notify::NOTIFY)), "Who is told what happens."),
+    may("hook", Shape::List(&Shape::Table(super::shape_hook::HOOK)), "Who may order an emergency by a signed message."),
     may("group", Shape::List(&Shape::Table(GROUP)), "What rotates together."),
 ];
 
@@ -408,7 +409,7 @@ const SINKS: &[(&str, &[Key])] = &[
 ];
 
 /// The largest number of 32 bits.
-const U32_MAX: u64 = 4_294_967_295;
+pub(super) const U32_MAX: u64 = 4_294_967_295;
 
 pub(super) const fn must(name: &'static str, shape: Shape, about: &'static str) -> Key {
     Key { name, shape, needed: true, about }

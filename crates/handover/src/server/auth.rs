@@ -22,6 +22,8 @@ pub(crate) enum Rule {
     Public,
     /// Whoever presents the one-time code, which the handler checks.
     Code,
+    /// Whoever signs the message with a key of a configured hook, which the handler checks.
+    Signed,
     /// Consumers.
     Consumer,
     /// Those whose role includes the verb, and whose token was not narrowed to others.
@@ -36,7 +38,7 @@ impl Rule {
     /// Whether the rule lets this caller in.
     fn allows(self, caller: &Caller) -> bool {
         match self {
-            Self::Public | Self::Code | Self::Anyone => true,
+            Self::Public | Self::Code | Self::Signed | Self::Anyone => true,
             Self::Consumer => caller.grant == Grant::Consumer,
             Self::May(verb) => caller.may(verb),
             Self::MayAll(verb) => caller.may(verb) && caller.covers_every(),
@@ -54,7 +56,7 @@ pub(crate) struct Peer {
 /// The layer in front of every route.
 pub(crate) async fn guard(State((app, rule)): State<(Arc<App>, Rule)>, mut request: Request, next: Next) -> Response {
     match rule {
-        Rule::Public | Rule::Code => return next.run(request).await,
+        Rule::Public | Rule::Code | Rule::Signed => return next.run(request).await,
         Rule::Consumer | Rule::May(_) | Rule::MayAll(_) | Rule::Anyone => {}
     }
     let caller = match who(&app, &request) {

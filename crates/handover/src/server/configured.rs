@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use handover_core::GroupId;
 
-use crate::config::{AlertsConfig, Config, Group};
+use crate::config::{AlertsConfig, Config, Group, HookConfig};
 
 /// The groups by name.
 pub(crate) type Groups = BTreeMap<GroupId, Arc<Group>>;
@@ -19,6 +19,7 @@ struct Taken {
     groups: Arc<Groups>,
     leave_after: Duration,
     alerts: AlertsConfig,
+    hooks: Vec<Arc<HookConfig>>,
 }
 
 impl Configured {
@@ -46,6 +47,12 @@ impl Configured {
         self.0.read().unwrap_or_else(PoisonError::into_inner).alerts
     }
 
+    /// The hook of this name.
+    pub(crate) fn hook(&self, name: &str) -> Option<Arc<HookConfig>> {
+        let taken = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        taken.hooks.iter().find(|hook| hook.name == name).cloned()
+    }
+
     /// From now on it is this.
     pub(crate) fn take(&self, config: &Config) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Taken::of(config);
@@ -55,6 +62,11 @@ impl Configured {
 impl Taken {
     fn of(config: &Config) -> Self {
         let groups = config.groups.iter().map(|group| (group.name.clone(), Arc::clone(group)));
-        Self { groups: Arc::new(groups.collect()), leave_after: config.leave_after.0, alerts: config.alerts }
+        Self {
+            groups: Arc::new(groups.collect()),
+            leave_after: config.leave_after.0,
+            alerts: config.alerts,
+            hooks: config.hooks.iter().cloned().map(Arc::new).collect(),
+        }
     }
 }

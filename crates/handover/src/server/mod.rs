@@ -15,6 +15,7 @@ mod explain;
 mod groups;
 mod health;
 mod history;
+mod hook;
 mod idempotency;
 pub(crate) mod metrics;
 mod openapi;
@@ -138,6 +139,7 @@ pub(crate) fn table() -> Vec<Route> {
         act(path::SUPERSEDE, Rule::May(Verb::Supersede), post(orders::supersede)),
         act(path::EMERGENCY, Rule::May(Verb::Emergency), post(emergency::order)),
         act(path::EMERGENCY_PLAN, Rule::May(Verb::Plan), post(emergency::plan)),
+        act(path::HOOK, Rule::Signed, post(hook::receive)),
         look(path::SCHEDULES, Rule::May(Verb::Look), get(schedule::list)),
         look(path::CALENDAR, Rule::May(Verb::Look), get(schedule::calendar)),
         act(path::SCHEDULE_PAUSE, Rule::May(Verb::Schedule), post(schedule::pause)),

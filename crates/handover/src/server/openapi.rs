@@ -290,6 +290,21 @@ fn emergencies(method: &Method, path: &str) -> Option<Operation> {
             id: "emergency_plan",
             summary: "What an emergency of the selected groups would do, and who would be left behind",
         },
+        ("POST", path::HOOK) => Operation {
+            id: "hook",
+            summary: "Takes groups out of force by a signed message; see docs/emergency.md for its headers",
+            query: &[],
+            body: Some("HookRequest"),
+            answer: (202, Answer::Json("HookOrders")),
+            refusals: &[
+                "signature_refused",
+                "replayed",
+                "too_many_groups",
+                "idempotency_mismatch",
+                "no_such_group",
+                "reason_missing",
+            ],
+        },
         _ => return None,
     })
 }
@@ -375,7 +390,7 @@ fn described_route(route: &Route, operation: &Operation) -> Value {
         "summary": operation.summary,
         "parameters": parameters,
         "responses": responses(route, operation),
-        "security": if route.rule == Rule::Public { json!([]) } else { json!([{ "token": [] }]) },
+        "security": if [Rule::Public, Rule::Signed].contains(&route.rule) { json!([]) } else { json!([{ "token": [] }]) },
     });
     if let Some(schema) = operation.body {
         described["requestBody"] = json!({ "content": { "application/json": { "schema": reference(schema) } } });
@@ -415,7 +430,7 @@ fn refusals(route: &Route, operation: &Operation) -> BTreeMap<u16, String> {
     if operation.body.is_some() {
         words.push("too_long");
     }
-    if route.rule != Rule::Public && route.rule != Rule::Code {
+    if ![Rule::Public, Rule::Code, Rule::Signed].contains(&route.rule) {
         words.extend(["unauthenticated", "two_identities", "not_permitted"]);
     }
     if route.path.contains("{campaign}") {
@@ -460,6 +475,8 @@ fn schemas() -> BTreeMap<String, RefOr<Schema>> {
     add::<api::Groups>(&mut all);
     add::<api::Health>(&mut all);
     add::<api::History>(&mut all);
+    add::<api::HookOrders>(&mut all);
+    add::<api::HookRequest>(&mut all);
     add::<api::OrderRequest>(&mut all);
     add::<api::PlanView>(&mut all);
     add::<api::Problem>(&mut all);

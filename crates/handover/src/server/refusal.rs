@@ -93,7 +93,7 @@ impl Refused {
                     format!("use {whose} token; see `handover token create --help`"),
                 )
             }
-            (Rule::Public | Rule::Code | Rule::Consumer | Rule::Anyone, _) => (
+            (Rule::Public | Rule::Code | Rule::Signed | Rule::Consumer | Rule::Anyone, _) => (
                 format!("this is not for a token of the role {grant}"),
                 "use a consumer's token; see `handover token create --help`".to_owned(),
             ),
@@ -212,6 +212,42 @@ impl Refused {
     /// The server knows the group and the engine does not: they were wired from one configuration.
     pub(super) fn not_bound(group: &GroupId) -> Self {
         Fault::untouched(FaultKind::Bug, format!("group {group} is configured, and the engine does not know it")).into()
+    }
+
+    /// The same for every reason: whoever cannot sign learns nothing of why.
+    pub(crate) fn signature_refused() -> Self {
+        Self::new(
+            401,
+            "signature_refused",
+            "The message is not proved",
+            "the message is not signed by a hook that counts, or not a short while ago",
+            "see docs/emergency.md for what is signed and how; the server's log has the reason",
+        )
+    }
+
+    pub(crate) fn replayed() -> Self {
+        Self::new(
+            409,
+            "replayed",
+            "The message was carried out",
+            "this message was carried out already; nothing was done again",
+            "send a fresh id with each message, and the same id with a repeat only",
+        )
+    }
+
+    pub(crate) fn too_many_groups(selected: usize, ceiling: usize) -> Self {
+        Self::new(
+            409,
+            "too_many_groups",
+            "Too many groups",
+            format!("{selected} groups are selected, and this hook may take {ceiling} at once; nothing was ordered"),
+            "name fewer, or raise `ceiling` of the hook",
+        )
+    }
+
+    /// Its code and its words.
+    pub(crate) fn told(self) -> (String, String) {
+        (self.0.code, self.0.detail)
     }
 
     pub(crate) fn would_break(breakage: &Breakage) -> Self {

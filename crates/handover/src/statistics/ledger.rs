@@ -39,6 +39,8 @@ pub(crate) struct Ended {
     pub(crate) overlap_ms: Option<u64>,
     /// How old the old credential was when it was retired.
     pub(crate) lifetime_ms: Option<u64>,
+    /// How long it took from the order of an emergency until what was compromised was refused.
+    pub(crate) contained_ms: Option<u64>,
     pub(crate) litter: bool,
 }
 
@@ -52,6 +54,7 @@ struct Live {
     entered_at: Timestamp,
     phases: Vec<(&'static str, u64)>,
     published_at: Option<Timestamp>,
+    contained_ms: Option<u64>,
     litter: bool,
 }
 
@@ -108,6 +111,7 @@ pub(crate) struct Fields {
     pub(crate) touched: Option<String>,
     pub(crate) alert: Option<String>,
     pub(crate) quorum_until_ms: Option<String>,
+    pub(crate) after_ms: Option<String>,
 }
 
 impl Ledger {
@@ -167,6 +171,11 @@ impl Ledger {
                 self.live.insert(group.clone(), Live::started(&fields, at));
             }
             history::ADVANCED => self.advanced(group, &fields, at),
+            history::CONTAINED => {
+                if let Some(live) = self.live.get_mut(group) {
+                    live.contained_ms = fields.after_ms.as_deref().and_then(|ms| ms.parse().ok());
+                }
+            }
             history::LITTER => {
                 if let Some(live) = self.live.get_mut(group) {
                     live.litter = true;
@@ -284,6 +293,7 @@ impl Ledger {
             took_ms: live.as_ref().map(|live| ms(live.started_at)),
             overlap_ms: replaced.and_then(|live| live.published_at).map(ms),
             lifetime_ms: replaced.and(since).map(ms),
+            contained_ms: live.as_ref().and_then(|live| live.contained_ms),
             litter: live.as_ref().is_some_and(|live| live.litter),
             phases: live.map(|live| live.phases.into_boxed_slice()).unwrap_or_default(),
         };
@@ -306,6 +316,7 @@ impl Live {
             entered_at: at,
             phases: Vec::with_capacity(8),
             published_at: None,
+            contained_ms: None,
             litter: false,
         }
     }

@@ -22,6 +22,7 @@ pub(crate) fn summary<C: Fn(&GroupId) -> bool>(ledger: &Ledger, window: &Window<
     let mut ended = EndedView::default();
     let (mut rollbacks, mut phases) = (BTreeMap::<String, u64>::new(), BTreeMap::<&str, Vec<u64>>::new());
     let (mut took, mut overlaps, mut lifetimes, mut with_litter) = (Vec::new(), Vec::new(), Vec::new(), 0);
+    let mut contained = Vec::new();
     for rotation in ledger.ended().filter(|rotation| counts(&rotation.group, rotation.at)) {
         match rotation.outcome {
             Outcome::Success => {
@@ -38,6 +39,7 @@ pub(crate) fn summary<C: Fn(&GroupId) -> bool>(ledger: &Ledger, window: &Window<
         }
         overlaps.extend(rotation.overlap_ms);
         lifetimes.extend(rotation.lifetime_ms);
+        contained.extend(rotation.contained_ms);
         for (phase, ms) in &rotation.phases {
             phases.entry(phase).or_default().push(*ms);
         }
@@ -60,6 +62,7 @@ pub(crate) fn summary<C: Fn(&GroupId) -> bool>(ledger: &Ledger, window: &Window<
         phases: phases.into_iter().filter_map(|(phase, all)| Some((phase.to_owned(), percentiles(all)?))).collect(),
         overlap: percentiles(overlaps),
         lifetime: percentiles(lifetimes),
+        emergency: percentiles(contained),
         ages: Ages::default(),
         overdue: 0,
         overdue_groups: Vec::new(),

@@ -37,7 +37,7 @@ async fn outcome(rig: &Rig, route: &Route, token: Option<&str>) -> Outcome {
 fn expected(route: &Route, terms: &Terms) -> Outcome {
     let narrowed = |verb| terms.verbs.as_ref().is_some_and(|verbs| verb != Verb::Look && !verbs.contains(&verb));
     let permitted = match (route.rule, terms.grant) {
-        (Rule::Public | Rule::Code | Rule::Anyone, _) | (Rule::Consumer, Grant::Consumer) => true,
+        (Rule::Public | Rule::Code | Rule::Signed | Rule::Anyone, _) | (Rule::Consumer, Grant::Consumer) => true,
         (Rule::Consumer, Grant::Viewer | Grant::Operator | Grant::Approver)
         | (Rule::May(_) | Rule::MayAll(_), Grant::Consumer) => false,
         // Who gives orders approves nothing, and who approves gives no other order.
@@ -70,7 +70,7 @@ fn terms(identity: &str, grant: Grant, groups: &[&str]) -> Terms {
 
 fn is_open(route: &Route) -> bool {
     match route.rule {
-        Rule::Public | Rule::Code => true,
+        Rule::Public | Rule::Code | Rule::Signed => true,
         Rule::Consumer | Rule::May(_) | Rule::MayAll(_) | Rule::Anyone => false,
     }
 }
@@ -148,6 +148,7 @@ const OPEN: &[&str] = &[
     path::OPENAPI,
     path::READY,
     path::BOOTSTRAP,
+    path::HOOK,
 ];
 
 const GOLDEN: &str = "../../docs/authorisation.md";
@@ -167,12 +168,15 @@ async fn the_committed_table_is_what_the_server_does() {
         let verb = match route.rule {
             Rule::May(verb) | Rule::MayAll(verb) => format!("`{verb}`"),
             Rule::Code => "one-time code".to_owned(),
+            Rule::Signed => "signature".to_owned(),
             Rule::Public | Rule::Consumer | Rule::Anyone => "—".to_owned(),
         };
         write!(seen, "| {} | `{}` | {verb} |", route.method, route.path).unwrap();
         for token in std::iter::once(None).chain(tokens.iter().map(Some)) {
             let word = if route.rule == Rule::Code {
                 "with the code"
+            } else if route.rule == Rule::Signed {
+                "with a signature"
             } else {
                 match outcome(&rig, &route, token.map(String::as_str)).await {
                     Outcome::Let => "yes",
@@ -205,6 +209,7 @@ fn the_page_lists_every_route_with_its_rule_and_no_other() {
         let whom = match rule {
             Rule::Public => "everybody",
             Rule::Code => "one-time code",
+            Rule::Signed => "signed message",
             Rule::Consumer => "consumer",
             Rule::May(verb) if Grant::Viewer.includes(verb) => "viewer, operator, approver",
             Rule::May(verb) if Grant::Approver.includes(verb) => "approver",
