@@ -219,6 +219,7 @@ async fn give(shared: &Arc<Shared>, campaign: &Campaign, order: &Wanted) -> Give
                 Err(
                     why @ (StartRefused::UnknownGroup(_)
                     | StartRefused::Obstacles(_)
+                    | StartRefused::Breaks(_)
                     | StartRefused::ReasonMissing
                     | StartRefused::ReasonTooLong
                     | StartRefused::Refused(_)),
