@@ -11,9 +11,10 @@ use std::time::Duration;
 use crate::advance::Refusal;
 use crate::effect::RollCall;
 use crate::id::{ConsumerId, Generation, Publication};
-use crate::model::{Hold, Outcome, Phase, Rotation, Row, Undo};
+use crate::model::{Hold, Outcome, Phase, Roll, Rotation, Row, Undo};
 use crate::plan::{Deadline, OnDeadline, Plan, Stretch};
 use crate::time::{Timestamp, Waited};
+use crate::waves::Opened;
 
 /// What a policy allows in an emergency. Durations are observed time.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -93,16 +94,27 @@ impl Breakage {
 /// declared.
 ///
 /// Whoever acknowledged what the stores publish is there, and will be told of the next. While the stores are being pointed
-/// to something new, that is what they published before.
+/// to something new, or it is withheld from some, that is what they published before.
 pub fn breakage(row: &Row, call: Option<&RollCall>) -> Breakage {
     if row.current.is_none() {
         return Breakage::default();
     }
     let Some(call) = call else { return Breakage { who: BTreeSet::new(), unknown: true } };
-    let fresh = u64::from(
-        row.live()
-            .is_some_and(|live| matches!(live.phase, Phase::Publish { .. } | Phase::Rollback(Undo::Unpublish { .. }))),
-    );
+    let is_fresh = |phase: &Phase| match phase {
+        Phase::Publish { .. } | Phase::Rollback(Undo::Unpublish { .. }) => true,
+        Phase::Propagate { opened, .. } => *opened != Opened::All,
+        Phase::Stage
+        | Phase::Apply
+        | Phase::Verify { .. }
+        | Phase::Drain { .. }
+        | Phase::Disable { .. }
+        | Phase::Destroy { .. }
+        | Phase::Rollback(
+            Undo::Release | Undo::PutBack { .. } | Undo::Return { .. } | Undo::Quiet { .. } | Undo::Revoke { .. },
+        )
+        | Phase::Done(_) => false,
+    };
+    let fresh = u64::from(row.live().is_some_and(|live| is_fresh(&live.phase)));
     let expected = Publication(row.publication.0.saturating_sub(fresh));
     let behind = call.members.iter().filter(|member| member.acked.is_none_or(|(acked, _)| acked < expected));
     Breakage { who: behind.map(|member| member.consumer.clone()).collect(), unknown: !call.complete }
@@ -124,7 +136,14 @@ pub fn preempt(row: &Row, now: Timestamp) -> Result<Row, Refusal> {
         Hold::Ordered | Hold::Deadline | Hold::ForceWanted => false,
         Hold::Drift(_) | Hold::CandidatesSpent | Hold::Unfit => true,
     });
-    let rotation = Rotation { hold, approvals: BTreeMap::new(), elapsed: Waited::default(), ..rotation.clone() };
+    let mut phase = rotation.phase.clone();
+    if let Phase::Propagate { presenters, opened, .. } = &mut phase
+        && *opened != Opened::All
+    {
+        // Everybody may read the candidate from now on, and is called.
+        (*presenters, *opened) = (Roll::Uncalled, Opened::All);
+    }
+    let rotation = Rotation { phase, hold, approvals: BTreeMap::new(), elapsed: Waited::default(), ..rotation.clone() };
     Ok(Row { version: row.version.next(), rotation: Some(rotation), ..row.clone() }.tainted(now))
 }
 
@@ -141,6 +160,7 @@ impl Plan {
         self.overlap_min = self.overlap_min.min(terms.overlap_min);
         self.quiet_min = self.quiet_min.min(terms.quiet_min);
         self.auto_rollback = false;
+        self.waves.clear();
         // A deadline that gives up, or holds, would leave what is compromised in force.
         self.deadlines.retain(|stretch, _| *stretch == Stretch::Rollback);
         if accept_breakage {

@@ -175,3 +175,20 @@ fn who_would_break_is_whoever_has_not_loaded_what_is_published() {
     assert!(breakage(&publishing, None).is_none(), "there is nothing in force");
     assert_eq!(started(&plan()).version, RowVersion(10));
 }
+
+#[test]
+fn waves_are_over_and_everybody_is_called() {
+    use handover_core::{Opened, Picked, Roll, Wave};
+    let wave = Wave { members: Picked::Count(1), soak: Duration::from_secs(3_600) };
+    let slow = Plan { waves: vec![wave], ..plan() };
+    let row = in_phase(rows(&slow, 4), |phase| matches!(phase, Phase::Propagate { .. }));
+    let waits = learn_at(&row, &slow, 0, adopted(2, true)).unwrap();
+    assert!(matches!(waits.live().unwrap().phase, Phase::Propagate { opened: Opened::Wave { .. }, .. }), "{waits:?}");
+    let urgent = slow.in_emergency(&Terms::default(), PLAIN);
+    let next = preempt(&waits, at(1)).unwrap();
+    let open = Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::All };
+    assert_eq!(next.live().unwrap().phase, open);
+    assert_eq!(check(&next, &urgent), []);
+    let next = learn_at(&next, &urgent, 1, adopted(2, true)).unwrap();
+    assert!(matches!(next.live().unwrap().phase, Phase::Drain { .. }), "{next:?}");
+}

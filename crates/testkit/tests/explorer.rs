@@ -92,6 +92,9 @@ fn a_candidate_is_read_wave_by_wave() {
             let harm = report.found.map(|(harm, _)| harm);
             assert_eq!(harm, Some(Harm::Early { consumer: 1 }), "{mutation:?} in {:?}", size.name);
         }
+    }
+}
+
 /// An emergency at any time hurts nobody where nobody accepted that, and would if presenters were not waited for.
 #[test]
 fn an_emergency_leaves_nobody_behind() {

@@ -97,7 +97,7 @@ impl Mutation {
             | Self::NoApproval
             | Self::NoWaveGate
             | Self::ReadEarly
-            | Self::ReadOnTheWayBack => Minter::Us,
+            | Self::ReadOnTheWayBack
             | Self::BreakUnasked => Minter::Us,
         }
     }
@@ -108,8 +108,7 @@ impl Mutation {
     }
 
     /// All of them.
-    pub const ALL: [Self; 28] = [
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::ActBeforeIntent,
         Self::StoreDoesNotFence,
         Self::NoReconcile,

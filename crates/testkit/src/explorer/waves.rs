@@ -37,7 +37,7 @@ impl Rules<'_> {
     /// What a consumer reads from its store, by way of who hands it out.
     pub(super) fn read(&self, world: &World, index: usize) -> (Publication, Value) {
         let shelf = &world.shelves[index % world.shelves.len()];
-        let withheld = Withheld::of(&world.row, self.plan)
+        let withheld = Withheld::of(&world.row, self.plan_of(world))
             .filter(|_| !self.without(Mutation::ReadEarly))
             .filter(|_| !(self.without(Mutation::ReadOnTheWayBack) && is_on_the_way_back(world)))
             .filter(|withheld| withheld.keeps(shelf.value.who.generation, Some(&consumer_id(index))));

@@ -64,7 +64,7 @@ pub fn worlds() -> Vec<Size> {
 }
 
 /// Worlds in which somebody, or something, is asked on the way.
-fn asking() -> [Size; 3] {
+fn asking() -> [Size; 4] {
     let small = Size::small;
     [
         Size { rotations: 2, forces: true, asks: true, ..small("asked") },
