@@ -13,6 +13,16 @@ path "secret/destroy/handover/*" {
 path "secret/delete/handover/*" {
   capabilities = ["update"]
 }
+# Where candidates are staged (strategy = "staged"). Consumers need nothing there.
+path "secret/data/handover-staging/handover/*" {
+  capabilities = ["create", "read", "update"]
+}
+path "secret/metadata/handover-staging/handover/*" {
+  capabilities = ["read"]
+}
+path "secret/destroy/handover-staging/handover/*" {
+  capabilities = ["update"]
+}
 # Whether the mount is a KV version 2.
 path "sys/internal/ui/mounts/secret" {
   capabilities = ["read"]

@@ -4,6 +4,7 @@
 
 mod vault;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ async fn every_store_keeps_the_promises_of_its_port() {
 /// The suite itself is tested: each of these mistakes must be found.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_suite_finds_every_mistake() {
-    let expected: [(Mistake, &[&str]); 5] = [
+    let expected: [(Mistake, &[&str]); 7] = [
         (
             Mistake::FencesByReadingFirst,
             &[
@@ -46,7 +47,9 @@ async fn the_suite_finds_every_mistake() {
         (Mistake::SkipsConfirming, &["confirming_moves_the_version", "late_write_is_refused_after_a_confirmation"]),
         (Mistake::ForgetsThePublication, &["lost_reply_is_told_by_the_publication"]),
         (Mistake::NeverDiscards, &["discarding_makes_reading_fail", "discarding_the_current_one_is_refused"]),
-        (Mistake::PutsAndPointsAtOnce, &["put_is_not_seen"]),
+        (Mistake::PutsAndPointsAtOnce, &["what_is_staged_is_not_seen"]),
+        (Mistake::ReadsNothingBack, &["what_is_staged_is_read_back_as_it_was_given"]),
+        (Mistake::KeepsWhatWasStaged, &["unstaging_takes_the_copy_and_nothing_else"]),
     ];
     for (mistake, cases) in expected {
         let harness = Mistaken { right: EmbeddedHarness::new(), mistake };
@@ -69,6 +72,10 @@ enum Mistake {
     NeverDiscards,
     /// Makes current what was only put.
     PutsAndPointsAtOnce,
+    /// Says that what is staged is as it was given.
+    ReadsNothingBack,
+    /// Says that it took away what was staged.
+    KeepsWhatWasStaged,
 }
 
 struct Mistaken {
@@ -94,20 +101,45 @@ impl SecretStore for MistakenStore {
                 Mistake::FencesByReadingFirst
                 | Mistake::SkipsConfirming
                 | Mistake::NeverDiscards
-                | Mistake::PutsAndPointsAtOnce => Ok(head),
+                | Mistake::PutsAndPointsAtOnce
+                | Mistake::ReadsNothingBack
+                | Mistake::KeepsWhatWasStaged => Ok(head),
             }
         })
     }
 
     fn put<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
+        self.right.put(group, value)
+    }
+
+    fn stage<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
         Box::pin(async move {
             if matches!(self.mistake, Mistake::PutsAndPointsAtOnce) {
                 let head = self.right.head(group).await?;
                 let expect = head.map(|head| head.version);
                 self.right.point(group, value, Publication(0), expect.as_ref()).await?;
             }
-            self.right.put(group, value).await
+            self.right.stage(group, value).await
         })
+    }
+
+    fn is_staged<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, bool> {
+        Box::pin(async move {
+            Ok(matches!(self.mistake, Mistake::ReadsNothingBack) || self.right.is_staged(group, value).await?)
+        })
+    }
+
+    fn unstage<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
+        Box::pin(async move {
+            if matches!(self.mistake, Mistake::KeepsWhatWasStaged) {
+                return Ok(());
+            }
+            self.right.unstage(group, generation).await
+        })
+    }
+
+    fn retained<'a>(&'a self, group: &'a GroupId) -> Answer<'a, BTreeSet<Generation>> {
+        self.right.retained(group)
     }
 
     fn point<'a>(
@@ -139,7 +171,9 @@ impl SecretStore for MistakenStore {
                 Mistake::FencesByReadingFirst
                 | Mistake::SkipsConfirming
                 | Mistake::ForgetsThePublication
-                | Mistake::PutsAndPointsAtOnce => self.right.discard(group, generation).await,
+                | Mistake::PutsAndPointsAtOnce
+                | Mistake::ReadsNothingBack
+                | Mistake::KeepsWhatWasStaged => self.right.discard(group, generation).await,
             }
         })
     }

@@ -208,9 +208,9 @@ async fn a_namespace_is_kept_to(server: &Arc<OpenBao>) {
 
 async fn what_is_missing_is_named(server: &Arc<OpenBao>) {
     let harness = VaultHarness::on(Arc::clone(server), "least", 3_600);
-    assert_eq!(harness.store().preflight(&group("least")).await.unwrap(), [], "the documented policy suffices");
+    assert_eq!(harness.store().preflight(&group("least"), true).await.unwrap(), [], "the documented policy suffices");
     let elsewhere = harness.store_with(Config { path: "other/{group}".to_owned(), ..harness.config.clone() });
-    let found = elsewhere.preflight(&group("least")).await.unwrap();
+    let found = elsewhere.preflight(&group("least"), false).await.unwrap();
     assert!(found.len() >= 3 && found.iter().all(|fault| fault.kind == FaultKind::NotPermitted), "{found:?}");
     assert!(found[0].detail.contains("lacks create, read, update on kv/data/other/least"), "{found:?}");
     server.done("POST", "sys/mounts/one", &json!({ "type": "kv", "options": { "version": "1" } })).unwrap();

@@ -96,7 +96,7 @@ fn gates(rotation: &Rotation, plan: &Plan) -> &'static [Gate] {
         (Phase::Disable { .. }, _) => &[Gate::Destroy],
         (
             Phase::Stage
-            | Phase::Apply
+            | Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Publish { .. }
             | Phase::Propagate { .. }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::id::{Generation, StoreId};
 use crate::model::{Occupant, Phase, Pointers, Rotation, Row, Undo};
-use crate::plan::{Plan, Strategy};
+use crate::plan::Plan;
 use crate::waves::Opened;
 
 /// A broken invariant: the row cannot have come from this core. Nothing is done on it.
@@ -40,7 +40,7 @@ pub fn check(row: &Row, plan: &Plan) -> Vec<Violation> {
     }
     let Some(rotation) = &row.rotation else { return broken };
     let retiring = rotation.retiring();
-    let in_place = plan.strategy == Strategy::Immediate;
+    let in_place = plan.replaces_in_place();
     for other in retiring.iter().filter(|other| other.slot == rotation.to.slot && !in_place) {
         broken.push(Violation::SlotShared(other.generation, rotation.to.generation));
     }
@@ -94,8 +94,11 @@ fn check_phase(row: &Row, plan: &Plan, phase: &Phase, retiring: &[Occupant], rev
             pointers.chain((!in_place).then_some(Violation::NothingToReturnTo)).collect()
         }
         Phase::Rollback(Undo::Revoke { gone }) => strangers(gone, revoking).collect(),
+        Phase::Apply { staged } => {
+            let strange: BTreeSet<StoreId> = staged.difference(&plan.stores).cloned().collect();
+            (!strange.is_empty()).then_some(Violation::Pointers(strange)).into_iter().collect()
+        }
         Phase::Stage
-        | Phase::Apply
         | Phase::Verify { .. }
         | Phase::Propagate { .. }
         | Phase::Drain { .. }

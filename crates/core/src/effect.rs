@@ -31,6 +31,13 @@ pub enum Effect {
         /// The mark of the row that fixed the label.
         mark: Mark,
     },
+    /// Keep the candidate in a store under the staging label, apart from what is current, and read it back.
+    PutStaged {
+        /// Which store.
+        store: StoreId,
+        /// Which generation, and which of its values.
+        who: Occupant,
+    },
     /// Make the target accept the candidate.
     EnsureAccepted {
         /// Which generation, and where.
@@ -167,6 +174,7 @@ impl Effect {
             Self::Seal { .. } => "seal",
             Self::Sweep { .. } => "sweep",
             Self::Mint { .. } => "mint",
+            Self::PutStaged { .. } => "put_staged",
             Self::EnsureAccepted { .. } => "accept",
             Self::Login { .. } => "login",
             Self::Check { .. } => "check",
@@ -213,7 +221,7 @@ impl Effect {
             | Self::Release { who, .. }
             | Self::Destroy { who, .. }
             | Self::Revoke { who, .. } => format!("{base}/{}", who.generation),
-            Self::Head { store } => format!("{base}/{store}"),
+            Self::Head { store } | Self::PutStaged { store, .. } => format!("{base}/{store}"),
             Self::Point { store, publication, .. } => format!("{base}/{store}/{publication}"),
             Self::CountAdoption { publication, .. } => format!("{base}/{publication}"),
         })
@@ -229,6 +237,13 @@ pub enum Fact {
     Swept,
     /// The provider minted the candidate; the commit that records this holds its value sealed.
     Minted(Generation),
+    /// A store holds the candidate under the staging label: it was read back, and is what was sealed.
+    Staged {
+        /// Which store.
+        store: StoreId,
+        /// Which generation, and which of its values.
+        who: Occupant,
+    },
     /// The provider may have minted the candidate, and nobody holds its value: it is void.
     Lost,
     /// The target accepts the generation with the candidate's value.

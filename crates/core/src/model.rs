@@ -7,7 +7,7 @@ use crate::effect::{Role, Tally};
 use crate::emergency::Taint;
 use crate::fault::FaultKind;
 use crate::id::{Candidate, ConsumerId, Generation, GroupId, Publication, RowVersion, Slot, StoreId, StoreVersion};
-use crate::plan::Strategy;
+use crate::plan::{Slots, Strategy};
 use crate::schedule::Cadence;
 use crate::time::{Timestamp, Waited};
 use crate::waves::Opened;
@@ -164,8 +164,12 @@ pub enum Phase {
     /// A candidate is minted and sealed; where the provider mints, its label is fixed. Nothing outside has been touched
     /// by it.
     Stage,
-    /// The target may accept the candidate.
-    Apply,
+    /// The target may accept the candidate. Where the plan stages it, the stores hold it first, apart from what is
+    /// current.
+    Apply {
+        /// Stores whose staged copy was read back and is what was sealed.
+        staged: BTreeSet<StoreId>,
+    },
     /// The target is asked, endpoint by endpoint, and verifiers acknowledge.
     Verify {
         /// Whole rounds passed in a row.
@@ -226,7 +230,7 @@ impl Phase {
         match self {
             Self::Done(outcome) => Some(*outcome),
             Self::Stage
-            | Self::Apply
+            | Self::Apply { .. }
             | Self::Verify { .. }
             | Self::Publish { .. }
             | Self::Propagate { .. }
@@ -253,7 +257,7 @@ impl Phase {
                 Some((presenters, Role::Presenter))
             }
             Self::Stage
-            | Self::Apply
+            | Self::Apply { .. }
             | Self::Publish { .. }
             | Self::Destroy { .. }
             | Self::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Unpublish { .. } | Undo::Revoke { .. })
@@ -389,13 +393,13 @@ impl Rotation {
     /// Whether a new rotation by `strategy` may start over this one: on its way back it waits for a consumer or for use
     /// (R9). A target that does not take the old value back accepts none that could stay valid beside a new one: only
     /// another value in the same place leads out of that.
-    pub const fn can_be_superseded_by(&self, strategy: Strategy) -> bool {
+    pub const fn can_be_superseded_by(&self, strategy: Strategy, slots: Slots) -> bool {
         match &self.phase {
             Phase::Rollback(Undo::Return { .. } | Undo::Quiet { .. }) => true,
-            Phase::Rollback(Undo::PutBack { .. }) => matches!(strategy, Strategy::Immediate),
+            Phase::Rollback(Undo::PutBack { .. }) => strategy.replaces_in_place(slots),
             Phase::Rollback(Undo::Release | Undo::Unpublish { .. } | Undo::Revoke { .. })
             | Phase::Stage
-            | Phase::Apply
+            | Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Publish { .. }
             | Phase::Propagate { .. }

@@ -65,7 +65,7 @@ pub enum SeesUse {
 /// What a store can do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoreCapability {
-    /// Whether a value can be put without becoming current.
+    /// Whether a value can be kept under a staging label, apart from what is current, and read back.
     pub stages: bool,
     /// Whether a pointer move is refused at another version than expected (R4).
     pub fences: bool,
@@ -122,7 +122,7 @@ impl Stretch {
     /// The stretch that a phase belongs to; `None` once it is done.
     pub const fn of(phase: &Phase) -> Option<Self> {
         match phase {
-            Phase::Stage | Phase::Apply => Some(Self::Apply),
+            Phase::Stage | Phase::Apply { .. } => Some(Self::Apply),
             Phase::Verify { .. } => Some(Self::Verify),
             Phase::Publish { .. } => Some(Self::Publish),
             Phase::Propagate { .. } => Some(Self::Propagate),
@@ -298,6 +298,8 @@ pub enum Obstacle {
     StoreDoesNotFence(StoreId),
     /// The policy has waves, and whoever reads this store reads what it publishes, in whatever wave they are.
     StoreReadByAll(StoreId),
+    /// The strategy stages a value in the stores first, and this one cannot.
+    StoreDoesNotStage(StoreId),
     /// The group has no store: nobody could fetch the new value.
     NoStore,
     /// The target does not show use, so nothing can prove that the old generation is out of use.
@@ -314,43 +316,24 @@ pub enum Obstacle {
 pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>> {
     let mut obstacles: Vec<_> = census.row.doubt.iter().cloned().map(Obstacle::Doubted).collect();
     let there = census.target.slots.there();
-    let strategy = policy.strategy_on(census.target.slots);
-    match strategy {
-        Strategy::DualWrite => {}
-        // What a provider mints has a place of its own there.
-        Strategy::Immediate if census.target.minter == Minter::Provider || census.target.slots == Slots::Nowhere => {
-            obstacles.push(Obstacle::NotBuilt(strategy));
-        }
-        Strategy::Immediate if policy.accept_outage => {}
-        Strategy::Immediate => obstacles.push(Obstacle::Outage),
-        Strategy::Staged | Strategy::BlueGreen => obstacles.push(Obstacle::NotBuilt(strategy)),
-    }
+    let strategy = policy.strategy_on(census.target.slots, census.stores.values().all(|store| store.stages));
+    let in_place = strategy.replaces_in_place(census.target.slots);
+    obstacles.extend(by_strategy(policy, census, strategy));
     let superseded = match census.row.live() {
-        Some(live) if live.can_be_superseded_by(strategy) => live.owed.len() + 1,
+        Some(live) if live.can_be_superseded_by(strategy, census.target.slots) => live.owed.len() + 1,
         Some(_) => {
             obstacles.push(Obstacle::Live);
             0
         }
         None => 0,
     };
-    let overlaps = strategy != Strategy::Immediate;
+    let overlaps = !in_place;
     let needed = 2 + u32::try_from(superseded).unwrap_or(u32::MAX - 2);
-    if strategy == Strategy::DualWrite && there < needed {
+    if overlaps && there < needed {
         obstacles.push(Obstacle::Slots { needed, there });
     }
     obstacles.extend(by_minter(policy, census.target, census.foreign, needed));
-    if census.stores.is_empty() {
-        obstacles.push(Obstacle::NoStore);
-    }
-    for (store, capability) in &census.stores {
-        if !capability.fences {
-            obstacles.push(Obstacle::StoreDoesNotFence(store.clone()));
-        }
-        // Who may write there past the server may read there past it.
-        if capability.shared && !policy.waves.is_empty() {
-            obstacles.push(Obstacle::StoreReadByAll(store.clone()));
-        }
-    }
+    obstacles.extend(by_stores(policy, census, strategy));
     // What is written over is refused at once: nothing has to be seen out of use before.
     // Where there is no target, nobody uses it but consumers, and the roll of them is complete.
     let known = census.target.slots == Slots::Nowhere && policy.presenters;
@@ -360,13 +343,50 @@ pub fn plan(policy: &Policy, census: &Census<'_>) -> Result<Plan, Vec<Obstacle>>
     if overlaps && !policy.presenters && policy.quiet_min <= policy.fetch_to_load_max {
         obstacles.push(Obstacle::QuietTooShort);
     }
-    obstacles.extend(policy.out_of_bounds(strategy).map(Obstacle::Policy));
+    obstacles.extend(policy.out_of_bounds(in_place).map(Obstacle::Policy));
     // There are no rounds where nobody is asked, so that none would be made.
     if census.target.slots == Slots::Nowhere && policy.checks != Moments::default() {
         obstacles.push(Obstacle::Policy("a check is configured, and the group has no target: no round would be made"));
     }
     obstacles.extend(census.findings.iter().cloned().map(Obstacle::Found));
     if obstacles.is_empty() { Ok(fixed(policy, census, strategy)) } else { Err(obstacles) }
+}
+
+/// What stands in the way of the strategy itself.
+fn by_strategy(policy: &Policy, census: &Census<'_>, strategy: Strategy) -> Option<Obstacle> {
+    let slots = census.target.slots;
+    // What a provider mints has a place of its own there, and there is no value before it has that place.
+    let minted = census.target.minter == Minter::Provider;
+    match strategy {
+        Strategy::BlueGreen => Some(Obstacle::NotBuilt(strategy)),
+        Strategy::Immediate if minted || slots == Slots::Nowhere => Some(Obstacle::NotBuilt(strategy)),
+        Strategy::Staged if minted => Some(Obstacle::NotBuilt(strategy)),
+        Strategy::Immediate | Strategy::Staged if strategy.replaces_in_place(slots) && !policy.accept_outage => {
+            Some(Obstacle::Outage)
+        }
+        Strategy::Immediate | Strategy::Staged | Strategy::DualWrite => None,
+    }
+}
+
+/// What the stores cannot do.
+fn by_stores(policy: &Policy, census: &Census<'_>, strategy: Strategy) -> Vec<Obstacle> {
+    let mut obstacles = Vec::new();
+    if census.stores.is_empty() {
+        obstacles.push(Obstacle::NoStore);
+    }
+    for (store, capability) in &census.stores {
+        if !capability.fences {
+            obstacles.push(Obstacle::StoreDoesNotFence(store.clone()));
+        }
+        if strategy == Strategy::Staged && !capability.stages {
+            obstacles.push(Obstacle::StoreDoesNotStage(store.clone()));
+        }
+        // Who may write there past the server may read there past it.
+        if capability.shared && !policy.waves.is_empty() {
+            obstacles.push(Obstacle::StoreReadByAll(store.clone()));
+        }
+    }
+    obstacles
 }
 
 /// The plan where nothing stands in its way.
@@ -427,20 +447,25 @@ fn by_minter(policy: &Policy, target: TargetCapability, foreign: u32, needed: u3
 }
 
 impl Policy {
-    /// The strategy on a target with these slots.
-    pub fn strategy_on(&self, slots: Slots) -> Strategy {
-        self.strategy.unwrap_or(if slots.there() >= 2 { Strategy::DualWrite } else { Strategy::Staged })
+    /// The strategy on a target with these slots. `stages`: whether all stores of the group can stage.
+    pub fn strategy_on(&self, slots: Slots, stages: bool) -> Strategy {
+        self.strategy.unwrap_or(match slots {
+            Slots::Nowhere if stages => Strategy::Staged,
+            Slots::Fixed(0 | 1) if stages => Strategy::Staged,
+            Slots::Fixed(0 | 1) => Strategy::Immediate,
+            Slots::Fixed(_) | Slots::Fresh | Slots::Nowhere => Strategy::DualWrite,
+        })
     }
 
-    fn out_of_bounds(&self, strategy: Strategy) -> impl Iterator<Item = &'static str> {
-        let outage = strategy == Strategy::Immediate && self.accept_outage;
+    fn out_of_bounds(&self, in_place: bool) -> impl Iterator<Item = &'static str> {
+        let outage = in_place && self.accept_outage;
         let checked = self.checks.before_publish || self.checks.after_publish;
         [
             (self.passes_min == 0 && checked, "passes_min must be at least 1 where a check is configured"),
             (
                 self.passes_min == 0 && !outage,
-                "passes_min must be at least 1, save for the strategy immediate with accept_outage = true: a rotation without \
-                 verification is refused",
+                "passes_min must be at least 1, save where one value is written over another with accept_outage = true: a \
+                 rotation without verification is refused",
             ),
             (self.passes_min > 100, "passes_min must be at most 100"),
             (
@@ -448,17 +473,17 @@ impl Policy {
                 "an approval needs a quorum of at least 1, and a time for which it counts",
             ),
             (
-                strategy == Strategy::Immediate && self.approvals.contains_key(&Gate::Disable),
-                "the strategy immediate writes over the old value: ask for the approval at start, not before disable",
+                in_place && self.approvals.contains_key(&Gate::Disable),
+                "this strategy writes over the old value: ask for the approval at start, not before disable",
             ),
             (
-                strategy == Strategy::Immediate && self.passes_min == 0 && self.approvals.contains_key(&Gate::Destroy),
-                "the strategy immediate without verification forgets the old value at once: ask for the approval at start, \
-                 not before destroy",
+                in_place && self.passes_min == 0 && self.approvals.contains_key(&Gate::Destroy),
+                "this strategy without verification forgets the old value at once: ask for the approval at start, not \
+                 before destroy",
             ),
             (
-                strategy == Strategy::Immediate && !self.waves.is_empty(),
-                "the strategy immediate writes over the old value, which later waves would read: leave the waves out",
+                in_place && !self.waves.is_empty(),
+                "this strategy writes over the old value, which later waves would read: leave the waves out",
             ),
             (!self.presenters && !self.waves.is_empty(), "waves are of presenters, and none is declared"),
             (self.candidates_max == 0, "candidates_max must be at least 1"),
@@ -473,6 +498,17 @@ impl Policy {
         .into_iter()
         .filter_map(|(bad, words)| bad.then_some(words))
         .chain(waves::wrong(&self.waves))
+    }
+}
+
+impl Strategy {
+    /// Whether it writes one value over another at a target with these slots.
+    pub const fn replaces_in_place(self, slots: Slots) -> bool {
+        match self {
+            Self::Immediate => true,
+            Self::Staged => matches!(slots, Slots::Fixed(0 | 1)),
+            Self::DualWrite | Self::BlueGreen => false,
+        }
     }
 }
 
@@ -492,13 +528,23 @@ impl Plan {
 
     /// The slot of the next candidate: that of the old generation where it is replaced in place, else a free one.
     pub fn slot(&self, from: Option<Occupant>, owed: &[Occupant], fresh: u64) -> Option<Slot> {
-        match (self.strategy, from) {
-            (Strategy::Immediate, Some(from)) => Some(from.slot),
-            (Strategy::Immediate | Strategy::Staged | Strategy::DualWrite | Strategy::BlueGreen, _) => {
+        match from {
+            Some(from) if self.replaces_in_place() => Some(from.slot),
+            Some(_) | None => {
                 let taken: Vec<Occupant> = from.into_iter().chain(owed.iter().copied()).collect();
                 self.free_slot(&taken, fresh)
             }
         }
+    }
+
+    /// Whether the new value is written over the old one at the target.
+    pub const fn replaces_in_place(&self) -> bool {
+        self.strategy.replaces_in_place(self.slots)
+    }
+
+    /// The stores that must hold the staged copy before the target learns of the candidate, and are not in `staged`.
+    pub fn unstaged<'a>(&'a self, staged: &'a BTreeSet<StoreId>) -> impl Iterator<Item = &'a StoreId> {
+        self.stores.difference(staged).filter(|_| self.strategy == Strategy::Staged)
     }
 
     /// The lowest slot that none of `taken` occupies; with fresh principals, one that was never used.

@@ -3,6 +3,7 @@
 //! Every method is described under the same headings. *If cut off* means that the future was dropped, or the process
 //! died, at any await. Implementations do no retries, keep no timers and write no logs: wrappers do that, once, for all.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -346,6 +347,38 @@ pub trait SecretStore: Send + Sync {
     /// **Errors** `Storage` if a quota is used up. A store that cannot stage does nothing here.
     fn put<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()>;
 
+    /// **Does** keep the value under the group's staging label, apart from what is current. **Promises** that consumers see
+    /// no difference; that what an earlier rotation left there is not taken for it. **May assume** that the intent is
+    /// durable. **If called twice** with one value, it is there once. **If cut off** it may be there. **Errors**
+    /// `Conflict` if somebody else wrote there at the same time; `Unsupported` where nothing can be staged.
+    fn stage<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
+        let _ = value;
+        nothing_is_staged(group)
+    }
+
+    /// **Does** read back, by the staging label, what a consumer would get of this value, and says whether it is the same,
+    /// fields included. **Promises** to change nothing, and never an answer of before [`SecretStore::stage`]. **If called
+    /// twice** looks twice. **Errors** as for any connection; `Unsupported` where nothing can be staged.
+    fn is_staged<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, bool> {
+        let _ = value;
+        nothing_is_staged(group)
+    }
+
+    /// **Does** forget what is staged of a generation, and of earlier ones. **Promises** to leave what is current alone, and
+    /// what is staged of a later generation. **If called twice**: absent is done. **If cut off** it may be gone. **Errors**
+    /// as any write. A store that cannot stage does nothing here.
+    fn unstage<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
+        let _ = (group, generation);
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// **Does** list the generations of which it keeps a value that is not current, staged ones included. **Promises** to
+    /// change nothing. **If called twice** looks twice. **Errors** as for any connection.
+    fn retained<'a>(&'a self, group: &'a GroupId) -> Answer<'a, BTreeSet<Generation>> {
+        let _ = group;
+        Box::pin(std::future::ready(Ok(BTreeSet::new())))
+    }
+
     /// **Does** make the value current, labelled with `publication`, if the store is at `expect`. **Promises** that the
     /// comparison and the move are one step; that the version moves even if the value is current already (R5); that
     /// versions never recur. **May assume** that [`SecretStore::put`] was called with the same value. **If called
@@ -370,6 +403,11 @@ pub trait SecretStore: Send + Sync {
     /// **Does** forget the values of a retired generation. **Promises** to leave the current one alone. **If called
     /// twice**: absent is done. **If cut off** it may be gone. **Errors** `Conflict` if it is current.
     fn discard<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()>;
+}
+
+fn nothing_is_staged<T: Send + 'static>(group: &GroupId) -> Answer<'static, T> {
+    let detail = format!("this store can stage nothing for {group}");
+    Box::pin(std::future::ready(Err(Fault::untouched(FaultKind::Unsupported, detail))))
 }
 
 /// A line of history, committed with the row that it is about.

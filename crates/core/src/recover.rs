@@ -146,7 +146,7 @@ pub fn plan_of(row: &Row, plan: &Plan) -> Plan {
 
 /// Whether values are written over each other: then the target tells of the last one only.
 fn in_place(row: &Row, plan: &Plan) -> bool {
-    plan.strategy == Strategy::Immediate || row.live().is_some_and(Rotation::replaces_in_place)
+    plan.replaces_in_place() || row.live().is_some_and(Rotation::replaces_in_place)
 }
 
 /// What to do so that record and world are of one time again. `plan` is what a rotation would go by now; `keep` names
@@ -339,7 +339,7 @@ impl Found<'_> {
         };
         let retiring = live.retiring();
         match &live.phase {
-            Phase::Stage | Phase::Apply | Phase::Verify { .. } if stands(live.from) && !restored => row,
+            Phase::Stage | Phase::Apply { .. } | Phase::Verify { .. } if stands(live.from) && !restored => row,
             Phase::Propagate { .. } | Phase::Drain { .. } | Phase::Disable { .. } | Phase::Destroy { .. }
                 if stands(Some(live.to)) && !restored =>
             {
@@ -368,7 +368,7 @@ impl Found<'_> {
             // These stand before the stores point back in any case.
             Phase::Rollback(Undo::PutBack { pointers: Some(_) }) if !restored => row,
             Phase::Rollback(Undo::Release) | Phase::Done(_) => row,
-            Phase::Stage | Phase::Apply | Phase::Verify { .. } | Phase::Rollback(_) => match live.from {
+            Phase::Stage | Phase::Apply { .. } | Phase::Verify { .. } | Phase::Rollback(_) => match live.from {
                 Some(from) => self.returning(anew(row), from, live.to, live.owed),
                 None => row,
             },
@@ -532,8 +532,8 @@ fn expected(row: &Row) -> Vec<Occupant> {
     let both = || live.from.iter().chain([&live.to]).copied().collect();
     match &live.phase {
         // One of the two, and nobody knows which: the write that this phase is about comes next.
-        Phase::Apply if in_place => Vec::new(),
-        Phase::Stage | Phase::Apply | Phase::Rollback(Undo::Revoke { .. } | Undo::PutBack { .. }) => old(),
+        Phase::Apply { .. } if in_place => Vec::new(),
+        Phase::Stage | Phase::Apply { .. } | Phase::Rollback(Undo::Revoke { .. } | Undo::PutBack { .. }) => old(),
         Phase::Verify { .. } | Phase::Publish { .. } | Phase::Propagate { .. } | Phase::Drain { .. } if in_place => {
             vec![live.to]
         }

@@ -3,6 +3,7 @@
 //! Effects are derived from the durable row, not emitted by the transition: nothing is lost between commit and act,
 //! and a restart is the normal path.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::approval::{Gate, approvals};
@@ -42,6 +43,8 @@ pub enum Blocker {
     RollIncomplete(Role),
     /// This store does not point to the generation yet.
     Store(StoreId),
+    /// This store does not hold the staged copy yet.
+    Staging(StoreId),
     /// The generations that retire are in use.
     InUse {
         /// How many uses were seen.
@@ -151,7 +154,8 @@ impl Draft<'_> {
                 Minter::Us => self.act(Effect::Seal { to }),
                 Minter::Provider => self.sweep("delete what serves nobody", Label::of(to), self.rotation.retiring()),
             },
-            Phase::Apply => match self.plan.minter {
+            Phase::Apply { staged } if self.put_staged(staged) => {}
+            Phase::Apply { .. } => match self.plan.minter {
                 Minter::Us => self.ask_target("accept the candidate", Effect::EnsureAccepted { who: to, mark }),
                 Minter::Provider => self.ask_target("mint the candidate", Effect::Mint { who: to, mark }),
             },
@@ -285,6 +289,16 @@ impl Draft<'_> {
         for who in all.into_iter().filter(|who| !done.contains(&who.generation)) {
             self.ask_target(what, effect(who));
         }
+    }
+
+    /// Has the stores hold the candidate apart, before the target learns of it; whether one is still missing.
+    fn put_staged(&mut self, staged: &BTreeSet<StoreId>) -> bool {
+        let missing: Vec<StoreId> = self.plan.unstaged(staged).cloned().collect();
+        for store in &missing {
+            self.wait(Blocker::Staging(store.clone()));
+            self.act(Effect::PutStaged { store: store.clone(), who: self.rotation.to });
+        }
+        !missing.is_empty()
     }
 
     fn point(&mut self, pointers: &Pointers, value: Occupant) {

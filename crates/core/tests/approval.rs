@@ -65,7 +65,7 @@ fn what_is_asked_for_does_nothing_before_it_is_approved() {
     let two = approved(&one, &plan, Gate::Start, "carl", at(2));
     assert_eq!(wants(&two, &plan, at(2)).effects.len(), 1);
     let sealed = learn_at(&two, &plan, 3, Fact::Sealed).unwrap();
-    assert_eq!(sealed.live().unwrap().phase, Phase::Apply);
+    assert_eq!(sealed.live().unwrap().phase, Phase::Apply { staged: BTreeSet::new() });
 }
 
 /// S32: whoever asks does not approve, a person counts once, and others than the named ones count for nothing.

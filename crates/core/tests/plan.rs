@@ -72,17 +72,20 @@ fn every_obstacle_is_told_at_once() {
         verifies_rights: false,
         minter: Minter::Us,
     };
+    let asked = Policy { strategy: Some(Strategy::DualWrite), ..policy() };
+    assert!(plan(&asked, &world).unwrap_err().contains(&Obstacle::Slots { needed: 2, there: 1 }));
+    world.target.slots = Slots::Fixed(2);
     let finding = Fault::untouched(FaultKind::ReadOnly, "the endpoint is a replica");
     world.findings.push(finding.clone());
     world.stores.insert(store(), StoreCapability { stages: false, fences: false, versions_max: None, shared: false });
-    let mut asked = policy();
+    let mut asked = Policy { strategy: Some(Strategy::Staged), ..policy() };
     asked.presenters = false;
     asked.passes_min = 0;
     let obstacles = plan(&asked, &world).unwrap_err();
     for expected in [
-        Obstacle::NotBuilt(Strategy::Staged),
         Obstacle::TargetDoesNotFence,
         Obstacle::StoreDoesNotFence(store()),
+        Obstacle::StoreDoesNotStage(store()),
         Obstacle::NoEvidence,
         Obstacle::QuietTooShort,
         Obstacle::Found(finding),
@@ -99,10 +102,28 @@ fn every_obstacle_is_told_at_once() {
 #[test]
 fn strategies_that_are_not_built_are_refused_by_name() {
     let row = at_rest();
-    for strategy in [Strategy::Staged, Strategy::BlueGreen] {
-        let asked = Policy { strategy: Some(strategy), ..policy() };
-        assert_eq!(plan(&asked, &census(&row)), Err(vec![Obstacle::NotBuilt(strategy)]));
-    }
+    let asked = Policy { strategy: Some(Strategy::BlueGreen), ..policy() };
+    assert_eq!(plan(&asked, &census(&row)), Err(vec![Obstacle::NotBuilt(Strategy::BlueGreen)]));
+}
+
+#[test]
+fn the_default_strategy_follows_what_target_and_stores_can() {
+    let (row, lax) = (at_rest(), Policy { accept_outage: true, ..policy() });
+    let made = |slots, stages| {
+        let mut world = census(&row);
+        world.target.slots = slots;
+        world.stores.values_mut().for_each(|store| store.stages = stages);
+        plan(&lax, &world).map(|plan| (plan.strategy, plan.replaces_in_place()))
+    };
+    assert_eq!(made(Slots::Fixed(2), true), Ok((Strategy::DualWrite, false)));
+    assert_eq!(made(Slots::Fresh, true), Ok((Strategy::DualWrite, false)));
+    assert_eq!(made(Slots::Nowhere, true), Ok((Strategy::Staged, false)));
+    assert_eq!(made(Slots::Nowhere, false), Ok((Strategy::DualWrite, false)));
+    assert_eq!(made(Slots::Fixed(1), true), Ok((Strategy::Staged, true)));
+    assert_eq!(made(Slots::Fixed(1), false), Ok((Strategy::Immediate, true)));
+    let mut world = census(&row);
+    world.target.slots = Slots::Fixed(1);
+    assert_eq!(plan(&policy(), &world), Err(vec![Obstacle::Outage]), "one value is written over another");
 }
 
 #[test]
@@ -119,7 +140,9 @@ fn replacing_in_place_has_to_be_accepted_and_needs_one_slot_and_no_evidence() {
     let beside = Policy { strategy: None, ..accepted };
     world.target.slots = Slots::Fixed(2);
     world.target.sees_use = SeesUse::Counted;
-    assert!(matches!(plan(&beside, &world).unwrap_err()[..], [Obstacle::Policy(words)] if words.contains("immediate")));
+    assert!(
+        matches!(plan(&beside, &world).unwrap_err()[..], [Obstacle::Policy(words)] if words.contains("accept_outage"))
+    );
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! Nothing is written over, and nothing is done about it. At a store, the next rotation holds, and a person decides; what
 //! was noticed is not durable: after a start it is noticed, and told, once more. At a target, the record is in doubt
 //! from then on, and nothing is started before it is recovered.
+//!
+//! What a rotation left behind in stores is cleared away in the same rounds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use crate::call::{Call, Whom};
 use crate::handle::{FaultSeen, Handle};
 use crate::history;
+use crate::litter;
 use crate::service::Binding;
 use crate::shared::Shared;
 use crate::telemetry;
@@ -62,6 +65,7 @@ pub(crate) async fn run(shared: Arc<Shared>, mut drain: watch::Receiver<bool>) {
             }
             let look = Look { shared: &shared, binding };
             look.at_all().await;
+            litter::clear(&shared, binding).await;
             let every = shared.options.login_every;
             let tried_at = tried.entry(binding.group.clone()).or_insert_with(Instant::now);
             if !every.is_zero() && tried_at.elapsed() >= every {

@@ -265,8 +265,8 @@ impl Handle {
             let row = before.as_ref().map_or_else(|| Row::new(group.clone()), |loaded| Row::clone(&loaded.row));
             let over = row.live();
             // Before the world is looked at: it does not matter here.
-            let strategy = binding.policy.strategy_on(binding.target.capability().slots);
-            match (over.map(|over| over.can_be_superseded_by(strategy)), supersede) {
+            let (strategy, slots) = (binding.strategy(), binding.target.capability().slots);
+            match (over.map(|over| over.can_be_superseded_by(strategy, slots)), supersede) {
                 (None, None) | (Some(true), Some(_)) => {}
                 (Some(true), None) => return Err(StartRefused::Waits),
                 (Some(false), None) => return Err(StartRefused::Refused(Refusal::Live)),

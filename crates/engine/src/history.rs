@@ -40,6 +40,8 @@ pub const DRIFTED: &str = "drifted";
 pub const DRIFT_OVER: &str = "drift_over";
 /// Event: something retired could not be cleaned away; nothing depends on it.
 pub const LITTER: &str = "litter";
+/// Event: what could not be cleaned away in a store is gone now.
+pub const LITTER_OVER: &str = "litter_over";
 /// Event: what retires is in use from somewhere that was not told yet in this rotation.
 pub const IN_USE: &str = "in_use";
 /// Event: a check was made, and what it came to.
@@ -259,7 +261,7 @@ pub const fn strategy_word(strategy: Strategy) -> &'static str {
 pub const fn phase_word(phase: &Phase) -> &'static str {
     match phase {
         Phase::Stage => "stage",
-        Phase::Apply => "apply",
+        Phase::Apply { .. } => "apply",
         Phase::Verify { .. } => "verify",
         Phase::Publish { .. } => "publish",
         Phase::Propagate { .. } => "propagate",
@@ -609,6 +611,11 @@ pub(crate) fn litter(rotation: &Rotation, place: &str, fault: &Fault, now: Times
     entry(rotation, LITTER, now, fields)
 }
 
+/// What could not be cleaned away is gone.
+pub(crate) fn litter_over(now: Timestamp) -> Entry {
+    Entry { at: now, event: LITTER_OVER, actor: ENGINE.to_owned(), fields: Vec::new() }
+}
+
 /// Somebody uses what retires.
 pub(crate) fn in_use(rotation: &Rotation, uses: u32, from: String, now: Timestamp) -> Entry {
     entry(rotation, IN_USE, now, vec![("uses", uses.to_string()), ("from", from)])
@@ -679,6 +686,7 @@ const fn is_evidence(fact: &Fact) -> bool {
         Fact::Sealed
         | Fact::Swept
         | Fact::Minted(_)
+        | Fact::Staged { .. }
         | Fact::Lost
         | Fact::Accepted(_)
         | Fact::LoggedIn(_)
@@ -700,6 +708,7 @@ fn evidence(fact: &Fact) -> (&'static str, String) {
     let text = match fact {
         Fact::Sealed => "candidate sealed".to_owned(),
         Fact::Swept => "what served nobody is deleted at the provider".to_owned(),
+        Fact::Staged { store, who } => format!("generation {} staged at {store}", who.generation),
         Fact::Minted(generation) => format!("provider minted generation {generation}, candidate sealed"),
         Fact::Lost => "candidate void: the provider may have minted it, and nobody holds its value".to_owned(),
         Fact::Accepted(generation) => format!("target accepts generation {generation}"),

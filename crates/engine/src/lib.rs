@@ -31,6 +31,7 @@ mod generate;
 mod handle;
 pub mod history;
 mod jump;
+mod litter;
 mod memory;
 mod numbers;
 mod options;

@@ -384,7 +384,7 @@ fn live(rotation: &Rotation, before: Option<&LiveNumbers>) -> LiveNumbers {
         Phase::Propagate { .. } => Some(rotation.entered_at),
         Phase::Drain { .. } | Phase::Disable { .. } | Phase::Destroy { .. } => known,
         Phase::Stage
-        | Phase::Apply
+        | Phase::Apply { .. }
         | Phase::Verify { .. }
         | Phase::Publish { .. }
         | Phase::Rollback(_)
@@ -422,7 +422,7 @@ const fn uses(phase: &Phase) -> Option<u32> {
             Tally::Unknown => None,
         },
         Phase::Stage
-        | Phase::Apply
+        | Phase::Apply { .. }
         | Phase::Verify { .. }
         | Phase::Publish { .. }
         | Phase::Propagate { .. }

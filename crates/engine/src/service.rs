@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use handover_core::port::{Check, Consumers, Generate, SecretStore, Sink, StateStore, Target};
 use handover_core::schedule::Schedule;
-use handover_core::{Fault, FaultKind, GroupId, Policy, Slot, StoreId, Timestamp};
+use handover_core::{Fault, FaultKind, GroupId, Policy, Slot, StoreId, Strategy, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -58,6 +58,14 @@ pub struct Binding {
     pub publish_fields: PublishFields,
     /// When it is rotated without anybody asking, and when that may be; `None`: people start, at any time.
     pub schedule: Option<Arc<Schedule>>,
+}
+
+impl Binding {
+    /// The strategy of its rotations, as far as it is known before the world is looked at.
+    pub fn strategy(&self) -> Strategy {
+        let stages = self.stores.values().all(|store| store.capability().stages);
+        self.policy.strategy_on(self.target.capability().slots, stages)
+    }
 }
 
 impl fmt::Debug for Binding {

@@ -15,6 +15,7 @@ use crate::drift::Drifts;
 use crate::fault;
 use crate::handle::{FaultSeen, SinkSeen};
 use crate::history;
+use crate::litter::Litter;
 use crate::numbers::Numbers;
 use crate::options::Options;
 use crate::queue::{Queue, Wake};
@@ -90,6 +91,7 @@ pub(crate) struct Shared {
     sinks: Mutex<HashMap<String, Delivering>>,
     pub(crate) sightings: Sightings,
     pub(crate) drifts: Drifts,
+    pub(crate) litter: Litter,
     pub(crate) withholding: Withholding,
     /// Groups whose record was compared with the world since the lease was taken.
     compared: Mutex<HashSet<GroupId>>,
@@ -121,6 +123,7 @@ impl Shared {
             sinks: Mutex::default(),
             sightings: Sightings::default(),
             drifts: Drifts::default(),
+            litter: Litter::default(),
             withholding: Withholding::default(),
             compared: Mutex::default(),
             asking: Mutex::default(),

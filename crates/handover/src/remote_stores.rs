@@ -60,8 +60,8 @@ impl WiredStore {
     }
 
     /// What stands in the way of a group's rotations there.
-    pub(crate) async fn look(&self, group: &GroupId) -> Vec<Fault> {
-        match timeout(STORE_PATIENCE, self.store.preflight(group)).await {
+    pub(crate) async fn look(&self, group: &GroupId, stages: bool) -> Vec<Fault> {
+        match timeout(STORE_PATIENCE, self.store.preflight(group, stages)).await {
             Ok(Ok(faults)) => faults,
             Ok(Err(fault)) => vec![fault],
             Err(_) => vec![Fault::untouched(FaultKind::TimedOut, "the store did not answer all questions in time")],

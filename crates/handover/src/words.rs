@@ -21,7 +21,7 @@ pub(crate) const fn status(phase: &Phase) -> Status {
     match phase {
         Phase::Stage => Status::Pending,
         Phase::Verify { .. } => Status::Verifying,
-        Phase::Apply
+        Phase::Apply { .. }
         | Phase::Publish { .. }
         | Phase::Propagate { .. }
         | Phase::Drain { .. }
@@ -139,6 +139,7 @@ pub(crate) const fn blocker_kind(blocker: &Blocker) -> &'static str {
         Blocker::Consumer { .. } => "consumer",
         Blocker::RollIncomplete(_) => "roll_incomplete",
         Blocker::Store(_) => "store",
+        Blocker::Staging(_) => "staging",
         Blocker::InUse { .. } => "in_use",
         Blocker::UseUnknown => "use_unknown",
         Blocker::Quiet { .. } => "quiet",
@@ -156,7 +157,7 @@ pub(crate) const fn blocker_kind(blocker: &Blocker) -> &'static str {
 pub(crate) fn blocker_subject(blocker: &Blocker) -> Option<&str> {
     match blocker {
         Blocker::Consumer { consumer, .. } => Some(consumer.as_str()),
-        Blocker::Store(store) => Some(store.as_str()),
+        Blocker::Store(store) | Blocker::Staging(store) => Some(store.as_str()),
         Blocker::Doubted(_)
         | Blocker::Held(_)
         | Blocker::Trouble(_)
@@ -188,6 +189,7 @@ pub(crate) fn blocker(blocker: &Blocker) -> String {
         Blocker::RollIncomplete(called) => {
             format!("nobody knows yet every {} who should be there", role(*called))
         }
+        Blocker::Staging(store) => format!("store {store} does not hold the staged value yet"),
         Blocker::Store(store) => format!("store {store} does not point to it yet"),
         Blocker::InUse { uses } => format!("what retires is in use: {uses} seen"),
         Blocker::UseUnknown => "nobody could look whether what retires is in use".to_owned(),
@@ -322,6 +324,7 @@ pub(crate) const fn obstacle_kind(obstacle: &Obstacle) -> &'static str {
         Obstacle::TargetDoesNotFence => "target_does_not_fence",
         Obstacle::NoBrake => "no_brake",
         Obstacle::StoreDoesNotFence(_) => "store_does_not_fence",
+        Obstacle::StoreDoesNotStage(_) => "store_does_not_stage",
         Obstacle::StoreReadByAll(_) => "store_read_by_all",
         Obstacle::NoStore => "no_store",
         Obstacle::NoEvidence => "no_evidence",
@@ -337,8 +340,8 @@ pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
         Obstacle::Live => "a rotation of this group is live".to_owned(),
         Obstacle::Doubted(why) => format!("{}; `handover recover` compares them", doubt(why)),
         Obstacle::Outage => {
-            "the strategy immediate makes consumers fail until they have loaded the new value, and the policy does not \
-             accept that"
+            "the new value is written over the old one at the target, so that consumers fail until they have loaded it, and \
+             the policy does not accept that"
                 .to_owned()
         }
         Obstacle::NotBuilt(kind) => format!("the strategy {} cannot be executed yet", strategy(*kind)),
@@ -354,6 +357,9 @@ pub(crate) fn obstacle(obstacle: &Obstacle) -> String {
         Obstacle::TargetDoesNotFence => "the target cannot fence: a late write could kill a live credential".to_owned(),
         Obstacle::StoreDoesNotFence(store) => {
             format!("store {store} cannot fence: a late write could bring a revoked credential back")
+        }
+        Obstacle::StoreDoesNotStage(store) => {
+            format!("store {store} cannot keep a value apart from what is current, and the strategy stages it there first")
         }
         Obstacle::StoreReadByAll(store) => {
             format!("the policy has waves, and whoever reads store {store} itself reads what it publishes, in any wave")
@@ -375,6 +381,9 @@ pub(crate) fn fact(fact: &Fact) -> String {
     match fact {
         Fact::Sealed => "a candidate is minted and sealed".to_owned(),
         Fact::Swept => "what served nobody is deleted at the provider".to_owned(),
+        Fact::Staged { store, who } => {
+            format!("store {store} holds generation {} apart, as it was sealed", who.generation)
+        }
         Fact::Minted(generation) => format!("the provider minted generation {generation}, and its value is sealed"),
         Fact::Lost => "the provider may have minted it, and nobody holds its value: the candidate is void".to_owned(),
         Fact::Accepted(generation) => format!("the target accepts generation {generation}"),
@@ -458,7 +467,7 @@ mod tests {
         };
         let phases = [
             Phase::Stage,
-            Phase::Apply,
+            Phase::Apply { staged: BTreeSet::new() },
             Phase::Verify { passes: 0, reapply: false, verifiers: Roll::All },
             Phase::Publish { pointers: Pointers(BTreeMap::new()) },
             Phase::Propagate { presenters: Roll::All, passes: 0, opened: Opened::All },

@@ -93,6 +93,8 @@ fn write(rig: &Rig, name: &str, text: &str) {
 #[test]
 fn a_value_without_a_target_moves_by_the_word_of_its_consumers() {
     let stage = Stage::set("{ name = \"shop\" }, { name = \"billing\" }");
+    let plan = stage.operate(&["plan", HOOK]);
+    assert!(plan.contains("webhook, staged:") && plan.contains("there is no target that could accept it"), "{plan}");
     stage.operate(&["rotate", HOOK]);
     stage.waits_for(&["billing", "shop"]);
     let first = stage.loads("shop");

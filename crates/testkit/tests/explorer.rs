@@ -43,7 +43,7 @@ fn every_rule_left_out_finds_harm() {
         .filter(|mutation| {
             let found = worlds
                 .iter()
-                .filter(|size| size.minter == mutation.minter() && (size.waves || !mutation.is_about_waves()))
+                .filter(|size| mutation.is_about(size))
                 .map(|size| explore(size, Some(*mutation), STATES_MAX))
                 .find(|report| report.found.as_ref().is_some_and(|(harm, _)| *harm != Harm::Violation));
             if let Some(report) = &found {

@@ -105,6 +105,11 @@ pub(super) const ROWS: &[Row] = &[
         "One of two stores is down: the group is not published, the old generation stays valid, and it goes on when the store is back.",
     ),
     row(
+        "F22",
+        "Apply",
+        "A rotation died and left a staged value: the same rotation takes it over, another one writes over it, and it is cleared away.",
+    ),
+    row(
         "F24",
         "Propagate",
         "One consumer never acknowledges: it is named, the deadline holds, both generations stay valid.",

@@ -109,13 +109,13 @@ impl RemoteStore {
         }
     }
 
-    /// Looks whether we may do for a group what a rotation does. What is missing is the answer.
+    /// Looks whether we may do for a group what a rotation does, one that `stages` if so asked. What is missing is the answer.
     ///
     /// # Errors
     /// If it could not look.
-    pub async fn preflight(&self, group: &GroupId) -> Result<Vec<Fault>, Fault> {
+    pub async fn preflight(&self, group: &GroupId, stages: bool) -> Result<Vec<Fault>, Fault> {
         match self {
-            Self::Vault(vault) => vault.preflight(group).await,
+            Self::Vault(vault) => vault.preflight(group, stages).await,
         }
     }
 }

@@ -67,6 +67,19 @@ impl VaultHarness {
         (status == 200).then(|| answer["data"]["data"].clone())
     }
 
+    /// All that can be read where candidates are staged.
+    pub(crate) fn staged(&self, group: &GroupId) -> Vec<Value> {
+        let path = format!("kv/metadata/handover-staging/handover/{group}");
+        let (_, answer) = self.server.ask("GET", &path, &Value::Null).unwrap();
+        let numbers = answer["data"]["versions"].as_object().into_iter().flatten().map(|(number, _)| number.clone());
+        let read = |number: String| {
+            let path = format!("kv/data/handover-staging/handover/{group}?version={number}");
+            let (status, answer) = self.server.ask("GET", &path, &Value::Null).unwrap();
+            (status == 200).then(|| answer["data"]["data"].clone())
+        };
+        numbers.filter_map(read).collect()
+    }
+
     /// The numbers of all versions.
     pub(crate) fn versions(&self, group: &GroupId) -> Vec<u64> {
         let path = format!("kv/metadata/handover/{group}");
@@ -105,7 +118,10 @@ impl Harness for VaultHarness {
                 let data = self.data(group, *number)?;
                 data["handover"].as_str()?.contains(&format!(" generation={generation} ")).then_some(())
             };
-            Ok(self.versions(group).iter().filter_map(of).count())
+            let staged = self.staged(group).into_iter().filter(|data| {
+                data["handover"].as_str().is_some_and(|label| label.contains(&format!(" generation={generation} ")))
+            });
+            Ok(self.versions(group).iter().filter_map(of).count() + staged.count())
         })
     }
 

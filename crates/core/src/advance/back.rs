@@ -21,14 +21,14 @@ impl Draft<'_> {
         match &self.rotation.phase {
             Phase::Stage if self.untouched() && self.rotation.owed.is_empty() => Ok(Phase::Done(Outcome::Abandoned)),
             // A superseded rotation may have left its value at the target, and its pointers in the stores.
-            Phase::Stage | Phase::Apply | Phase::Verify { .. } if in_place => {
+            Phase::Stage | Phase::Apply { .. } | Phase::Verify { .. } if in_place => {
                 put_back((!self.rotation.owed.is_empty()).then(|| self.pointing_back(None)))
             }
             Phase::Publish { pointers } if in_place => put_back(Some(self.pointing_back(Some(pointers)))),
             Phase::Propagate { .. } | Phase::Drain { .. } | Phase::Disable { .. } if in_place => {
                 put_back(Some(self.pointing_back(None)))
             }
-            Phase::Stage | Phase::Apply | Phase::Verify { .. } => Ok(self.unpublished()),
+            Phase::Stage | Phase::Apply { .. } | Phase::Verify { .. } => Ok(self.unpublished()),
             Phase::Publish { pointers } => published().map(|()| self.unpublish(Some(pointers))),
             Phase::Propagate { .. } | Phase::Drain { .. } => published().map(|()| self.unpublish(None)),
             Phase::Disable { .. } => published().map(|()| Phase::Rollback(Undo::Release)),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{Draft, Refusal, tick_off};
 use crate::effect::{Fact, Role, Tally};
-use crate::id::Generation;
+use crate::id::{Generation, StoreId};
 use crate::mint::Minter;
 use crate::model::{Outcome, Phase, Pointer, Pointers, Roll};
 use crate::time::Waited;
@@ -23,15 +23,28 @@ impl Draft<'_> {
         match (fact, self.plan.minter) {
             _ if !self.approved() => Err(Refusal::Unapproved),
             (Fact::Sealed, Minter::Us) | (Fact::Swept, Minter::Provider) => {
-                self.enter(Phase::Apply);
+                self.enter(Phase::Apply { staged: BTreeSet::new() });
                 Ok(())
             }
             _ => Err(Refusal::Stale),
         }
     }
 
-    pub(super) fn apply(&mut self, fact: &Fact) -> Result<(), Refusal> {
-        let to = self.rotation.to.generation;
+    pub(super) fn apply(&mut self, fact: &Fact, mut staged: BTreeSet<StoreId>) -> Result<(), Refusal> {
+        let to = self.rotation.to;
+        if let Fact::Staged { store, who } = fact {
+            // Only a copy that was read back counts, and only that of the present candidate.
+            if *who != to || self.plan.unstaged(&staged).all(|missing| missing != store) {
+                return Err(Refusal::Stale);
+            }
+            staged.insert(store.clone());
+            self.rotation.phase = Phase::Apply { staged };
+            return Ok(());
+        }
+        if self.plan.unstaged(&staged).next().is_some() {
+            return Err(Refusal::Stale);
+        }
+        let to = to.generation;
         match (fact, self.plan.minter) {
             // A probe that finds it accepted concludes nothing where the provider mints: the value may be lost.
             (Fact::Accepted(generation), Minter::Us) | (Fact::Minted(generation), Minter::Provider)

@@ -82,7 +82,9 @@ pub fn start(row: &Row, plan: &Plan, now: Timestamp) -> Result<Row, Refusal> {
     }
     let owed = match row.live() {
         None => Vec::new(),
-        Some(live) if live.can_be_superseded_by(plan.strategy) => live.owed.iter().chain([&live.to]).copied().collect(),
+        Some(live) if live.can_be_superseded_by(plan.strategy, plan.slots) => {
+            live.owed.iter().chain([&live.to]).copied().collect()
+        }
         Some(_) => return Err(Refusal::Live),
     };
     let generation = row.last_generation.next();
@@ -155,6 +157,7 @@ impl Draft<'_> {
             Fact::Sealed
             | Fact::Swept
             | Fact::Minted(_)
+            | Fact::Staged { .. }
             | Fact::Lost
             | Fact::Accepted(_)
             | Fact::LoggedIn(_)
@@ -183,7 +186,7 @@ impl Draft<'_> {
     fn learn_in_phase(&mut self, fact: &Fact) -> Result<(), Refusal> {
         match self.rotation.phase.clone() {
             Phase::Stage => self.stage(fact),
-            Phase::Apply => self.apply(fact),
+            Phase::Apply { staged } => self.apply(fact, staged),
             Phase::Verify { passes, reapply, verifiers } => self.verify(fact, passes, reapply, verifiers),
             Phase::Publish { pointers } => self.publish(fact, pointers),
             Phase::Propagate { presenters, passes, opened } => self.propagate(fact, presenters, passes, opened),
@@ -223,9 +226,9 @@ impl Draft<'_> {
         }
         let returns = self.way_back().is_ok();
         match (&mut self.rotation.phase, fault.kind) {
-            (Phase::Apply, FaultKind::Rejected) => self.void_candidate(),
+            (Phase::Apply { .. }, FaultKind::Rejected) => self.void_candidate(),
             // It may have been minted, and its value is lost: the label is not tried again (R7).
-            (Phase::Apply, _) if self.plan.minter == Minter::Provider && fault.touched == Touched::Unknown => {
+            (Phase::Apply { .. }, _) if self.plan.minter == Minter::Provider && fault.touched == Touched::Unknown => {
                 self.void_candidate();
             }
             // From a group's first generation that is published there is no way back.
@@ -306,7 +309,7 @@ impl Draft<'_> {
                 let over = self.rotation.leaving().is_empty() || held.reached(self.plan.brake_for);
                 over && self.braked(refused) && *presenters == Roll::All
             }
-            Phase::Apply
+            Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Publish { .. }
             | Phase::Propagate { .. }

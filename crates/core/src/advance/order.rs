@@ -76,7 +76,7 @@ impl Draft<'_> {
             Phase::Rollback(Undo::Return { .. }) => self.enter_quiet(self.presenters()),
             Phase::Rollback(Undo::Quiet { .. }) => self.enter_revoke(),
             Phase::Stage
-            | Phase::Apply
+            | Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Publish { .. }
             | Phase::Propagate { .. }

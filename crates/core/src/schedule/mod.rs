@@ -239,7 +239,7 @@ const fn takes_away(phase: &Phase) -> bool {
     match phase {
         Phase::Disable { .. } | Phase::Destroy { .. } => true,
         Phase::Stage
-        | Phase::Apply
+        | Phase::Apply { .. }
         | Phase::Verify { .. }
         | Phase::Publish { .. }
         | Phase::Propagate { .. }

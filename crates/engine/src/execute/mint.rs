@@ -109,7 +109,7 @@ impl Executor<'_> {
             Phase::Destroy { .. } => live.retiring(),
             Phase::Rollback(Undo::Revoke { .. }) => live.revoking(),
             Phase::Stage
-            | Phase::Apply
+            | Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Publish { .. }
             | Phase::Propagate { .. }

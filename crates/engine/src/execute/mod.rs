@@ -2,6 +2,7 @@
 
 mod check;
 mod mint;
+mod staging;
 mod store;
 mod target;
 
@@ -65,6 +66,7 @@ impl Executor<'_> {
             Effect::Sweep { to, keep } => return self.sweep(effect, *to, keep).await,
             Effect::Mint { who, mark } => return self.mint(effect, &self.intent(id, *who, *mark), probe_first).await,
             Effect::CountUse { of } => return self.count_use(of).await,
+            Effect::PutStaged { store, who } => self.put_staged(id, store, *who).await,
             Effect::EnsureAccepted { who, mark } => self.accept(id, *who, *mark, probe_first).await,
             Effect::Login { who } => return self.login(effect, *who).await,
             Effect::Check { who } => return self.check(effect, *who).await,

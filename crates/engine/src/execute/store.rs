@@ -36,7 +36,11 @@ impl Executor<'_> {
             }
         }
         let fault = match self.put_and_point(id, pointing).await {
-            Ok(version) => return Learnt::fact(Fact::Pointed { store: pointing.store.clone(), version }),
+            Ok(version) => {
+                let fact = Fact::Pointed { store: pointing.store.clone(), version };
+                let entries = self.promoted(pointing.store, pointing.value).await.into_iter().collect();
+                return Learnt { entries, ..Learnt::fact(fact) };
+            }
             Err(fault) => fault,
         };
         if fault.kind != FaultKind::Conflict && fault.touched == Touched::Nothing {
@@ -77,7 +81,7 @@ impl Executor<'_> {
         self.shared.calls.make(Call::look(Whom::Store(store), "head"), || port.head(group)).await
     }
 
-    fn store(&self, store: &StoreId) -> Result<&dyn handover_core::port::SecretStore, Fault> {
+    pub(super) fn store(&self, store: &StoreId) -> Result<&dyn handover_core::port::SecretStore, Fault> {
         self.current.binding.stores.get(store).map(AsRef::as_ref).ok_or_else(|| {
             Fault::untouched(
                 FaultKind::Misconfigured,

@@ -188,13 +188,11 @@ impl Executor<'_> {
     pub(super) async fn forgotten(&self, fact: Fact, who: Occupant) -> Learnt {
         let mut learnt = Learnt::fact(fact);
         let row = &self.current.row;
+        learnt.entries.extend(self.swept_stores().await);
         for (store, port) in self.current.binding.stores.iter() {
             let call = Call::act(Whom::Store(store), "discard");
             let answer = self.shared.calls.make(call, || port.discard(&row.group, who.generation)).await;
-            if let (Err(fault), Some(rotation)) = (answer, row.live()) {
-                self.shared.note(&row.group, "discard", &fault);
-                learnt.entries.push(history::litter(rotation, store.as_str(), &fault, self.shared.now()));
-            }
+            learnt.entries.extend(answer.err().and_then(|fault| self.litter(store, "discard", &fault)));
         }
         let target = &self.current.binding.target;
         let remains = self.shared.calls.make(self.target_look("remains"), || target.remains()).await;

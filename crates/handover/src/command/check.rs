@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use handover_adapters::sink::{SinkConfig, SinkKind};
-use handover_core::{Fault, FaultKind, Moments};
+use handover_core::{Fault, FaultKind, Moments, Strategy};
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -213,10 +213,17 @@ async fn look_at_stores(config: &Config) -> Vec<Finding> {
         named.map(move |store| (group, store))
     });
     let looks = stream::iter(pairs).map(|(group, store)| async move {
-        let found = store.look(&group.name).await;
+        let found = store.look(&group.name, stages(group)).await;
         found.iter().map(|fault| Finding::of_fault(format!("group {}", group.name), fault)).collect::<Vec<_>>()
     });
     looks.buffered(AT_ONCE_MAX).concat().await
+}
+
+/// Whether its rotations stage the candidate in the stores.
+fn stages(group: &Group) -> bool {
+    let policy = group.policy.policy(group.called());
+    // All kinds of stores can.
+    assembly::target(group).is_ok_and(|target| policy.strategy_on(target.capability().slots, true) == Strategy::Staged)
 }
 
 async fn look_at_sink(sink: &SinkConfig) -> Vec<Finding> {

@@ -15,12 +15,13 @@ use super::waves::WaveConfig;
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PolicyConfig {
-    /// `dual_write`, `immediate`, or absent for what the target's slots allow.
+    /// `dual_write`, `staged`, `immediate`, or absent for what target and stores allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) strategy: Option<StrategyName>,
-    /// Whether consumers may fail until they have loaded the new value. `immediate` needs it.
+    /// Whether consumers may fail until they have loaded the new value. `immediate` needs it, and `staged` with one slot.
     pub(crate) accept_outage: bool,
-    /// Rounds of verification that must pass in a row. 0, only with `immediate`: none is made.
+    /// Rounds of verification that must pass in a row. 0, only with `accept_outage` where one value is written over
+    /// another: none is made.
     pub(crate) passes_min: u32,
     /// How long the old generation must be seen unused.
     pub(crate) quiet_min: Span,

@@ -57,12 +57,23 @@ pub(crate) async fn explain(
 
 /// That nobody could look is told as well.
 async fn litter(app: &App, group: &GroupId) -> Vec<String> {
-    match app.engine.remains(group).await {
+    let mut litter = match app.engine.remains(group).await {
         Ok(remains) => {
             remains.into_iter().map(|one| format!("of generation {}: {}", one.generation, one.fault.detail)).collect()
         }
         Err(fault) => vec![format!("nobody could look whether anything stays behind at the target: {}", fault.detail)],
+    };
+    for (store, retained) in app.engine.retained(group).await.unwrap_or_default() {
+        match retained {
+            Ok(generations) => litter.extend(generations.into_iter().map(|generation| {
+                format!("of generation {generation}: store {store} keeps a value that is not current; it is cleared away by the next rotation at the latest")
+            })),
+            Err(fault) => {
+                litter.push(format!("nobody could look whether anything stays behind in store {store}: {}", fault.detail));
+            }
+        }
     }
+    litter
 }
 
 const fn calls(plan: &Plan, role: Role) -> bool {
@@ -315,7 +326,8 @@ fn hold(row: &Row) -> Option<api::HoldView> {
 /// Whether a new rotation may start over this one, as far as its own plan tells: the target's slots are in it.
 fn can_be_superseded(row: &Row, rotation: &Rotation, plan: &Plan) -> bool {
     let fresh = row.last_generation.0.saturating_add(1);
-    rotation.can_be_superseded_by(plan.strategy) && plan.slot(row.current, &rotation.revoking(), fresh).is_some()
+    rotation.can_be_superseded_by(plan.strategy, plan.slots)
+        && plan.slot(row.current, &rotation.revoking(), fresh).is_some()
 }
 
 /// The publication that is called: verifiers are asked before it is published.

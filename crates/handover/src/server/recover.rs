@@ -47,7 +47,7 @@ pub(crate) fn recovery(group: &str, check: bool, recovered: &Recovered) -> api::
 
 /// What is in force: a rotation that recovery made to publish it anew comes from nothing, and leads to it.
 fn in_force(row: &Row) -> Option<Occupant> {
-    let published = |live: &&Rotation| !matches!(live.phase, Phase::Stage | Phase::Apply | Phase::Verify { .. });
+    let published = |live: &&Rotation| !matches!(live.phase, Phase::Stage | Phase::Apply { .. } | Phase::Verify { .. });
     row.current.or_else(|| row.live().filter(published).map(|live| live.to))
 }
 

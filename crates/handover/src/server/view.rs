@@ -150,6 +150,7 @@ pub(super) fn blocker(blocker: &Blocker) -> api::WaitingFor {
         | Blocker::Consumer { .. }
         | Blocker::RollIncomplete(_)
         | Blocker::Store(_)
+        | Blocker::Staging(_)
         | Blocker::InUse { .. }
         | Blocker::UseUnknown
         | Blocker::Target(_)
@@ -176,11 +177,19 @@ pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
     } else {
         "nobody is called: no presenter is declared".to_owned()
     };
-    let in_place = plan.strategy == Strategy::Immediate;
-    let apply = if in_place {
+    let in_place = plan.replaces_in_place();
+    let apply = if !plan.has_target() {
+        "there is no target that could accept it"
+    } else if in_place {
         "write it over the old one at the target: consumers fail from here until they have loaded it"
     } else {
         "make the target accept it, in the slot that the old one does not occupy"
+    };
+    let apply = match plan.strategy {
+        Strategy::Staged => {
+            format!("stage it in {}, apart from what is current, and read it back; {apply}", stores.join(", "))
+        }
+        Strategy::Immediate | Strategy::DualWrite | Strategy::BlueGreen => apply.to_owned(),
     };
     let verify = match plan.passes_min {
         0 => format!("nothing is verified{verifiers}"),
@@ -188,7 +197,7 @@ pub(crate) fn plan(group: &str, plan: &Plan) -> api::PlanView {
     };
     let mut steps = vec![
         ("stage", Stretch::Apply, "mint a value and seal it; nothing outside is touched".to_owned()),
-        ("apply", Stretch::Apply, apply.to_owned()),
+        ("apply", Stretch::Apply, apply),
         ("verify", Stretch::Verify, verify),
         ("publish", Stretch::Publish, format!("point {} to it", stores.join(", "))),
         ("propagate", Stretch::Propagate, propagate),

@@ -16,6 +16,7 @@ const BLOCKERS: &[&str] = &[
     "consumer",
     "roll_incomplete",
     "store",
+    "staging",
     "in_use",
     "use_unknown",
     "quiet",
@@ -73,6 +74,10 @@ impl Group {
                 holds(seen == *accepts, || words.to_owned())
             }
             Expectation::Store(store, published) => self.judge_store(store, *published),
+            Expectation::Staged(store, generation) => {
+                let seen = self.world.shelves.get(store).and_then(|shelf| shelf.staged).map(|who| who.generation.0);
+                holds(seen == *generation, || number(seen))
+            }
             Expectation::Consumer(consumer, generation) => match self.world.consumers.get(consumer) {
                 None => Err("no such consumer".to_owned()),
                 Some(seen) => {
@@ -107,7 +112,7 @@ impl Group {
                 among(what, consumers().chain(stores()).chain(BLOCKERS.iter().copied()).collect())
             }
             Expectation::Harm(name) => among(name, consumers().chain(stores()).chain(["target"]).collect()),
-            Expectation::Store(store, _) => among(store.as_str(), stores().collect()),
+            Expectation::Store(store, _) | Expectation::Staged(store, _) => among(store.as_str(), stores().collect()),
             Expectation::Consumer(consumer, _) => among(consumer.as_str(), consumers().collect()),
             Expectation::Target { generation, .. } | Expectation::Owed(generation) => {
                 let last = self.row.last_generation.0;

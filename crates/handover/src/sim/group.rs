@@ -208,7 +208,7 @@ impl Group {
     /// The plan of a rotation that would start now; `None`: it is refused, and said why.
     fn planned(&mut self, what: &str) -> Option<Plan> {
         let stores = self.world.shelves.keys().cloned();
-        let capability = StoreCapability { stages: false, fences: true, versions_max: None, shared: false };
+        let capability = StoreCapability { stages: true, fences: true, versions_max: None, shared: false };
         let census = Census {
             row: &self.row,
             target: TargetCapability {
@@ -511,6 +511,7 @@ impl Group {
             | Fact::Sealed
             | Fact::Swept
             | Fact::Minted(_)
+            | Fact::Staged { .. }
             | Fact::Lost
             | Fact::Accepted(_)
             | Fact::LoggedIn(_)
@@ -721,7 +722,7 @@ fn told(row: &Row) -> Row {
             Phase::Rollback(Undo::Quiet { quiet, .. }) => *quiet = Waited::default(),
             Phase::Propagate { opened: Opened::Wave { soaked, .. }, .. } => *soaked = Waited::default(),
             Phase::Stage
-            | Phase::Apply
+            | Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Publish { .. }
             | Phase::Propagate { opened: Opened::All | Opened::Nobody, .. }

@@ -19,6 +19,7 @@ impl World {
             Effect::Sweep { .. } | Effect::Mint { .. } => {
                 fault(effect, Fault::untouched(FaultKind::Unsupported, "the simulated target mints nothing"))
             }
+            Effect::PutStaged { store, who } => self.stage(effect, store, *who),
             Effect::EnsureAccepted { who, mark } => self.accept(effect, *who, *mark, Fact::Accepted(who.generation)),
             Effect::Login { who } => self.login(effect, *who),
             Effect::Check { who } => self.check(effect, *who),
@@ -48,6 +49,7 @@ impl World {
             Effect::ProveRefused { who } => Fact::Refused(who.generation),
             Effect::PutBack { who, mark } => self.accept(effect, *who, *mark, Fact::PutBack(who.generation)),
             Effect::Discard { who } => {
+                self.unstage(*who);
                 if self.target.nowhere {
                     self.target.places.remove(&who.slot);
                 }
@@ -57,7 +59,10 @@ impl World {
                 self.set_enabled(effect, *who, *mark, true, Fact::Released(who.generation))
             }
             Effect::Destroy { who, mark } => self.forget(effect, *who, *mark, Fact::Destroyed(who.generation)),
-            Effect::Revoke { who, mark } => self.forget(effect, *who, *mark, Fact::Revoked(who.generation)),
+            Effect::Revoke { who, mark } => {
+                self.unstage(*who);
+                self.forget(effect, *who, *mark, Fact::Revoked(who.generation))
+            }
         }
     }
 
@@ -79,7 +84,8 @@ impl World {
                 let gone = place(*who).is_none_or(|place| place.value.is_none());
                 (gone && ours(*who, *mark)).then_some(Fact::Destroyed(who.generation))
             }
-            Effect::EnsureAccepted { .. }
+            Effect::PutStaged { .. }
+            | Effect::EnsureAccepted { .. }
             | Effect::EnsureRefused { .. }
             | Effect::Destroy { .. }
             | Effect::Seal { .. }
@@ -174,9 +180,33 @@ impl World {
             return self.head(effect, store);
         }
         shelf.change(Content::Ours { publication, value });
+        shelf.staged.take_if(|staged| *staged == value);
         match shelf.version() {
             Some(version) => Fact::Pointed { store: store.clone(), version },
             None => self.head(effect, store),
+        }
+    }
+
+    /// Keeps the candidate apart and reads it back.
+    fn stage(&mut self, effect: &Effect, store: &StoreId, who: Occupant) -> Fact {
+        match self.shelves.get_mut(store).filter(|shelf| shelf.up) {
+            None => unreachable(effect, &format!("store {store}")),
+            Some(shelf) if shelf.garbles > 0 => {
+                shelf.garbles -= 1;
+                let words = format!("store {store} gives back something else than what was staged there");
+                fault(effect, Fault::untouched(FaultKind::Conflict, words))
+            }
+            Some(shelf) => {
+                shelf.staged = Some(who);
+                Fact::Staged { store: store.clone(), who }
+            }
+        }
+    }
+
+    /// The stores forget what is staged of a generation.
+    fn unstage(&mut self, who: Occupant) {
+        for shelf in self.shelves.values_mut() {
+            shelf.staged.take_if(|staged| staged.generation == who.generation);
         }
     }
 
@@ -274,6 +304,7 @@ pub(super) fn subject(effect: &Effect) -> String {
         | Effect::Destroy { who, .. }
         | Effect::Revoke { who, .. } => generation(who.generation),
         Effect::Head { store } => format!("store {store}"),
+        Effect::PutStaged { store, who } => format!("generation {} in store {store}", who.generation),
         Effect::Point { store, value, publication, .. } => {
             format!("store {store} to generation {}, publication {publication}", value.generation)
         }

@@ -186,6 +186,7 @@ pub(super) enum TargetChange {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum StoreChange {
     Up(bool),
+    GarblesStaged,
     WrittenByOther,
     DeletedByOther,
 }
@@ -215,6 +216,7 @@ pub(super) enum Expectation {
     Trouble(String),
     Target { generation: u64, accepts: bool },
     Store(StoreId, Published),
+    Staged(StoreId, Option<u64>),
     Consumer(ConsumerId, u64),
     Candidate(u32),
     Minted(u32),
@@ -274,6 +276,7 @@ pub(super) const FORMS: &[&str] = &[
     "target lacks grant",
     "target has grant",
     "store NAME down|up",
+    "store NAME garbles staged",
     "store NAME written by other",
     "store NAME deleted by other",
     "evidence unknown|known",
@@ -295,6 +298,7 @@ pub(super) const FORMS: &[&str] = &[
     "expect refused N",
     "expect store NAME generation N",
     "expect store NAME foreign|nothing",
+    "expect store NAME staged N|nothing",
     "expect consumer NAME generation N",
     "expect candidate N",
     "expect minted N",
@@ -307,6 +311,7 @@ pub(super) const FORMS: &[&str] = &[
 /// Effects by name, as [`handover_core::Effect::kind`] gives them.
 pub(super) const EFFECTS: &[&str] = &[
     "seal",
+    "put_staged",
     "accept",
     "login",
     "check",
@@ -586,6 +591,7 @@ fn store_change(words: &[&str], change: &[&str]) -> Result<StoreChange, Wrong> {
     Ok(match change {
         ["down"] => StoreChange::Up(false),
         ["up"] => StoreChange::Up(true),
+        ["garbles", "staged"] => StoreChange::GarblesStaged,
         ["written", "by", "other"] => StoreChange::WrittenByOther,
         ["deleted", "by", "other"] => StoreChange::DeletedByOther,
         _ => return Err(no_such(words)),
@@ -624,6 +630,8 @@ fn expectation(words: &[&str], what: &[&str]) -> Result<Expectation, Wrong> {
         ["store", name, "generation", generation] => {
             Expectation::Store(store(name)?, Published::Generation(counted(generation)?.into()))
         }
+        ["store", name, "staged", "nothing"] => Expectation::Staged(store(name)?, None),
+        ["store", name, "staged", generation] => Expectation::Staged(store(name)?, Some(counted(generation)?.into())),
         ["store", name, "foreign"] => Expectation::Store(store(name)?, Published::Foreign),
         ["store", name, "nothing"] => Expectation::Store(store(name)?, Published::Nothing),
         ["consumer", name, "generation", generation] => {

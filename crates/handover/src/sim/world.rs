@@ -58,6 +58,10 @@ pub(super) struct Place {
 pub(super) struct Shelf {
     pub(super) up: bool,
     pub(super) content: Content,
+    /// What it holds under the staging label.
+    pub(super) staged: Option<Occupant>,
+    /// So many staged values will not be what it was given.
+    pub(super) garbles: u32,
     /// Grows with every change; never comes back.
     changes: u32,
 }
@@ -156,7 +160,7 @@ impl World {
         let content =
             first.map_or(Content::Nothing, |(publication, occupant)| Content::Ours { publication, value: occupant });
         let changes = u32::from(first.is_some());
-        let shelf = |store: &StoreId| (store.clone(), Shelf { up: true, content, changes });
+        let shelf = |store: &StoreId| (store.clone(), Shelf { up: true, content, staged: None, garbles: 0, changes });
         let mut world = Self {
             target,
             shelves: setting.stores.iter().map(shelf).collect(),
@@ -354,6 +358,10 @@ impl World {
         Ok(match change {
             StoreChange::Up(up) => {
                 shelf.up = up;
+                None
+            }
+            StoreChange::GarblesStaged => {
+                shelf.garbles += 1;
                 None
             }
             StoreChange::WrittenByOther => {

@@ -230,6 +230,7 @@ impl Ledger {
             }
             history::ORDERED if fields.order.as_deref() == Some("force") => watched.forced = true,
             history::LITTER => watched.litter = true,
+            history::LITTER_OVER => watched.litter = false,
             history::DOUBTED => watched.doubted = true,
             history::RECOVERED | history::REMOVED => watched = Watched::default(),
             history::ENDED | history::SUPERSEDED => {

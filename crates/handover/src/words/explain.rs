@@ -1,8 +1,8 @@
 //! What is happening to a group, in sentences: state, evidence, what comes next, and what each order would do.
 
 use handover_core::{
-    Gate, Hold, Obstacle, Occupant, OnDeadline, Opened, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Stretch,
-    Tally, Undo, Waited,
+    Gate, Hold, Obstacle, Occupant, OnDeadline, Opened, Order, Outcome, Phase, Plan, Pointers, Rotation, Row, Strategy,
+    Stretch, Tally, Undo, Waited,
 };
 
 use crate::config::duration::Span;
@@ -37,10 +37,10 @@ fn phase(rotation: &Rotation) -> String {
     let back = rotation.from.map_or_else(String::new, |from| format!(" to generation {}", from.generation));
     match &rotation.phase {
         Phase::Stage => format!("mints and seals generation {to}; nothing outside was touched by it"),
-        Phase::Apply if rotation.replaces_in_place() => {
+        Phase::Apply { .. } if rotation.replaces_in_place() => {
             format!("replaces {old} by generation {to} at the target")
         }
-        Phase::Apply => format!("makes the target accept generation {to}"),
+        Phase::Apply { .. } => format!("makes the target accept generation {to}"),
         Phase::Verify { .. } => format!("verifies generation {to} before anybody gets it"),
         Phase::Publish { .. } => format!("points the stores to generation {to}"),
         Phase::Propagate { opened: Opened::All, .. } => {
@@ -120,6 +120,14 @@ fn emergency(row: &Row, plan: &Plan) -> Option<(&'static str, String)> {
 
 fn in_phase(rotation: &Rotation, plan: &Plan) -> Vec<(&'static str, String)> {
     match &rotation.phase {
+        Phase::Apply { staged } if plan.strategy == Strategy::Staged => plan
+            .stores
+            .iter()
+            .map(|store| {
+                let holds = if staged.contains(store) { "holds generation" } else { "does not yet hold generation" };
+                ("staged", format!("store {store} {holds} {} apart, as it was sealed", rotation.to.generation))
+            })
+            .collect(),
         Phase::Verify { passes, reapply, .. } => {
             let again = if *reapply { "; the target refused it last, so it is applied again" } else { "" };
             vec![("passes", format!("{passes} of {} rounds of verification passed in a row{again}", plan.passes_min))]
@@ -146,7 +154,7 @@ fn in_phase(rotation: &Rotation, plan: &Plan) -> Vec<(&'static str, String)> {
             vec![("forgotten", format!("{} of {}", gone.len(), rotation.revoking().len()))]
         }
         Phase::Stage
-        | Phase::Apply
+        | Phase::Apply { .. }
         | Phase::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Return { .. })
         | Phase::Done(_) => Vec::new(),
     }
@@ -207,7 +215,7 @@ pub(crate) fn next(rotation: &Rotation) -> String {
     let (to, old) = (rotation.to.generation, numbers(&rotation.retiring()));
     let text = match &rotation.phase {
         Phase::Stage => format!("the target is made to accept generation {to}"),
-        Phase::Apply => format!("generation {to} is verified"),
+        Phase::Apply { .. } => format!("generation {to} is verified"),
         Phase::Verify { .. } => format!("the stores are pointed to generation {to}"),
         Phase::Publish { .. } => format!("presenters load generation {to}"),
         Phase::Propagate { opened: Opened::Nobody, .. } => "the first wave of presenters may read it".to_owned(),
@@ -282,7 +290,7 @@ pub(crate) fn obstacle_hint(obstacle: &Obstacle) -> String {
         Obstacle::StoreReadByAll(_) => {
             "leave the waves out, or publish the group in the embedded store alone".to_owned()
         }
-        Obstacle::StoreDoesNotFence(_) | Obstacle::NoStore => {
+        Obstacle::StoreDoesNotFence(_) | Obstacle::StoreDoesNotStage(_) | Obstacle::NoStore => {
             "name a store that can with `stores` in the group; see docs/connectors/".to_owned()
         }
         Obstacle::QuietTooShort => {
@@ -328,7 +336,7 @@ const fn force(rotation: &Rotation) -> &'static str {
             "stops waiting on the way back: whoever still uses the candidate is refused. Irreversible"
         }
         Phase::Stage
-        | Phase::Apply
+        | Phase::Apply { .. }
         | Phase::Publish { .. }
         | Phase::Destroy { .. }
         | Phase::Rollback(Undo::Release | Undo::PutBack { .. } | Undo::Unpublish { .. } | Undo::Revoke { .. })

@@ -4,7 +4,7 @@
 //! its own, and reports all that failed, not the first.
 #![expect(clippy::expect_used, reason = "a suite asserts")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
@@ -106,9 +106,12 @@ cases! {
     Nothing discarding_twice_or_nothing_is_done,
     Nothing discarding_the_current_one_is_refused,
     Nothing write_of_somebody_else_shows,
-    Stages put_is_not_seen,
-    Stages put_twice_is_one_version,
-    Stages put_of_other_candidates_is_apart,
+    Stages what_is_staged_is_not_seen,
+    Stages staged_twice_it_is_there_once,
+    Stages of_candidates_the_last_one_is_staged,
+    Stages what_is_staged_is_read_back_as_it_was_given,
+    Stages what_a_dead_rotation_staged_is_in_nobodys_way,
+    Stages unstaging_takes_the_copy_and_nothing_else,
     Fences stale_expectation_is_refused,
     Fences late_write_is_refused_after_a_confirmation,
     Fences lost_reply_is_told_by_the_publication,
@@ -295,36 +298,94 @@ async fn write_of_somebody_else_shows(world: World) {
     }
 }
 
-async fn put_is_not_seen(world: World) {
-    world.put(1, 1).await;
+async fn what_is_staged_is_not_seen(world: World) {
+    world.stage(1, 1).await;
     assert_eq!(world.head().await, None);
+    assert!(world.seen().await.is_none());
     let version = world.pointed(1, 1, None).await;
-    world.put(2, 2).await;
+    world.stage(2, 1).await;
     assert_eq!(world.head().await.expect("published").version, version);
     assert!(world.sees(1).await);
 }
 
-async fn put_twice_is_one_version(world: World) {
+async fn staged_twice_it_is_there_once(world: World) {
     for _ in 0..3 {
-        world.put(1, 1).await;
+        world.stage(1, 1).await;
     }
     assert_eq!(world.readable(1).await, 1);
     world.pointed(1, 1, None).await;
-    world.put(1, 1).await;
-    assert_eq!(world.readable(1).await, 1, "nor does it matter that it is current");
+    world.harness.client().unstage(&world.group, Generation(1)).await.expect("unstage");
+    assert_eq!(world.readable(1).await, 1, "what is current is left");
+    assert!(world.sees(1).await);
 }
 
-async fn put_of_other_candidates_is_apart(world: World) {
-    let store = world.harness.client();
-    for candidate in [1, 2] {
-        let who = occupant(1, candidate);
-        let (id, secret) = (world.id(who, Publication(1)), world.secret(who));
-        store.put(&world.group, &world.value(&id, who, &secret)).await.expect("put");
-    }
+async fn of_candidates_the_last_one_is_staged(world: World) {
+    world.stage(1, 1).await;
+    world.stage(1, 2).await;
+    assert!(world.is_staged(1, 2).await);
     let who = occupant(1, 2);
     let (id, secret) = (world.id(who, Publication(1)), world.secret(who));
+    let store = world.harness.client();
     store.point(&world.group, &world.value(&id, who, &secret), Publication(1), None).await.expect("point");
     assert!(world.seen().await.expect("published").secret.matches(&secret), "the first candidate was published");
+    store.unstage(&world.group, Generation(1)).await.expect("unstage");
+    assert_eq!(world.readable(1).await, 1, "the candidate that was void can still be read");
+    assert!(world.seen().await.expect("published").secret.matches(&secret));
+}
+
+async fn what_is_staged_is_read_back_as_it_was_given(world: World) {
+    let store = world.harness.client();
+    assert!(!world.is_staged(1, 1).await, "nothing is staged yet");
+    let who = occupant(1, 1);
+    let (id, secret) = (world.id(who, Publication(1)), Secret::from_bytes(vec![0, 255, b'"', b'\\', 10]));
+    let fields = [("username".to_owned(), "o'brien\"\\ é".to_owned()), ("empty".to_owned(), String::new())];
+    let value = Value { id: &id, who, fields: &fields, secret: &secret };
+    store.stage(&world.group, &value).await.expect("stage");
+    assert!(store.is_staged(&world.group, &value).await.expect("is_staged"));
+    let other = Secret::from_text("another value".to_owned());
+    assert!(!store.is_staged(&world.group, &Value { secret: &other, ..value }).await.expect("is_staged"));
+    let fewer = Value { id: &id, who, fields: &fields[..1], secret: &secret };
+    assert!(!store.is_staged(&world.group, &fewer).await.expect("is_staged"), "a field is missing");
+    let elsewhere = Value { id: &id, who: occupant(2, 1), fields: &fields, secret: &secret };
+    assert!(!store.is_staged(&world.group, &elsewhere).await.expect("is_staged"), "of another generation");
+}
+
+async fn what_a_dead_rotation_staged_is_in_nobodys_way(world: World) {
+    let version = world.pointed(1, 1, None).await;
+    world.stage(2, 1).await;
+    // The rotation died, and so did the record of it. The next one has the next generation.
+    world.stage(3, 1).await;
+    assert!(world.is_staged(3, 1).await);
+    world.pointed(3, 2, Some(&version)).await;
+    let store = world.harness.client();
+    let retained = store.retained(&world.group).await.expect("retained");
+    assert!(retained.contains(&Generation(1)) && retained.contains(&Generation(2)), "{retained:?}");
+    store.unstage(&world.group, Generation(3)).await.expect("unstage");
+    for old in store.retained(&world.group).await.expect("retained") {
+        store.discard(&world.group, old).await.expect("discard");
+    }
+    for old in [1, 2] {
+        assert_eq!(world.readable(old).await, 0, "generation {old} can still be read");
+    }
+    assert_eq!(store.retained(&world.group).await.expect("retained"), BTreeSet::new());
+    assert!(world.sees(3).await);
+}
+
+async fn unstaging_takes_the_copy_and_nothing_else(world: World) {
+    let store = world.harness.client();
+    store.unstage(&world.group, Generation(1)).await.expect("a group that the store never saw");
+    assert_eq!(store.retained(&world.group).await.expect("retained"), BTreeSet::new());
+    let version = world.pointed(1, 1, None).await;
+    world.stage(2, 1).await;
+    store.unstage(&world.group, Generation(1)).await.expect("unstage");
+    assert!(world.is_staged(2, 1).await, "what is staged of a later generation is left");
+    for _ in 0..2 {
+        store.unstage(&world.group, Generation(2)).await.expect("absent is done");
+    }
+    assert!(!world.is_staged(2, 1).await);
+    assert_eq!(world.readable(2).await, 0);
+    assert_eq!(world.head().await.expect("published").version, version, "unstaging is no move");
+    assert!(world.sees(1).await);
 }
 
 async fn stale_expectation_is_refused(world: World) {
@@ -468,10 +529,20 @@ impl World {
         self.harness.readable(&self.group, Generation(generation)).await.expect("readable")
     }
 
-    async fn put(&self, generation: u64, publication: u64) {
-        let who = occupant(generation, 1);
-        let (id, secret) = (self.id(who, Publication(publication)), self.secret(who));
-        self.harness.client().put(&self.group, &self.value(&id, who, &secret)).await.expect("put");
+    async fn stage(&self, generation: u64, candidate: u32) {
+        let who = occupant(generation, candidate);
+        let (id, secret) = (self.staging(who), self.secret(who));
+        self.harness.client().stage(&self.group, &self.value(&id, who, &secret)).await.expect("stage");
+    }
+
+    async fn is_staged(&self, generation: u64, candidate: u32) -> bool {
+        let who = occupant(generation, candidate);
+        let (id, secret) = (self.staging(who), self.secret(who));
+        self.harness.client().is_staged(&self.group, &self.value(&id, who, &secret)).await.expect("is_staged")
+    }
+
+    fn staging(&self, who: Occupant) -> EffectId {
+        Effect::PutStaged { store: self.store.clone(), who }.id(&self.group, who)
     }
 
     /// Put and point, by a client of its own.

@@ -33,7 +33,7 @@ fn person() -> ConsumerId {
 /// The gate that lies between two phases. A second candidate is no second start.
 pub(super) const fn passed(was: &Phase, is: &Phase) -> Option<Gate> {
     match (was, is) {
-        (Phase::Stage, Phase::Apply) => Some(Gate::Start),
+        (Phase::Stage, Phase::Apply { .. }) => Some(Gate::Start),
         (Phase::Drain { .. }, Phase::Disable { .. }) => Some(Gate::Disable),
         (Phase::Disable { .. }, Phase::Destroy { .. }) => Some(Gate::Destroy),
         _ => None,

@@ -1,7 +1,8 @@
 //! What an executor has learnt and has not recorded yet.
 
 use handover_core::{
-    Fact, Fault, FaultKind, Generation, Member, Publication, Reach, Role, RollCall, StoreId, StoreVersion, Tally,
+    Fact, Fault, FaultKind, Generation, Member, Occupant, Publication, Reach, Role, RollCall, StoreId, StoreVersion,
+    Tally,
 };
 
 use super::world::{Size, consumer_id};
@@ -12,6 +13,10 @@ pub(super) enum Learnt {
     Sealed,
     Swept,
     Minted(Generation),
+    Staged {
+        store: StoreId,
+        who: Occupant,
+    },
     Lost,
     Accepted(Generation),
     LoggedIn(Generation),
@@ -49,6 +54,7 @@ impl Learnt {
             Self::Sealed => Fact::Sealed,
             Self::Swept => Fact::Swept,
             Self::Minted(generation) => Fact::Minted(generation),
+            Self::Staged { store, who } => Fact::Staged { store, who },
             Self::Lost => Fact::Lost,
             Self::Accepted(generation) => Fact::Accepted(generation),
             Self::LoggedIn(generation) => Fact::LoggedIn(generation),

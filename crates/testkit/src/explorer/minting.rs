@@ -81,7 +81,11 @@ impl Rules<'_> {
         let phase = &world.row.live()?.phase;
         let effects = wants(&world.row, self.plan, world.now).effects;
         let effect = effects.into_iter().find(|effect| matches!(effect, Effect::Mint { .. }))?;
-        (*phase == Phase::Apply).then_some(Executor::Acting { version: world.row.version, effect, nonce: 0 })
+        matches!(phase, Phase::Apply { .. }).then_some(Executor::Acting {
+            version: world.row.version,
+            effect,
+            nonce: 0,
+        })
     }
 
     /// An effect at a provider that mints; `None` where it came to nothing.
@@ -91,6 +95,7 @@ impl Rules<'_> {
             Effect::Mint { who, mark } => self.mint(world, *who, *mark, nonce),
             // The others are not acts at a provider.
             Effect::Seal { .. }
+            | Effect::PutStaged { .. }
             | Effect::EnsureAccepted { .. }
             | Effect::EnsureRefused { .. }
             | Effect::ProveRefused { .. }
@@ -251,6 +256,7 @@ fn candidates_of(effect: &mut Effect, visit: &mut dyn FnMut(&mut Candidate)) {
         }
         Effect::Seal { to: who }
         | Effect::Mint { who, .. }
+        | Effect::PutStaged { who, .. }
         | Effect::EnsureAccepted { who, .. }
         | Effect::Login { who }
         | Effect::Check { who }

@@ -13,6 +13,7 @@ mod learnt;
 mod minting;
 mod mutation;
 mod set_back;
+mod staging;
 mod step;
 mod urgent;
 mod walk;

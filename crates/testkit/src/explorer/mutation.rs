@@ -5,6 +5,8 @@
 
 use handover_core::Minter;
 
+use super::world::Size;
+
 /// A rule that is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Mutation {
@@ -56,6 +58,8 @@ pub enum Mutation {
     ReadOnTheWayBack,
     /// In an emergency nobody is waited for, though nobody accepted that they break.
     BreakUnasked,
+    /// A staged copy is taken for what it should be, and not read back.
+    NoReadBack,
     /// R7: what the provider mints bears no label.
     MintWithoutLabel,
     /// R7: a label is tried again, by whoever comes upon it.
@@ -69,8 +73,16 @@ pub enum Mutation {
 }
 
 impl Mutation {
+    /// Whether a world is one in which it can be missed.
+    pub fn is_about(self, size: &Size) -> bool {
+        size.minter == self.minter()
+            && (self != Self::NoApproval || size.asks)
+            && (self != Self::NoReadBack || size.garbles > 0)
+            && (size.waves || !self.is_about_waves())
+    }
+
     /// Whose worlds it is about: where we mint, or where the provider does.
-    pub const fn minter(self) -> Minter {
+    const fn minter(self) -> Minter {
         match self {
             Self::MintWithoutLabel | Self::MintAgain | Self::SameLabel | Self::NoCensus | Self::DeleteForeign => {
                 Minter::Provider
@@ -98,17 +110,18 @@ impl Mutation {
             | Self::NoWaveGate
             | Self::ReadEarly
             | Self::ReadOnTheWayBack
-            | Self::BreakUnasked => Minter::Us,
+            | Self::BreakUnasked
+            | Self::NoReadBack => Minter::Us,
         }
     }
 
     /// Whether it is about waves alone: no world without them can miss it.
-    pub const fn is_about_waves(self) -> bool {
+    const fn is_about_waves(self) -> bool {
         matches!(self, Self::NoWaveGate | Self::ReadEarly | Self::ReadOnTheWayBack)
     }
 
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::ActBeforeIntent,
         Self::StoreDoesNotFence,
         Self::NoReconcile,
@@ -133,6 +146,7 @@ impl Mutation {
         Self::ReadEarly,
         Self::ReadOnTheWayBack,
         Self::BreakUnasked,
+        Self::NoReadBack,
         Self::MintWithoutLabel,
         Self::MintAgain,
         Self::SameLabel,

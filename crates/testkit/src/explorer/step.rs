@@ -92,6 +92,9 @@ impl Rules<'_> {
                         Executor::Answered { version: *version, fact: Learnt::Unfit, nonce: *nonce };
                     emit(next, &|| "a check fails".to_owned());
                 }
+                if let Some(next) = self.garbled(world, index, effect, *nonce) {
+                    emit(next, &|| format!("a store garbles what executor {index} stages"));
+                }
                 if let Some(fact) = self.probe(world, effect) {
                     let mut next = world.clone();
                     next.executors[index] = Executor::Answered { version: *version, fact: fact.clone(), nonce: *nonce };
@@ -163,7 +166,7 @@ impl Rules<'_> {
     /// The value that an executor has in hand for an effect: what is sealed, or what it mints.
     fn value(&self, world: &World, effect: &Effect, minted: Nonce) -> Nonce {
         match effect {
-            Effect::EnsureAccepted { who, .. } | Effect::PutBack { who, .. } => {
+            Effect::EnsureAccepted { who, .. } | Effect::PutBack { who, .. } | Effect::PutStaged { who, .. } => {
                 world.sealed.get(&(who.generation, who.candidate)).copied().unwrap_or(minted)
             }
             Effect::Seal { .. } => minted,
@@ -220,6 +223,7 @@ impl Rules<'_> {
             Effect::Release { .. }
             | Effect::Revoke { .. }
             | Effect::PutBack { .. }
+            | Effect::PutStaged { .. }
             | Effect::ProveRefused { .. }
             | Effect::Discard { .. }
             | Effect::Seal { .. }
@@ -269,6 +273,7 @@ impl Rules<'_> {
             Effect::PutBack { who, mark } => {
                 self.place(world, *who, *mark, nonce).then_some(Learnt::PutBack(who.generation))
             }
+            Effect::PutStaged { store, who } => Some(world.stage(store, *who, nonce)),
             Effect::ProveRefused { who } => (!world.accepts(*who)).then_some(Learnt::Refused(who.generation)),
             Effect::Discard { who } => Some(self.discard(world, *who)),
             Effect::Login { who } => Some(if world.accepts(*who) {
@@ -290,11 +295,10 @@ impl Rules<'_> {
                 if *expect != Some(store_version(shelf.version)) && !self.without(Mutation::StoreDoesNotFence) {
                     return (!self.without(Mutation::NoReconcile)).then(|| self.read_back(world, store, *publication));
                 }
-                *shelf = Shelf {
-                    version: shelf.version + 1,
-                    publication: *publication,
-                    value: Value { who: *value, nonce },
-                };
+                let version = shelf.version + 1;
+                let value = self.promoted(world, index, *value, nonce);
+                let shelf = &mut world.shelves[index];
+                *shelf = Shelf { version, publication: *publication, value };
                 Some(Learnt::Pointed { store: store.clone(), version: store_version(shelf.version) })
             }
             Effect::CountAdoption { .. } => Some(self.call_roll(world)),
@@ -528,8 +532,8 @@ impl Rules<'_> {
             return;
         }
         let live = world.row.live();
-        let supersedes =
-            live.is_some_and(|live| live.can_be_superseded_by(self.plan.strategy)) && world.left.supersedes > 0;
+        let supersedes = live.is_some_and(|live| live.can_be_superseded_by(self.plan.strategy, self.plan.slots))
+            && world.left.supersedes > 0;
         if world.left.rotations > 0
             && (!world.set_back || self.without(Mutation::NoCompare) || world.doubt().is_none())
             && (live.is_none() || supersedes)

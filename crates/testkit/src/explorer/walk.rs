@@ -49,6 +49,7 @@ fn settles(rules: &Rules<'_>, mut world: World) -> bool {
         supersedes: 0,
         rollbacks: 0,
         rejections: 0,
+        garbles: 0,
         failures: 0,
         holds: 0,
         restores: 0,

@@ -48,6 +48,8 @@ pub struct Size {
     pub rollbacks: u8,
     /// Candidates that the target may reject.
     pub rejections: u8,
+    /// Staged copies that a store may keep as something else than what it was given.
+    pub garbles: u8,
     /// Checks are made after publishing, and so many of them may fail.
     pub checks: Option<u8>,
     /// Holds that may be ordered.
@@ -96,6 +98,7 @@ impl Size {
             supersedes: 0,
             rollbacks: 1,
             rejections: 0,
+            garbles: 0,
             checks: None,
             holds: 0,
             late_loads: false,
@@ -230,6 +233,8 @@ pub(super) struct World {
     /// Somebody else made a credential there, and did not delete it.
     pub(super) foreign: bool,
     pub(super) shelves: Vec<Shelf>,
+    /// What each store holds under the staging label.
+    pub(super) copies: Vec<Option<Value>>,
     pub(super) consumers: Vec<Consumer>,
     pub(super) executors: Vec<Executor>,
     pub(super) now: Timestamp,
@@ -258,6 +263,7 @@ pub(super) struct Left {
     pub(super) supersedes: u8,
     pub(super) rollbacks: u8,
     pub(super) rejections: u8,
+    pub(super) garbles: u8,
     pub(super) failures: u8,
     pub(super) holds: u8,
     pub(super) restores: u8,
@@ -309,6 +315,7 @@ impl World {
             keys: if size.minter == Minter::Us { Vec::new() } else { vec![Key::first(first)] },
             foreign: false,
             shelves: vec![Shelf { version: 1, publication, value }; size.stores],
+            copies: vec![None; size.stores],
             consumers: vec![
                 Consumer {
                     held: (publication, value),
@@ -326,6 +333,7 @@ impl World {
                 supersedes: size.supersedes,
                 rollbacks: size.rollbacks,
                 rejections: size.rejections,
+                garbles: size.garbles,
                 failures: size.checks.unwrap_or_default(),
                 holds: size.holds,
                 restores: size.restores,
@@ -375,7 +383,7 @@ impl World {
     /// consumers alone; of the row it uses only what is current at rest.
     pub(super) fn harm(&self, size: &Size) -> Option<Harm> {
         // What is replaced in place is refused before it is published, and what is put back before it is loaded.
-        let outage = size.strategy == Strategy::Immediate && !self.is_at_rest();
+        let outage = size.strategy.replaces_in_place(size.slots) && !self.is_at_rest();
         let refused = if outage { None } else { self.refused() };
         let unapproved = (size.asks && self.said.unapproved).then_some(Harm::Unapproved);
         refused
@@ -437,6 +445,7 @@ impl World {
     /// The same world with its counters pulled together: only their order is ever looked at.
     pub(super) fn canonical(mut self, size: &Size, mutation: Option<Mutation>) -> Self {
         self.forget_what_cannot_matter(mutation);
+        self.forget_copies();
         self.erase_values();
         self.forget_words();
         self.forget_urgency();
@@ -478,6 +487,7 @@ impl World {
                                 let place = self.places.get(who.slot.0 as usize);
                                 place.is_some_and(|place| place.mark.is_some_and(|stands| stands > *mark))
                             }
+                            Effect::PutStaged { who, .. } => self.row.live().is_none_or(|live| live.to != *who),
                             Effect::Seal { .. }
                             | Effect::Sweep { .. }
                             | Effect::Mint { .. }
@@ -653,7 +663,7 @@ impl World {
             Phase::Propagate { opened: Opened::Wave { soaked, .. }, .. } => pull(soaked),
             Phase::Rollback(Undo::Quiet { quiet, .. }) => pull(quiet),
             Phase::Stage
-            | Phase::Apply
+            | Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Publish { .. }
             | Phase::Propagate { .. }
@@ -688,6 +698,7 @@ pub(super) fn mark_of(effect: &mut Effect) -> Option<&mut Mark> {
         | Effect::Revoke { mark, .. } => Some(mark),
         Effect::Seal { .. }
         | Effect::Sweep { .. }
+        | Effect::PutStaged { .. }
         | Effect::Login { .. }
         | Effect::Check { .. }
         | Effect::Head { .. }

@@ -60,7 +60,7 @@ pub fn worlds() -> Vec<Size> {
             ..small("supersede with fresh principals")
         },
     ];
-    beside.into_iter().chain(in_place()).chain(asking()).chain(nowhere()).collect()
+    beside.into_iter().chain(in_place()).chain(asking()).chain(nowhere()).chain(staged()).collect()
 }
 
 /// Worlds in which somebody, or something, is asked on the way.
@@ -106,6 +106,16 @@ fn nowhere() -> [Size; 3] {
             deaths: true,
             ..small("no target: superseded, and a death")
         },
+    ]
+}
+
+/// Worlds in which a candidate is in the stores before anybody accepts it.
+fn staged() -> [Size; 3] {
+    let small = |name| Size { strategy: Strategy::Staged, garbles: 1, ..Size::small(name) };
+    [
+        Size { slots: Slots::Nowhere, stores: 2, rotations: 2, ..small("staged, without a target") },
+        Size { rejections: 1, ..small("staged, and accepted beside the old one") },
+        Size { slots: Slots::Fixed(1), ..small("staged, and replaced in place") },
     ]
 }
 

@@ -1,6 +1,6 @@
 //! A store in memory: versions that never recur, compared with every pointer move.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use handover_core::port::{Answer, Head, SecretStore, Value};
@@ -131,6 +131,41 @@ impl SecretStore for FakeStore {
         Box::pin(self.script.pass("store.put", move || {
             locked(&inner).staged.insert(key, kept);
             Ok(())
+        }))
+    }
+
+    fn stage<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
+        let (inner, key) = (Arc::clone(&self.inner), (group.clone(), value.id.to_string()));
+        let kept = (value.who, value.secret.duplicate());
+        Box::pin(self.script.pass("store.stage", move || {
+            locked(&inner).staged.insert(key, kept);
+            Ok(())
+        }))
+    }
+
+    fn is_staged<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, bool> {
+        let (inner, key) = (Arc::clone(&self.inner), (group.clone(), value.id.to_string()));
+        let (who, secret) = (value.who, value.secret.duplicate());
+        Box::pin(self.script.pass("store.is_staged", move || {
+            let staged = |(kept, value): &(Occupant, Secret)| *kept == who && value.matches(&secret);
+            Ok(locked(&inner).staged.get(&key).is_some_and(staged))
+        }))
+    }
+
+    fn unstage<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
+        let (inner, group) = (Arc::clone(&self.inner), group.clone());
+        Box::pin(self.script.pass("store.unstage", move || {
+            locked(&inner).staged.retain(|(owner, _), (kept, _)| *owner != group || kept.generation != generation);
+            Ok(())
+        }))
+    }
+
+    fn retained<'a>(&'a self, group: &'a GroupId) -> Answer<'a, BTreeSet<Generation>> {
+        let (inner, group) = (Arc::clone(&self.inner), group.clone());
+        Box::pin(self.script.pass("store.retained", move || {
+            let inner = locked(&inner);
+            let of = inner.staged.iter().filter(|((owner, _), _)| *owner == group);
+            Ok(of.map(|(_, (kept, _))| kept.generation).collect())
         }))
     }
 

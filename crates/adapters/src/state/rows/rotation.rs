@@ -122,6 +122,10 @@ struct StoredApproval {
 enum StoredPhase {
     Stage,
     Apply,
+    /// As Apply, where stores hold a staged copy.
+    Staged {
+        staged: BTreeSet<String>,
+    },
     Verify {
         passes: u32,
         reapply: bool,
@@ -345,7 +349,8 @@ impl From<&Phase> for StoredPhase {
     fn from(phase: &Phase) -> Self {
         match phase {
             Phase::Stage => Self::Stage,
-            Phase::Apply => Self::Apply,
+            Phase::Apply { staged } if staged.is_empty() => Self::Apply,
+            Phase::Apply { staged } => Self::Staged { staged: staged.iter().map(ToString::to_string).collect() },
             Phase::Verify { passes, reapply, verifiers } => {
                 Self::Verify { passes: *passes, reapply: *reapply, verifiers: verifiers.into() }
             }
@@ -390,7 +395,11 @@ impl StoredPhase {
     fn into_core(self) -> Result<Phase, Unreadable> {
         Ok(match self {
             Self::Stage => Phase::Stage,
-            Self::Apply => Phase::Apply,
+            Self::Apply => Phase::Apply { staged: BTreeSet::new() },
+            Self::Staged { staged } => {
+                let staged = staged.iter().map(|store| StoreId::parse(store)).collect::<Result<_, _>>()?;
+                Phase::Apply { staged }
+            }
             Self::Verify { passes, reapply, verifiers } => {
                 Phase::Verify { passes, reapply, verifiers: verifiers.into_core()? }
             }

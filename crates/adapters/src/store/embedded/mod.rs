@@ -15,6 +15,7 @@ mod schema;
 mod wire;
 mod writer;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -178,6 +179,32 @@ impl SecretStore for Embedded {
         Box::pin(async move {
             let (rows, group, put) = (Arc::clone(&self.rows), group.clone(), Put::of(value)?);
             self.writer.change(move |connection| rows.keep(connection, &group, &put).map(drop)).await
+        })
+    }
+
+    fn stage<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
+        // A value bears its generation and candidate, and none is current before a head names it.
+        self.put(group, value)
+    }
+
+    fn is_staged<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, bool> {
+        Box::pin(async move {
+            let (rows, group, put) = (Arc::clone(&self.rows), group.clone(), Put::of(value)?);
+            self.readers.read(move |connection| rows.is_kept(connection, &group, &put)).await
+        })
+    }
+
+    fn unstage<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let (rows, group) = (Arc::clone(&self.rows), group.clone());
+            self.writer.change(move |connection| rows.unstage(connection, &group, generation)).await
+        })
+    }
+
+    fn retained<'a>(&'a self, group: &'a GroupId) -> Answer<'a, BTreeSet<Generation>> {
+        Box::pin(async move {
+            let (rows, group) = (Arc::clone(&self.rows), group.clone());
+            self.readers.read(move |connection| rows.retained(connection, &group)).await
         })
     }
 

@@ -1,5 +1,6 @@
 //! What is stored, as rows; each is checked before it is believed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -88,18 +89,10 @@ impl Rows {
             Some(key) => key,
             None => self.mint_key(connection, group)?,
         };
-        let place = put.label.place(group);
-        let sql = "SELECT id, sealed FROM value WHERE group_name = ?1 AND generation = ?2 AND candidate = ?3";
-        let mut statement = self.sql(connection.prepare_cached(sql))?;
-        let key_columns = params![group.as_str(), put.label.generation.0.cast_signed(), put.label.candidate.0];
-        let mut rows = self.sql(statement.query(key_columns))?;
-        while let Some(row) = self.sql(rows.next())? {
-            let sealed: Vec<u8> = self.sql(row.get(1))?;
-            if key.open(place, &sealed)?.matches(&put.plain) {
-                return self.sql(row.get(0));
-            }
+        if let Some(there) = self.find(connection, &key, group, put)? {
+            return Ok(there);
         }
-        let sealed = key.seal(place, &put.plain)?;
+        let sealed = key.seal(put.label.place(group), &put.plain)?;
         let sql = "INSERT INTO value (group_name, generation, candidate, effect, sealed) VALUES (?1, ?2, ?3, ?4, ?5)";
         let columns = params![
             group.as_str(),
@@ -109,6 +102,45 @@ impl Rows {
             sealed
         ];
         self.sql(connection.prepare_cached(sql).and_then(|mut statement| statement.insert(columns)))
+    }
+
+    /// Whether exactly this value is kept, read as a consumer's would be.
+    pub(super) fn is_kept(&self, connection: &Connection, group: &GroupId, put: &Put) -> Result<bool, Fault> {
+        let Some(key) = self.key(connection, group)? else { return Ok(false) };
+        Ok(self.find(connection, &key, group, put)?.is_some())
+    }
+
+    /// Generations of which a value is kept that is not current.
+    pub(super) fn retained(&self, connection: &Connection, group: &GroupId) -> Result<BTreeSet<Generation>, Fault> {
+        let current = self.head(connection, group)?.map(|standing| standing.value);
+        let sql = "SELECT DISTINCT generation FROM value WHERE group_name = ?1 AND id IS NOT ?2";
+        let mut statement = self.sql(connection.prepare_cached(sql))?;
+        let generation = |row: &Row<'_>| Ok(Generation(row.get::<_, i64>(0)?.cast_unsigned()));
+        self.sql(statement.query_map(params![group.as_str(), current], generation).and_then(Iterator::collect))
+    }
+
+    /// Forgets the values of a generation that are not current, and were never: those of its other candidates too.
+    pub(super) fn unstage(&self, connection: &Connection, group: &GroupId, of: Generation) -> Result<(), Fault> {
+        let current = self.head(connection, group)?.map(|standing| standing.value);
+        let sql = "DELETE FROM value WHERE group_name = ?1 AND generation = ?2 AND id IS NOT ?3";
+        self.sql(connection.execute(sql, params![group.as_str(), of.0.cast_signed(), current]))?;
+        Ok(())
+    }
+
+    /// The row of exactly this value, if it is there.
+    fn find(&self, connection: &Connection, key: &DataKey, group: &GroupId, put: &Put) -> Result<Option<i64>, Fault> {
+        let place = put.label.place(group);
+        let sql = "SELECT id, sealed FROM value WHERE group_name = ?1 AND generation = ?2 AND candidate = ?3";
+        let mut statement = self.sql(connection.prepare_cached(sql))?;
+        let key_columns = params![group.as_str(), put.label.generation.0.cast_signed(), put.label.candidate.0];
+        let mut rows = self.sql(statement.query(key_columns))?;
+        while let Some(row) = self.sql(rows.next())? {
+            let sealed: Vec<u8> = self.sql(row.get(1))?;
+            if key.open(place, &sealed)?.matches(&put.plain) {
+                return self.sql(row.get(0)).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn point(

@@ -11,6 +11,9 @@ use crate::http::is_loopback;
 /// The field that holds our label.
 pub(super) const LABEL_FIELD: &str = "handover";
 
+/// Where candidates are staged: before what `path` says.
+pub(super) const STAGING: &str = "handover-staging";
+
 /// Stands in `path` for the group's name.
 const GROUP_HERE: &str = "{group}";
 
@@ -143,7 +146,9 @@ impl Config {
         if self.path.matches(GROUP_HERE).count() != 1 {
             return Err(self.misconfigured("path must contain `{group}` once, or groups would share a place"));
         }
-        self.segments("path", &self.path.replace(GROUP_HERE, "g"))?;
+        if self.segments("path", &self.path.replace(GROUP_HERE, "g"))?.first().is_some_and(|first| first == STAGING) {
+            return Err(self.misconfigured("path begins with `handover-staging`, where candidates are staged"));
+        }
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         if self.value_field.is_empty() || self.value_field == LABEL_FIELD || !self.value_field.chars().all(plain) {
             return Err(self.misconfigured(

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use super::config::LABEL_FIELD;
-use super::label::{Label, Texts};
+use super::label::{Label, Shelf, Texts};
 use crate::seal::Sealer;
 
 /// What is appended to the name of the field of a value that is no text.
@@ -53,7 +53,7 @@ struct Stored {
 }
 
 impl Read {
-    pub(super) fn found(self, sealer: &Sealer, group: &GroupId) -> Found {
+    pub(super) fn found(self, sealer: &Sealer, group: &GroupId, on: Shelf) -> Found {
         let Stored { data, metadata: version } = self.data;
         let mut texts = Texts::new();
         let mut only_texts = data.is_some();
@@ -63,7 +63,7 @@ impl Read {
                 Json::Null | Json::Bool(_) | Json::Number(_) | Json::Array(_) | Json::Object(_) => only_texts = false,
             }
         }
-        let label = Label::of(sealer, group, version.version, &mut texts).filter(|_| only_texts);
+        let label = Label::of(sealer, group, on, version.version, &mut texts).filter(|_| only_texts);
         Found { version, label, texts }
     }
 }
@@ -133,6 +133,11 @@ pub(super) fn value(mut texts: Texts, field: &str) -> Option<Secret> {
     Some(Secret::from_bytes(decoded))
 }
 
+/// Whether two versions say the same, but for their labels.
+pub(super) fn is_same(one: &Texts, other: &Texts) -> bool {
+    one.len() == other.len() && one.iter().all(|(name, text)| other.get(name).is_some_and(|there| there.matches(text)))
+}
+
 /// The body of a write on top of version `at`.
 pub(super) fn body(texts: Texts, label: String, at: u64) -> Vec<u8> {
     let mut data = serde_json::Map::new();
@@ -178,7 +183,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Listed>(listed).unwrap().readable(), (2, vec![2]));
         handover_testkit::mutate::texts(11, 4_000, &[read, listed], |text| {
             if let Ok(read) = serde_json::from_str::<Read>(text) {
-                assert_eq!(read.found(&sealer, &group).label, None, "{text}");
+                assert_eq!(read.found(&sealer, &group, Shelf::Current).label, None, "{text}");
             }
             let _ = serde_json::from_str::<Listed>(text).map(Listed::readable);
             let _ = serde_json::from_str::<Written>(text).map(|written| written.data.store_version());

@@ -20,17 +20,35 @@ pub(super) struct Label {
     pub(super) candidate: Candidate,
 }
 
+/// Where it stands: what is staged does not pass for what is current, whoever copies it there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Shelf {
+    /// Where consumers read.
+    Current,
+    /// Where candidates are staged.
+    Staging,
+}
+
+impl Shelf {
+    const fn purpose(self) -> &'static [u8] {
+        match self {
+            Self::Current => b"kv label 1",
+            Self::Staging => b"kv staged 1",
+        }
+    }
+}
+
 /// All texts of a version but the label, by name.
 pub(super) type Texts = BTreeMap<String, Secret>;
 
 impl Label {
     /// The text of the label of what is written as version `number`.
-    pub(super) fn text(&self, sealer: &Sealer, group: &GroupId, number: u64, texts: &Texts) -> String {
-        format!("{} mac={}", self.head(group, number), self.mac(sealer, group, number, texts))
+    pub(super) fn text(&self, sealer: &Sealer, group: &GroupId, on: Shelf, number: u64, texts: &Texts) -> String {
+        format!("{} mac={}", self.head(group, number), self.mac(sealer, group, on, number, texts))
     }
 
     /// The label of version `number`; `None` if it is not ours, or not of exactly this.
-    pub(super) fn of(sealer: &Sealer, group: &GroupId, number: u64, texts: &mut Texts) -> Option<Self> {
+    pub(super) fn of(sealer: &Sealer, group: &GroupId, on: Shelf, number: u64, texts: &mut Texts) -> Option<Self> {
         let text = texts.remove(LABEL_FIELD)?;
         #[expect(clippy::disallowed_methods, reason = "a label is no secret; it came among secrets")]
         let text = text.expose_text()?;
@@ -43,7 +61,7 @@ impl Label {
         let number_named: u64 = next("version")?.parse().ok()?;
         let label = Self { publication, generation, candidate };
         let same = group_named == group.as_str() && number_named == number;
-        (same && text == label.text(sealer, group, number, texts)).then_some(label)
+        (same && text == label.text(sealer, group, on, number, texts)).then_some(label)
     }
 
     fn head(&self, group: &GroupId, number: u64) -> String {
@@ -53,9 +71,9 @@ impl Label {
         )
     }
 
-    fn mac(&self, sealer: &Sealer, group: &GroupId, number: u64, texts: &Texts) -> String {
+    fn mac(&self, sealer: &Sealer, group: &GroupId, on: Shelf, number: u64, texts: &Texts) -> String {
         let head = self.head(group, number);
-        let mut parts: Vec<&[u8]> = vec![b"kv label 1", head.as_bytes()];
+        let mut parts: Vec<&[u8]> = vec![on.purpose(), head.as_bytes()];
         for (name, text) in texts {
             #[expect(clippy::disallowed_methods, reason = "the checksum is made from the value")]
             parts.extend([name.as_bytes(), text.expose()]);
@@ -84,14 +102,20 @@ mod tests {
 
     fn read(sealer: &Sealer, group: &str, number: u64, mut texts: Texts, label: String) -> Option<Label> {
         texts.insert(LABEL_FIELD.to_owned(), Secret::from_text(label));
-        Label::of(sealer, &GroupId::parse(group).unwrap(), number, &mut texts)
+        Label::of(sealer, &GroupId::parse(group).unwrap(), Shelf::Current, number, &mut texts)
     }
 
     #[test]
     fn a_label_is_read_where_it_was_written_and_nowhere_else() {
         let orders = GroupId::parse("orders").unwrap();
-        let text = LABEL.text(&sealer(1), &orders, 4, &texts("pw"));
+        let text = LABEL.text(&sealer(1), &orders, Shelf::Current, 4, &texts("pw"));
         assert_eq!(read(&sealer(1), "orders", 4, texts("pw"), text.clone()), Some(LABEL));
+        let staged = LABEL.text(&sealer(1), &orders, Shelf::Staging, 4, &texts("pw"));
+        assert_eq!(
+            read(&sealer(1), "orders", 4, texts("pw"), staged),
+            None,
+            "staged, and copied to where consumers read"
+        );
         let read = |sealer: &Sealer, group, number, texts, text| read(sealer, group, number, texts, text);
         assert_eq!(read(&sealer(1), "orders", 5, texts("pw"), text.clone()), None, "copied to another version");
         assert_eq!(read(&sealer(1), "orders", 4, texts("other"), text.clone()), None, "beside another value");
@@ -108,7 +132,7 @@ mod tests {
     #[test]
     fn hostile_labels_are_refused_without_a_panic() {
         let orders = GroupId::parse("orders").unwrap();
-        let text = LABEL.text(&sealer(1), &orders, 4, &texts("pw"));
+        let text = LABEL.text(&sealer(1), &orders, Shelf::Current, 4, &texts("pw"));
         let examples = [text.as_str(), "", "group= publication=x", "a=b c"];
         handover_testkit::mutate::texts(7, 2_000, &examples, |changed| {
             let label = read(&sealer(1), "orders", 4, texts("pw"), changed.to_owned());

@@ -1,8 +1,8 @@
 //! A KV version 2 engine of OpenBao or Vault.
 //!
 //! A group's values are versions of one path: fields, value and our label in one write, which the server makes only at
-//! the version that it is given (check-and-set). There is nothing current beside the newest version, so that nothing can
-//! be staged: `put` does nothing, and `point` writes.
+//! the version that it is given (check-and-set). There is nothing current beside the newest version: `put` does nothing,
+//! and `point` writes. What is staged stands at a path of its own, where no consumer reads.
 //!
 //! A version's number recurs once somebody deletes the path with its metadata, so ours is the number with the time of
 //! its making. Standbys of OpenBao answer reads from what they have: every read has the active node write something first,
@@ -13,7 +13,9 @@ mod config;
 mod document;
 mod label;
 mod login;
+mod staging;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,7 +30,7 @@ use serde::Deserialize;
 use self::client::{Client, Reply, Request};
 pub use self::config::{Auth, Config, Retired};
 use self::document::{Found, Listed};
-use self::label::Label;
+use self::label::{Label, Shelf, Texts};
 use crate::seal::Sealer;
 
 /// Reads what we log in with, each time that we do.
@@ -54,20 +56,26 @@ impl Vault {
         Ok(Self { client: Client::new(config, ca_pem, credential)?, sealer })
     }
 
-    /// Logs in and looks whether we may do at a group's path what a rotation does there. What is missing is the answer.
+    /// Logs in and looks whether we may do at a group's path what a rotation does there, and, if it `stages`, where that
+    /// stages. What is missing is the answer.
     ///
     /// # Errors
     /// If it could not look.
-    pub async fn preflight(&self, group: &GroupId) -> Result<Vec<Fault>, Fault> {
+    pub async fn preflight(&self, group: &GroupId, stages: bool) -> Result<Vec<Fault>, Fault> {
+        let mut missing = self.lacking(Shelf::Current, group).await?;
+        if stages {
+            missing.extend(self.lacking(Shelf::Staging, group).await?);
+        }
+        missing.extend(self.head(group).await.err());
+        Ok(missing)
+    }
+
+    async fn lacking(&self, on: Shelf, group: &GroupId) -> Result<Vec<Fault>, Fault> {
         let mut missing = Vec::new();
-        let retire = match self.client.config.retired {
-            Retired::Destroy => "destroy",
-            Retired::Delete => "delete",
-        };
         for (operation, needed) in
-            [("data", ["create", "read", "update"].as_slice()), ("metadata", &["read"]), (retire, &["update"])]
+            [("data", ["create", "read", "update"].as_slice()), ("metadata", &["read"]), (self.retire(), &["update"])]
         {
-            let path = self.path(operation, group)?;
+            let path = self.path(on, operation, group)?;
             let may = self.capabilities(&path).await?;
             let has = |wanted: &&&str| may.iter().any(|one| one == **wanted || one == "root" || one == "sudo");
             let lacks: Vec<&str> = needed.iter().filter(|wanted| !has(wanted)).copied().collect();
@@ -76,8 +84,14 @@ impl Vault {
                 missing.push(self.client.fault(FaultKind::NotPermitted, Touched::Nothing, &words));
             }
         }
-        missing.extend(self.head(group).await.err());
         Ok(missing)
+    }
+
+    fn retire(&self) -> &'static str {
+        match self.client.config.retired {
+            Retired::Destroy => "destroy",
+            Retired::Delete => "delete",
+        }
     }
 
     /// What we may do at a path.
@@ -103,27 +117,28 @@ impl Vault {
     }
 
     /// Reads at a group's path, and nothing that is older than when this was called.
-    async fn read(&self, operation: &str, group: &GroupId, version: Option<u64>) -> Result<Reply, Fault> {
-        let path = self.path(operation, group)?;
+    async fn read(&self, on: Shelf, operation: &str, group: &GroupId, version: Option<u64>) -> Result<Reply, Fault> {
+        let path = self.path(on, operation, group)?;
         let index = self.index().await?;
         self.client.ask(&Request { version, index, ..Request::get(path) }).await
     }
 
     /// A version of a group's path, the newest without a number; `None` if there never was one.
-    async fn found(&self, group: &GroupId, version: Option<u64>) -> Result<Option<Found>, Fault> {
-        let reply = self.read("data", group, version).await?;
+    async fn found(&self, on: Shelf, group: &GroupId, version: Option<u64>) -> Result<Option<Found>, Fault> {
+        let reply = self.read(on, "data", group, version).await?;
         if reply.is_nothing_there() {
             return Ok(None);
         }
         // What was deleted or destroyed is not found either, with the version that it was.
         match reply.json::<document::Read>() {
-            Some(read) if reply.is_success() || reply.status == 404 => Ok(Some(read.found(&self.sealer, group))),
+            Some(read) if reply.is_success() || reply.status == 404 => Ok(Some(read.found(&self.sealer, group, on))),
             _ => Err(self.client.refusal(&reply, false)),
         }
     }
 
     async fn write(
         &self,
+        on: Shelf,
         group: &GroupId,
         value: &Value<'_>,
         publication: Publication,
@@ -131,13 +146,10 @@ impl Vault {
     ) -> Result<StoreVersion, Fault> {
         let Value { who, fields, secret, .. } = value;
         let label = Label { publication, generation: who.generation, candidate: who.candidate };
-        let field = &self.client.config.value_field;
-        let texts = document::texts(field, fields, secret).ok_or_else(|| {
-            self.client.config.misconfigured("value_field is one of the fields that the target has beside the value")
-        })?;
-        let text = label.text(&self.sealer, group, at + 1, &texts);
+        let texts = self.texts(fields, secret)?;
+        let text = label.text(&self.sealer, group, on, at + 1, &texts);
         let body = document::body(texts, text, at);
-        let reply = self.client.ask(&Request::post(self.path("data", group)?, body)).await?;
+        let reply = self.client.ask(&Request::post(self.path(on, "data", group)?, body)).await?;
         if !reply.is_success() {
             return Err(self.client.refusal(&reply, true));
         }
@@ -151,33 +163,64 @@ impl Vault {
         }
     }
 
+    fn texts(&self, fields: &[(String, String)], secret: &Secret) -> Result<Texts, Fault> {
+        document::texts(&self.client.config.value_field, fields, secret).ok_or_else(|| {
+            self.client.config.misconfigured("value_field is one of the fields that the target has beside the value")
+        })
+    }
+
+    /// The newest version, and all that can be read, oldest first; `None` if there never was one.
+    async fn listed(&self, on: Shelf, group: &GroupId) -> Result<Option<(u64, Vec<u64>)>, Fault> {
+        let reply = self.read(on, "metadata", group, None).await?;
+        if reply.is_nothing_there() {
+            return Ok(None);
+        }
+        match reply.json::<Listed>().filter(|_| reply.is_success()) {
+            Some(listed) => Ok(Some(listed.readable())),
+            None => Err(self.client.refusal(&reply, false)),
+        }
+    }
+
+    /// The generations of all versions that can still be read and bear our label, with their numbers, oldest first.
+    async fn labelled(&self, on: Shelf, group: &GroupId, numbers: Vec<u64>) -> Result<Vec<(u64, Generation)>, Fault> {
+        let mut labelled = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let label = self.found(on, group, Some(number)).await?.and_then(|found| found.label);
+            labelled.extend(label.map(|label| (number, label.generation)));
+        }
+        Ok(labelled)
+    }
+
     /// The numbers of versions that can still be read and are of a generation; `Conflict` if the newest is.
     async fn versions_of(&self, group: &GroupId, generation: Generation) -> Result<Vec<u64>, Fault> {
-        let reply = self.read("metadata", group, None).await?;
-        if reply.is_nothing_there() {
-            return Ok(Vec::new());
-        }
-        let Some(listed) = reply.json::<Listed>().filter(|_| reply.is_success()) else {
-            return Err(self.client.refusal(&reply, false));
-        };
-        let (newest, readable) = listed.readable();
-        let mut numbers = Vec::new();
-        for number in readable {
-            let label = self.found(group, Some(number)).await?.and_then(|found| found.label);
-            if label.is_some_and(|label| label.generation == generation) {
-                if number == newest {
-                    let words = format!("generation {generation} of {group} is current there");
-                    return Err(self.client.fault(FaultKind::Conflict, Touched::Nothing, &words));
-                }
-                numbers.push(number);
-            }
+        let Some((newest, readable)) = self.listed(Shelf::Current, group).await? else { return Ok(Vec::new()) };
+        let labelled = self.labelled(Shelf::Current, group, readable).await?;
+        let of = labelled.into_iter().filter(|(_, bears)| *bears == generation).map(|(number, _)| number);
+        let numbers: Vec<u64> = of.collect();
+        if numbers.contains(&newest) {
+            let words = format!("generation {generation} of {group} is current there");
+            return Err(self.client.fault(FaultKind::Conflict, Touched::Nothing, &words));
         }
         Ok(numbers)
     }
 
-    fn path(&self, operation: &str, group: &GroupId) -> Result<Vec<String>, Fault> {
+    /// Takes away these versions, as retired ones are.
+    async fn take_away(&self, on: Shelf, group: &GroupId, versions: &[u64]) -> Result<(), Fault> {
+        if versions.is_empty() {
+            return Ok(());
+        }
+        let body = serde_json::json!({ "versions": versions }).to_string().into_bytes();
+        let reply = self.client.ask(&Request::post(self.path(on, self.retire(), group)?, body)).await?;
+        if reply.is_success() { Ok(()) } else { Err(self.client.refusal(&reply, true)) }
+    }
+
+    fn path(&self, on: Shelf, operation: &str, group: &GroupId) -> Result<Vec<String>, Fault> {
         let mut path = self.client.config.mount_segments()?;
         path.push(operation.to_owned());
+        match on {
+            Shelf::Current => {}
+            Shelf::Staging => path.push(config::STAGING.to_owned()),
+        }
         path.extend(self.client.config.path_of(group)?);
         Ok(path)
     }
@@ -192,12 +235,12 @@ struct May {
 impl SecretStore for Vault {
     fn capability(&self) -> StoreCapability {
         // The engine drops the oldest version by itself when there are too many: no number of them is a limit to us.
-        StoreCapability { stages: false, fences: true, versions_max: None, shared: true }
+        StoreCapability { stages: true, fences: true, versions_max: None, shared: true }
     }
 
     fn head<'a>(&'a self, group: &'a GroupId) -> Answer<'a, Option<Head>> {
         Box::pin(async move {
-            let found = self.found(group, None).await?;
+            let found = self.found(Shelf::Current, group, None).await?;
             Ok(found.map(|Found { version, label, .. }| Head {
                 version: version.store_version(),
                 publication: label.map(|label| label.publication),
@@ -210,6 +253,22 @@ impl SecretStore for Vault {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    fn stage<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, ()> {
+        Box::pin(self.keep_apart(group, value))
+    }
+
+    fn is_staged<'a>(&'a self, group: &'a GroupId, value: &'a Value<'a>) -> Answer<'a, bool> {
+        Box::pin(self.is_kept_apart(group, value))
+    }
+
+    fn unstage<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
+        Box::pin(self.forget_apart(group, generation))
+    }
+
+    fn retained<'a>(&'a self, group: &'a GroupId) -> Answer<'a, BTreeSet<Generation>> {
+        Box::pin(self.not_current(group))
+    }
+
     fn point<'a>(
         &'a self,
         group: &'a GroupId,
@@ -219,29 +278,23 @@ impl SecretStore for Vault {
     ) -> Answer<'a, StoreVersion> {
         Box::pin(async move {
             // The server compares the number alone. Whether it is that number of the same making is looked at before.
-            let found = self.found(group, None).await?;
+            let found = self.found(Shelf::Current, group, None).await?;
             let stands = found.as_ref().map(|found| found.version.store_version());
             if stands.as_ref() != expect {
                 let words = format!("the path of {group} is not at the expected version any more");
                 return Err(self.client.fault(FaultKind::Conflict, Touched::Nothing, &words));
             }
             let at = found.map_or(0, |found| found.version.version);
-            self.write(group, value, publication, at).await
+            self.write(Shelf::Current, group, value, publication, at).await
         })
     }
 
     fn recall<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, Option<(Candidate, Secret)>> {
         Box::pin(async move {
-            let reply = self.read("metadata", group, None).await?;
-            if reply.is_nothing_there() {
-                return Ok(None);
-            }
-            let Some(listed) = reply.json::<Listed>().filter(|_| reply.is_success()) else {
-                return Err(self.client.refusal(&reply, false));
-            };
+            let Some((_, readable)) = self.listed(Shelf::Current, group).await? else { return Ok(None) };
             // The newest first: of several candidates it is the one in force, if one is.
-            for number in listed.readable().1.into_iter().rev() {
-                let Some(found) = self.found(group, Some(number)).await? else { continue };
+            for number in readable.into_iter().rev() {
+                let Some(found) = self.found(Shelf::Current, group, Some(number)).await? else { continue };
                 let Some(label) = found.label.filter(|label| label.generation == generation) else { continue };
                 let value = document::value(found.texts, &self.client.config.value_field);
                 return Ok(value.map(|value| (label.candidate, value)));
@@ -253,16 +306,7 @@ impl SecretStore for Vault {
     fn discard<'a>(&'a self, group: &'a GroupId, generation: Generation) -> Answer<'a, ()> {
         Box::pin(async move {
             let versions = self.versions_of(group, generation).await?;
-            if versions.is_empty() {
-                return Ok(());
-            }
-            let operation = match self.client.config.retired {
-                Retired::Destroy => "destroy",
-                Retired::Delete => "delete",
-            };
-            let body = serde_json::json!({ "versions": versions }).to_string().into_bytes();
-            let reply = self.client.ask(&Request::post(self.path(operation, group)?, body)).await?;
-            if reply.is_success() { Ok(()) } else { Err(self.client.refusal(&reply, true)) }
+            self.take_away(Shelf::Current, group, &versions).await
         })
     }
 }

@@ -157,7 +157,8 @@ fn phases() -> Vec<Phase> {
     let gone = || BTreeSet::from([Generation(1), Generation(4)]);
     vec![
         Phase::Stage,
-        Phase::Apply,
+        Phase::Apply { staged: BTreeSet::new() },
+        Phase::Apply { staged: pointers().0.into_keys().collect() },
         Phase::Verify { passes: 3, reapply: true, verifiers: behind(&[], false) },
         Phase::Publish { pointers: pointers() },
         Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::All },
