@@ -194,6 +194,7 @@ fn common_policy(checks: Moments, passes_min: u32) -> Vec<String> {
             | Obstacle::NoEvidence
             | Obstacle::QuietTooShort
             | Obstacle::StoreReadByAll(_)
+            | Obstacle::StoreDoesNotStage(_)
             | Obstacle::Found(_) => format!("{obstacle:?}"),
         })
         .collect()

@@ -42,7 +42,7 @@ impl Stage {
             role.role_id
         );
         let text = fs::read_to_string(rig.path("handover.toml")).unwrap();
-        let text = format!("drift_every = \"500ms\"\n{text}");
+        let text = format!("drift_every = \"1s\"\n{text}");
         let text = text.replacen("[[group]]\n", &format!("{store}stores = [\"embedded\", \"bao\"]\n"), 1);
         fs::write(rig.path("handover.toml"), text).unwrap();
         Self { rig, bao }

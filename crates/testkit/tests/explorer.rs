@@ -73,6 +73,16 @@ fn without_a_target_rules_left_out_find_harm() {
     }
 }
 
+/// What a store keeps under the staging label may be something else than what it was given: who reads it back finds out.
+#[test]
+fn what_is_staged_hurts_only_who_does_not_read_it_back() {
+    let mut found = Vec::new();
+    for size in worlds().iter().filter(|size| size.garbles > 0) {
+        found.extend(explore(size, Some(Mutation::NoReadBack), STATES_MAX).found.map(|(harm, _)| harm));
+    }
+    assert!(found.contains(&Harm::StorePublishesRefused { store: 0 }), "{found:?}");
+}
+
 /// F65: a gate is passed where nobody waits for the word of a person, and nowhere else.
 #[test]
 fn a_gate_is_passed_only_with_the_word_of_a_person() {

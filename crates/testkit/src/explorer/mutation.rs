@@ -116,7 +116,7 @@ impl Mutation {
     }
 
     /// Whether it is about waves alone: no world without them can miss it.
-    const fn is_about_waves(self) -> bool {
+    pub const fn is_about_waves(self) -> bool {
         matches!(self, Self::NoWaveGate | Self::ReadEarly | Self::ReadOnTheWayBack)
     }
 

@@ -158,7 +158,6 @@ fn phases() -> Vec<Phase> {
     vec![
         Phase::Stage,
         Phase::Apply { staged: BTreeSet::new() },
-        Phase::Apply { staged: pointers().0.into_keys().collect() },
         Phase::Verify { passes: 3, reapply: true, verifiers: behind(&[], false) },
         Phase::Publish { pointers: pointers() },
         Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::All },
@@ -182,6 +181,7 @@ fn phases() -> Vec<Phase> {
             passes: 1,
             opened: Opened::Wave { number: 2, cuts: vec![Some(u64::MAX - 1), None], soaked: waited(1) },
         },
+        Phase::Apply { staged: pointers().0.into_keys().collect() },
     ]
 }
 
