@@ -16,7 +16,7 @@ pub struct Alerts {
 pub struct AlertView {
     /// The group that it is about.
     pub group: String,
-    /// A constant word: `stuck`, `forced`, `drift`, `doubted`, `overdue`, `litter`, `unknown_outcome`.
+    /// A constant word: `stuck`, `forced`, `drift`, `doubted`, `overdue`, `old_lifetime`, `litter`, `unknown_outcome`.
     pub alert: String,
     /// Since when: RFC 3339, UTC.
     pub since: String,

@@ -31,6 +31,7 @@ mod model;
 mod plan;
 pub mod port;
 mod recover;
+mod retry;
 pub mod schedule;
 mod time;
 mod wants;
@@ -54,6 +55,7 @@ pub use plan::{
     TargetCapability, plan,
 };
 pub use recover::{Course, Recovery, Survey, Unrecoverable, compare, plan_of, recover, sought};
+pub use retry::{RETRIES_MAX, RETRY_AFTER_MAX, retry_at};
 pub use time::{Timestamp, Waited};
 pub use wants::{Blocker, Wants, wants};
 pub use waves::{Opened, Picked, WAVES_MAX, Wave, Withheld};

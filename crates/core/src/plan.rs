@@ -11,6 +11,7 @@ use crate::id::{Slot, StoreId};
 use crate::mint::Minter;
 use crate::model::{Doubt, Occupant, Phase, Row, Undo};
 use crate::waves::{self, Wave};
+use crate::retry::RETRIES_MAX;
 
 /// How a credential is handed over. A strategy is a plan over the same phases, not another engine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -194,6 +195,10 @@ pub struct Policy {
     pub presenters: bool,
     /// The longest way from fetch to load of consumers that are known by the target's evidence alone.
     pub fetch_to_load_max: Duration,
+    /// How often a rotation that is known to have failed is tried once more. At most 10.
+    pub max_retries: u32,
+    /// How long after its end, the first time; each wait is twice the one before.
+    pub retry_after: Duration,
     /// At which moments a check is configured.
     pub checks: Moments,
     /// Who may read the candidate before others; empty: everybody at once.
@@ -492,6 +497,7 @@ impl Policy {
                 self.emergency.ceiling.is_zero(),
                 "emergency.ceiling must be longer than zero: without a wait every presenter would be left behind",
             ),
+            (self.max_retries > RETRIES_MAX, "max_retries must be at most 10"),
             (self.poll.is_zero(), "poll must be longer than zero"),
             (self.reach_min < Reach::Loaded, "reach_min must be loaded or used: a delivery proves nothing"),
         ]

@@ -156,6 +156,8 @@ fn common_policy(checks: Moments, passes_min: u32) -> Vec<String> {
         verifiers: false,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
+        max_retries: 0,
+        retry_after: Duration::from_secs(60),
         checks,
         waves: Vec::new(),
         emergency: handover_core::Terms::default(),

@@ -5,34 +5,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{at_rest, learn, plan as fixed, rows, started, store};
+use common::{at_rest, learn, plan as fixed, policy, rows, started, store};
 use handover_core::{
-    Census, Fact, Fault, FaultKind, Minter, Moments, Obstacle, Order, Policy, Reach, Row, SeesUse, Slots,
-    StoreCapability, Strategy, TargetCapability, Violation, check, plan,
+    Census, Fact, Fault, FaultKind, Minter, Obstacle, Order, Policy, Row, SeesUse, Slots, StoreCapability, Strategy,
+    TargetCapability, Violation, check, plan,
 };
-
-fn policy() -> Policy {
-    Policy {
-        strategy: None,
-        accept_outage: false,
-        passes_min: 1,
-        quiet_min: Duration::from_secs(10),
-        overlap_min: Duration::ZERO,
-        brake_for: Duration::ZERO,
-        poll: Duration::from_secs(5),
-        reach_min: Reach::Loaded,
-        auto_rollback: true,
-        candidates_max: 3,
-        deadlines: BTreeMap::new(),
-        approvals: std::collections::BTreeMap::new(),
-        verifiers: false,
-        presenters: true,
-        fetch_to_load_max: Duration::from_secs(60),
-        checks: Moments::default(),
-        emergency: handover_core::Terms::default(),
-        waves: Vec::new(),
-    }
-}
 
 fn census(row: &Row) -> Census<'_> {
     let target = TargetCapability {

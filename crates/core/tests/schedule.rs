@@ -154,10 +154,10 @@ fn a_rotation_starts_the_count_and_nothing_else_does() {
     let row = at_rest();
     assert_eq!(row.counted_from(), None, "a row that never said it, and never rotated");
     let begun = started(&plan());
-    assert_eq!(begun.cadence, Cadence { since: Some(Timestamp(0)), paused: false });
+    assert_eq!(begun.cadence, Cadence { since: Some(Timestamp(0)), paused: false, retries: 0 });
     let paused = Row { cadence: Cadence { paused: true, ..row.cadence }, ..row };
     let begun = handover_core::start(&paused, &plan(), Timestamp(7)).unwrap();
-    assert_eq!(begun.cadence, Cadence { since: Some(Timestamp(7)), paused: true }, "it stays paused");
+    assert_eq!(begun.cadence, Cadence { since: Some(Timestamp(7)), paused: true, retries: 0 }, "it stays paused");
     let ended = rows(&plan(), usize::MAX).pop().unwrap();
     assert_eq!(ended.counted_from(), Some(Timestamp(0)), "from the start of the rotation, not from its end");
     let before = Row { cadence: Cadence::default(), ..ended };

@@ -1,12 +1,13 @@
 //! The work on one group: load, derive, perform, fold, commit; again until it has to wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use handover_core::port::{Commit, Committed, Entry, Loaded};
 use handover_core::schedule::{Opening, needs_opening};
 use handover_core::{
     Candidate, Effect, Fact, Fault, FaultKind, Generation, GroupId, Occupant, Outcome, Phase, Plan, Row, RowVersion,
-    Seen, Stretch, Timestamp, Touched, Violation, Wants, advance, check, wants,
+    Seen, Stretch, Timestamp, Touched, Violation, Wants, advance, check, retry_at, wants,
 };
 use handover_secret::Secret;
 use tokio::sync::watch;
@@ -15,7 +16,7 @@ use tracing::Instrument;
 
 use crate::approve::plan_digest;
 use crate::execute::{Executor, Learnt};
-use crate::handle::Handle;
+use crate::handle::{Handle, StartRefused};
 use crate::history;
 use crate::memory::{Done, Memory, same_phase};
 use crate::queue::Wake;
@@ -25,6 +26,12 @@ use crate::telemetry;
 
 /// How many rounds are made in one go before other groups get their turn. A whole rotation needs about ten.
 const ROUNDS_MAX: u32 = 64;
+
+/// How soon a row is read again that somebody else has moved.
+const RETRY_LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long the wall clock is believed while an attempt more is waited for.
+const RETRY_LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// When a group is due again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,7 +111,7 @@ impl Drive<'_> {
         };
         let Some(Loaded { row, plan }) = loaded else { return Err(Next::Idle) };
         if row.live().is_none() {
-            return Err(Next::Idle);
+            return Err(self.retry(&row).await);
         }
         let Some(binding) = self.shared.binding(self.group) else {
             tracing::warn!(group = %self.group, "{}", telemetry::UNBOUND);
@@ -131,6 +138,43 @@ impl Drive<'_> {
         }
         self.memory.loaded(&row);
         Ok(Current { row, plan: Arc::new(plan), binding })
+    }
+
+    /// Starts what failed once more, if that is due.
+    async fn retry(&mut self, row: &Row) -> Next {
+        let (now, instant) = (self.shared.now(), Instant::now());
+        let binding = self.shared.binding(self.group);
+        let Some(at) = binding.as_ref().and_then(|binding| retry_at(row, &binding.policy)) else { return Next::Idle };
+        let closed = binding.and_then(|binding| match binding.schedule.as_ref()?.opening(now) {
+            Opening::Open { .. } => None,
+            Opening::Closed { until } => Some(until.map_or(RETRY_LOOK_EVERY, |until| until.since(now))),
+        });
+        let wait = at.since(now).max(closed.unwrap_or_default());
+        if !wait.is_zero() {
+            // The wall clock may jump: it is believed for so long.
+            return Next::At(instant + wait.min(RETRY_LOOK_EVERY));
+        }
+        if let Some(until) = self.memory.backoff.until(instant) {
+            return Next::At(until);
+        }
+        match Handle::new(Arc::clone(self.shared)).rotate_again(self.group).await {
+            Ok(_) => {
+                self.memory.backoff.reset();
+                Next::At(Instant::now())
+            }
+            // Somebody else was faster, or the row is another one by now.
+            Err(StartRefused::Refused(_) | StartRefused::NothingWaits | StartRefused::Waits) => {
+                Next::At(instant + RETRY_LOOK_AGAIN)
+            }
+            Err(StartRefused::Fault(fault)) => self.parked("retry", &fault),
+            Err(
+                why @ (StartRefused::UnknownGroup(_)
+                | StartRefused::Obstacles(_)
+                | StartRefused::ReasonMissing
+                | StartRefused::ReasonTooLong
+                | StartRefused::OtherRequest),
+            ) => self.parked("retry", &Fault::untouched(FaultKind::Misconfigured, why.to_string())),
+        }
     }
 
     /// Looks, before anything is done on a row that this process found, whether the world is of the row's time: a state
@@ -313,7 +357,9 @@ impl Drive<'_> {
             // A value is stored only with the row that says so: a seal whose fact was not folded is forgotten.
             candidate: sealed.filter(|_| !same_phase(&before, &row)),
             erase: to_erase(&row),
-            due_at: wants(&row, &current.plan, self.shared.now()).wake_at,
+            due_at: wants(&row, &current.plan, self.shared.now())
+                .wake_at
+                .or_else(|| retry_at(&row, &current.binding.policy)),
             plan: None,
             entries,
             row,

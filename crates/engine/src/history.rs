@@ -463,11 +463,12 @@ pub(crate) fn started(row: &Row, plan: &Plan, superseded: bool, actor: &str, now
         .iter()
         .map(|rotation| {
             let from = rotation.from.map_or_else(|| "none".to_owned(), |from| from.generation.to_string());
-            let fields = vec![
+            let mut fields = vec![
                 ("from", from),
                 ("strategy", strategy_word(plan.strategy).to_owned()),
                 ("superseding", superseded.to_string()),
             ];
+            fields.extend((row.cadence.retries > 0).then(|| ("retry", row.cadence.retries.to_string())));
             Entry { actor: actor.to_owned(), ..entry(rotation, STARTED, now, fields) }
         })
         .collect()

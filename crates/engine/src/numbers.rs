@@ -397,8 +397,8 @@ fn live(rotation: &Rotation, before: Option<&LiveNumbers>) -> LiveNumbers {
         hold: rotation.hold.clone(),
         behind: rotation.phase.called().and_then(|(roll, _)| behind(roll)),
         uses: uses(&rotation.phase),
-        // A group's first generation replaces nothing.
-        replaced_at: replaced_at.filter(|_| rotation.from.is_some()),
+        // A group's first generation replaces nothing, and what was written over is there no more.
+        replaced_at: replaced_at.filter(|_| rotation.from.is_some() && !rotation.replaces_in_place()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use handover_core::port::Commit;
 use handover_core::schedule::Cadence;
-use handover_core::{FaultKind, GroupId, Row, wants};
+use handover_core::{FaultKind, GroupId, Row, retry_at, wants};
 
 use crate::asker::Asker;
 use crate::handle::{Handle, OrderRefused, REASON_CHARS_MAX, TRIES_MAX};
@@ -30,9 +30,7 @@ impl Handle {
             }
             // No group loses its binding, or is forgotten, meanwhile.
             let _held = self.shared.rebinding.read().await;
-            if self.binding(group).is_none() {
-                return Err(OrderRefused::UnknownGroup(group.clone()));
-            }
+            let binding = self.binding(group).ok_or_else(|| OrderRefused::UnknownGroup(group.clone()))?;
             let loaded = self.shared.load(group).await.map_err(OrderRefused::Fault)?;
             let expect = loaded.as_ref().map(|loaded| loaded.row.version);
             let plan = loaded.as_ref().and_then(|loaded| loaded.plan.clone());
@@ -46,7 +44,10 @@ impl Handle {
                 epoch: self.shared.epoch(),
                 candidate: None,
                 erase: Vec::new(),
-                due_at: plan.as_ref().and_then(|plan| wants(&next, plan, now).wake_at).map(|_| now),
+                due_at: plan
+                    .as_ref()
+                    .and_then(|plan| wants(&next, plan, now).wake_at.map(|_| now))
+                    .or_else(|| retry_at(&next, &binding.policy)),
                 plan: None,
                 row: next,
             };

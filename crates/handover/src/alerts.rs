@@ -30,6 +30,8 @@ pub(crate) enum Alert {
     Doubted,
     /// What is in force is older than allowed.
     Overdue,
+    /// An old credential stays valid for longer than allowed after its successor was published.
+    OldLifetime,
     /// Something retired could not be cleaned away.
     Litter,
     /// Nobody knows for long whether an act took place.
@@ -37,13 +39,14 @@ pub(crate) enum Alert {
 }
 
 impl Alert {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Stuck,
         Self::ApprovalMissing,
         Self::Forced,
         Self::Drift,
         Self::Doubted,
         Self::Overdue,
+        Self::OldLifetime,
         Self::Litter,
         Self::UnknownOutcome,
     ];
@@ -57,6 +60,7 @@ impl Alert {
             Self::Drift => "drift",
             Self::Doubted => "doubted",
             Self::Overdue => "overdue",
+            Self::OldLifetime => "old_lifetime",
             Self::Litter => "litter",
             Self::UnknownOutcome => "unknown_outcome",
         }
@@ -73,6 +77,7 @@ impl Alert {
             Self::Forced => "a rotation goes on without what it waited for: whoever did not move may be locked out",
             Self::Drift => "a store holds what somebody else wrote",
             Self::Doubted => "the record may not be what the world is at: nothing is started or written",
+            Self::OldLifetime => "the old credential is valid for longer than allowed beside its successor",
             Self::Overdue => "what is in force is older than the configuration allows",
             Self::Litter => "something retired could not be cleaned away",
             Self::UnknownOutcome => "nobody knows whether an act at the target or a store took place",
@@ -84,7 +89,9 @@ impl Alert {
             Self::Overdue => "rotate",
             Self::Doubted => "recover",
             Self::ApprovalMissing => "approvals",
-            Self::Stuck | Self::Forced | Self::Drift | Self::Litter | Self::UnknownOutcome => "explain",
+            Self::Stuck | Self::Forced | Self::Drift | Self::OldLifetime | Self::Litter | Self::UnknownOutcome => {
+                "explain"
+            }
         }
     }
 
@@ -110,6 +117,8 @@ struct Stands<'a> {
     drifted: bool,
     /// Since when what is in force is older than allowed.
     overdue: bool,
+    /// The old one is valid for longer than allowed beside its successor.
+    old_lifetime: bool,
     watched: Watched,
 }
 
@@ -127,6 +136,7 @@ impl Stands<'_> {
             (Alert::Drift, self.drifted || matches!(self.hold, Some(Hold::Drift(_)))),
             (Alert::Doubted, self.watched.doubted),
             (Alert::Overdue, self.overdue),
+            (Alert::OldLifetime, self.old_lifetime),
             (Alert::Litter, self.watched.litter),
             (Alert::UnknownOutcome, is_unknown),
         ]
@@ -158,6 +168,11 @@ pub(crate) async fn look(
             hold: live.and_then(|live| live.hold.as_ref()),
             drifted: drifted.contains(group),
             overdue: age_max.zip(numbers.generation_since).is_some_and(|(most, since)| now.since(since) > most),
+            old_lifetime: config
+                .policy
+                .max_old_lifetime
+                .zip(live.filter(|live| matches!(live.phase, "propagate" | "drain")).and_then(|live| live.replaced_at))
+                .is_some_and(|(most, since)| now.since(since) > most.0),
             watched: watched.get(group).copied().unwrap_or_default(),
         };
         let before = wanted.len();
@@ -224,6 +239,7 @@ mod tests {
         assert_eq!(alerts(&Stands { drifted: true, ..Stands::default() }, 0), ["drift"]);
         assert_eq!(alerts(&Stands { hold: Some(&Hold::Ordered), ..Stands::default() }, 0), Vec::<&str>::new());
         assert_eq!(alerts(&Stands { overdue: true, ..Stands::default() }, 0), ["overdue"]);
+        assert_eq!(alerts(&Stands { old_lifetime: true, ..Stands::default() }, 0), ["old_lifetime"]);
         let unknown = Watched { unknown_since: Some(Timestamp(0)), ..Watched::default() };
         assert_eq!(alerts(&Stands { watched: unknown, ..Stands::default() }, 900), Vec::<&str>::new());
         assert_eq!(alerts(&Stands { watched: unknown, ..Stands::default() }, 901), ["unknown_outcome"]);

@@ -166,6 +166,8 @@ fn policy() -> Policy {
         verifiers: false,
         presenters: false,
         fetch_to_load_max: Duration::ZERO,
+        max_retries: 3,
+        retry_after: Duration::from_secs(60),
         checks: Moments::default(),
         emergency: handover_core::Terms::default(),
         waves: Vec::new(),

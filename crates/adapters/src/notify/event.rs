@@ -99,6 +99,8 @@ kinds! {
     ApprovalMissing = "approval_missing": "waits for an approval for long",
     /// An alert: what is in force is older than allowed.
     Overdue = "overdue": "the credential is older than allowed",
+    /// An alert: an old credential stays valid for longer than allowed.
+    OldLifetime = "old_lifetime": "the old credential is valid for longer than allowed",
     /// An alert: nobody knows for long whether an act took place.
     UnknownOutcome = "unknown_outcome": "nobody knows whether an act took place",
     /// An alert is over.
@@ -131,6 +133,7 @@ impl EventKind {
         Self::Stuck,
         Self::ApprovalMissing,
         Self::Overdue,
+        Self::OldLifetime,
         Self::UnknownOutcome,
         Self::CampaignHeld,
     ];
@@ -172,6 +175,7 @@ impl EventKind {
                 Some("stuck") => Self::Stuck,
                 Some("approval_missing") => Self::ApprovalMissing,
                 Some("overdue") => Self::Overdue,
+                Some("old_lifetime") => Self::OldLifetime,
                 Some("unknown_outcome") => Self::UnknownOutcome,
                 // The other alerts follow records that are told themselves.
                 Some(_) | None => return None,

@@ -105,7 +105,7 @@ pub fn start(row: &Row, plan: &Plan, now: Timestamp) -> Result<Row, Refusal> {
             asked_by: None,
             approvals: BTreeMap::new(),
         }),
-        cadence: Cadence { since: Some(now), ..row.cadence },
+        cadence: Cadence { since: Some(now), retries: 0, ..row.cadence },
         ..row.clone()
     })
 }

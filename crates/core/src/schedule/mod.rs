@@ -26,6 +26,8 @@ pub struct Cadence {
     pub since: Option<Timestamp>,
     /// Whether a person paused the schedule.
     pub paused: bool,
+    /// How many attempts after a known failure the last rotation was; 0: it was started by a person or by schedule.
+    pub retries: u32,
 }
 
 /// Moments that a calendar says, such as a cron expression in a time zone.
@@ -259,21 +261,21 @@ impl Row {
 }
 
 /// A share of a time, spread evenly over all hashes.
-fn share(of: Duration, hash: u64) -> Duration {
+pub(crate) fn share(of: Duration, hash: u64) -> Duration {
     let of_ms = u64::try_from(of.as_millis()).unwrap_or(u64::MAX);
     let share = (u128::from(of_ms) * u128::from(hash)) >> 64;
     Duration::from_millis(u64::try_from(share).unwrap_or(0))
 }
 
 /// FNV-1a, mixed: it must not change between versions of the compiler, or a restart would move what is planned.
-fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
     mix(bytes
         .into_iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)))
 }
 
 /// The finalizer of SplitMix64: names that differ in one letter come to lie far apart.
-const fn mix(hash: u64) -> u64 {
+pub(crate) const fn mix(hash: u64) -> u64 {
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)

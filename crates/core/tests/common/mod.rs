@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use handover_core::{
-    Candidate, ConsumerId, Fact, Generation, GroupId, Member, Minter, Moments, Occupant, Plan, Publication, Reach,
-    Refusal, Role, RollCall, Row, RowVersion, Seen, Slot, Slots, StoreId, StoreVersion, Strategy, Tally, Timestamp,
-    advance, start,
+    Candidate, ConsumerId, Fact, Generation, GroupId, Member, Minter, Moments, Occupant, Plan, Policy, Publication,
+    Reach, Refusal, Role, RollCall, Row, RowVersion, Seen, Slot, Slots, StoreId, StoreVersion, Strategy, Tally,
+    Timestamp, advance, start,
 };
 
 pub const POLL: Duration = Duration::from_secs(5);
@@ -43,6 +43,31 @@ pub fn plan() -> Plan {
         urgency: None,
         waves: Vec::new(),
         policy_digest: "digest".to_owned(),
+    }
+}
+
+pub fn policy() -> Policy {
+    Policy {
+        strategy: None,
+        accept_outage: false,
+        passes_min: 1,
+        quiet_min: Duration::from_secs(10),
+        overlap_min: Duration::ZERO,
+        brake_for: Duration::ZERO,
+        poll: Duration::from_secs(5),
+        reach_min: Reach::Loaded,
+        auto_rollback: true,
+        candidates_max: 3,
+        deadlines: BTreeMap::new(),
+        approvals: BTreeMap::new(),
+        verifiers: false,
+        presenters: true,
+        fetch_to_load_max: Duration::from_secs(60),
+        max_retries: 0,
+        retry_after: Duration::from_secs(60),
+        checks: Moments::default(),
+        emergency: handover_core::Terms::default(),
+        waves: Vec::new(),
     }
 }
 

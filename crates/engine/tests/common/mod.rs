@@ -98,6 +98,8 @@ pub fn policy() -> Policy {
         verifiers: false,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
+        max_retries: 0,
+        retry_after: Duration::from_secs(60),
         checks: Moments::default(),
         emergency: handover_core::Terms::default(),
         waves: Vec::new(),

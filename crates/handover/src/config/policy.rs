@@ -37,6 +37,14 @@ pub(crate) struct PolicyConfig {
     pub(crate) auto_rollback: bool,
     /// How many candidates the target may reject.
     pub(crate) candidates_max: u32,
+    /// How often a rotation that failed verification, or a check, is tried once more.
+    pub(crate) max_retries: u32,
+    /// How long after its end, the first time; each wait is twice the one before, an hour at the most, and longer by a share
+    /// that differs.
+    pub(crate) retry_after: Span,
+    /// How long the old generation may stay valid once every store publishes its successor; longer is alerted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) max_old_lifetime: Option<Span>,
     /// The longest way from fetch to load of consumers that nobody declared. Matters only where no presenter is
     /// declared; `quiet_min` must then be longer.
     pub(crate) fetch_to_load_max: Span,
@@ -67,6 +75,9 @@ impl Default for PolicyConfig {
             reach_min: ReachName::Loaded,
             auto_rollback: true,
             candidates_max: 3,
+            max_retries: 3,
+            retry_after: Span::seconds(60),
+            max_old_lifetime: None,
             fetch_to_load_max: Span::seconds(0),
             deadlines: BTreeMap::new(),
             approvals: BTreeMap::new(),
@@ -181,6 +192,8 @@ impl PolicyConfig {
             },
             auto_rollback: self.auto_rollback,
             candidates_max: self.candidates_max,
+            max_retries: self.max_retries,
+            retry_after: self.retry_after.0,
             deadlines: self.deadlines.iter().map(|(name, config)| (name.stretch(), deadline(config))).collect(),
             approvals: self.approvals.iter().map(|(name, config)| (name.gate(), config.rule())).collect(),
             verifiers: called.verifiers,
@@ -256,6 +269,8 @@ mod tests {
             reach_min = "used"
             auto_rollback = false
             candidates_max = 5
+            max_retries = 7
+            retry_after = "4s"
             fetch_to_load_max = "3s"
             deadlines.drain = { after = "1h", then = "terminate_sessions" }
             "#,
@@ -267,6 +282,7 @@ mod tests {
         let seconds = [policy.quiet_min, policy.overlap_min, policy.brake_for, policy.poll, policy.fetch_to_load_max]
             .map(|duration| duration.as_secs());
         assert_eq!(seconds, [20, 60, 120, 1, 3]);
+        assert_eq!((policy.max_retries, policy.retry_after.as_secs()), (7, 4));
         assert_eq!(policy.reach_min, Reach::Used);
         assert_eq!(policy.deadlines[&Stretch::Drain].then, OnDeadline::TerminateSessions);
         assert!(policy.presenters && !policy.verifiers);

@@ -191,12 +191,12 @@ const POLICY: &[Key] = &[
     may(
         "strategy",
         Shape::Choice(&["immediate", "staged", "dual_write", "blue_green"]),
-        "How a credential is handed over. Absent: what the target's slots allow.",
+        "How a credential is handed over. Absent: what target and stores allow.",
     ),
     may(
         "accept_outage",
         Shape::Flag,
-        "Whether consumers may fail until they have loaded the new value. immediate needs it.",
+        "Whether consumers may fail until they have loaded the new value. immediate needs it, and staged with one slot.",
     ),
     may(
         "passes_min",
@@ -214,6 +214,21 @@ const POLICY: &[Key] = &[
     may("reach_min", Shape::Choice(&["loaded", "used"]), "How far consumers must get."),
     may("auto_rollback", Shape::Flag, "Whether a failed verification is rolled back without asking."),
     may("candidates_max", Shape::Number(U32_MAX, 3), "How many candidates the target may reject."),
+    may(
+        "max_retries",
+        Shape::Number(10, 3),
+        "How often a rotation that failed verification or a check is tried once more.",
+    ),
+    may(
+        "retry_after",
+        Shape::Duration("1m"),
+        "How long after its end, the first time; each wait is twice the one before.",
+    ),
+    may(
+        "max_old_lifetime",
+        Shape::Duration("7d"),
+        "How long the old generation may stay valid once every store publishes its successor; longer is alerted.",
+    ),
     may(
         "fetch_to_load_max",
         Shape::Duration("30s"),

@@ -53,6 +53,9 @@ pub(crate) async fn explain(
         false => Some(format!("campaign {}, which the token does not cover", campaign.id)),
     });
     Ok(Json(api::Explanation { campaign, ..standing.explanation(&group, now()) }))
+    let retry = app.engine.retry(&found.row);
+    let standing = Standing { found: &found, current_since, roll, litter, next: next.as_ref(), retry, schedule };
+    Ok(Json(standing.explanation(&group, now())))
 }
 
 /// That nobody could look is told as well.
@@ -93,6 +96,8 @@ struct Standing<'a> {
     current_since: Option<String>,
     roll: Option<(Role, RollCall)>,
     litter: Vec<String>,
+    /// When what failed is tried once more: the how manyth of how many attempts.
+    retry: Option<(Timestamp, u32, u32)>,
     /// How its schedule stands, for people.
     schedule: Option<String>,
     /// Of a group at rest: what its next rotation would go by, or what stands in its way.
@@ -254,7 +259,10 @@ impl Standing<'_> {
     }
 
     fn next_at_rest(&self) -> api::NextView {
-        let scheduled = self.schedule.as_ref().map(|text| format!("by schedule: {text}"));
+        let retried = self.retry.as_ref().map(|(at, which, of)| {
+            format!("it is tried once more, attempt {which} of {of} after the failure, from {} on", view::time(*at))
+        });
+        let scheduled = retried.or_else(|| self.schedule.as_ref().map(|text| format!("by schedule: {text}")));
         let text = scheduled.unwrap_or_else(|| "nothing until somebody starts a rotation".to_owned());
         let (text, obstacles) = match self.next {
             Some(Err(obstacles)) => {

@@ -154,6 +154,8 @@ pub(super) fn policy(verifiers: bool) -> Policy {
         verifiers,
         presenters: true,
         fetch_to_load_max: Duration::ZERO,
+        max_retries: 0,
+        retry_after: Duration::from_secs(60),
         checks: Moments::default(),
         emergency: handover_core::Terms::default(),
         waves: Vec::new(),

@@ -62,11 +62,13 @@ struct StoredCadence {
     since: Option<i64>,
     #[serde(default)]
     paused: bool,
+    #[serde(default, skip_serializing_if = "is_none")]
+    retries: u32,
 }
 
 impl StoredCadence {
     const fn is_default(&self) -> bool {
-        self.since.is_none() && !self.paused
+        self.since.is_none() && !self.paused && self.retries == 0
     }
 }
 
@@ -249,8 +251,12 @@ impl From<&Row> for StoredRow {
             heads: heads.iter().map(|(store, version)| (store.to_string(), version.to_string())).collect(),
             rotation: rotation.as_ref().map(Into::into),
             doubt: doubt.as_ref().map(Into::into),
-            cadence: StoredCadence { since: cadence.since.map(|since| since.0), paused: cadence.paused },
             taint: taint.map(Into::into),
+            cadence: StoredCadence {
+                since: cadence.since.map(|since| since.0),
+                paused: cadence.paused,
+                retries: cadence.retries,
+            },
         }
     }
 }
@@ -270,8 +276,12 @@ impl StoredRow {
                 .collect::<Result<_, Unreadable>>()?,
             rotation: self.rotation.map(StoredRotation::into_core).transpose()?,
             doubt: self.doubt.map(StoredDoubt::into_core).transpose()?,
-            cadence: Cadence { since: self.cadence.since.map(Timestamp), paused: self.cadence.paused },
             taint: self.taint.map(Into::into),
+            cadence: Cadence {
+                since: self.cadence.since.map(Timestamp),
+                paused: self.cadence.paused,
+                retries: self.cadence.retries,
+            },
         })
     }
 }
@@ -436,7 +446,7 @@ impl StoredPhase {
     }
 }
 
-/// Rows from before there were checks say nothing of them, and so do those without any.
+/// Rows from before there was something to count say nothing of it, and so do those without any.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
 const fn is_none(passes: &u32) -> bool {
     *passes == 0

@@ -87,7 +87,7 @@ fn the_stored_form_is_fixed() {
     let doubted = format!("{},\"doubt\":\"restored\"}}", stored.strip_suffix('}').unwrap());
     assert_eq!(write_row(&row), doubted);
     // Nor is there one of what was never scheduled.
-    let cadence = Cadence { since: Some(Timestamp(-5)), paused: true };
+    let cadence = Cadence { since: Some(Timestamp(-5)), paused: true, retries: 0 };
     let row = Row { doubt: None, cadence, ..row };
     let paused = format!("{},\"cadence\":{{\"since\":-5,\"paused\":true}}}}", stored.strip_suffix('}').unwrap());
     assert_eq!(write_row(&row), paused);

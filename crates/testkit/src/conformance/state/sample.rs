@@ -62,7 +62,7 @@ pub fn doubted_rows() -> Vec<Row> {
         Doubt::StoreBehind(store("vault")),
         Doubt::TargetChanged,
     ];
-    let cadence = Cadence { since: Some(Timestamp(1)), paused: true };
+    let cadence = Cadence { since: Some(Timestamp(1)), paused: true, retries: 2 };
     let taint = |refused_at| Taint { to: Generation(1), at: Timestamp(3), refused_at };
     let doubted = |(row, doubt): (Row, &Doubt)| {
         let taint = Some(taint(row.current.map(|_| Timestamp(4))));
