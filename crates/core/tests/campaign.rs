@@ -39,7 +39,7 @@ impl Stands {
 
     fn phase(self) -> Phase {
         match self {
-            Self::OnItsWay => Phase::Apply,
+            Self::OnItsWay => Phase::Apply { staged: std::collections::BTreeSet::new() },
             Self::Adopted => Phase::Drain {
                 quiet: Waited::default(),
                 tally: Tally::Unknown,

@@ -157,7 +157,12 @@ impl Drive<'_> {
         if let Some(until) = self.memory.backoff.until(instant) {
             return Next::At(until);
         }
-        match Handle::new(Arc::clone(self.shared)).rotate_again(self.group).await {
+        let handle = Handle::new(Arc::clone(self.shared));
+        // What failed in a campaign is the campaign's: it holds, or undoes.
+        if !matches!(handle.campaign_of(self.group).await, Ok(None)) {
+            return Next::At(instant + RETRY_LOOK_EVERY);
+        }
+        match handle.rotate_again(self.group).await {
             Ok(_) => {
                 self.memory.backoff.reset();
                 Next::At(Instant::now())

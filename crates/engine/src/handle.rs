@@ -11,9 +11,6 @@ use handover_core::{
     Order, Plan, Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check,
     plan, start, wants,
     CampaignId, Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan,
-    Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, start,
-    wants,
-    Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan, Policy,
     Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, retry_at,
     start, wants,
 };
@@ -215,6 +212,8 @@ impl Handle {
         actor: &str,
     ) -> Result<Generation, StartRefused> {
         self.start_once(group, actor.into(), None, Requester::Campaign { campaign, generation }).await
+    }
+
     /// The same once more after one that failed, if that is due: whoever asked for that one asked for this one.
     pub(crate) async fn rotate_again(&self, group: &GroupId) -> Result<Generation, StartRefused> {
         self.start_once(group, history::ENGINE.into(), None, Requester::Retry).await
@@ -730,38 +729,6 @@ impl Handle {
                 ),
             )),
             Ok(Some(_) | None) => None,
-        }
-    }
-}
-
-/// Who asks for a rotation, as far as approvals go.
-#[derive(Clone, Copy)]
-enum Requester {
-    /// Whoever gives the order.
-    Person,
-    /// Nobody.
-    Schedule,
-    /// Whoever asked for the one that failed.
-    Retry,
-}
-
-impl Requester {
-    /// Whether what failed is not to be tried again, or not yet.
-    fn is_early(self, before: &Row, policy: &Policy, now: Timestamp) -> bool {
-        match self {
-            Self::Person | Self::Schedule => false,
-            Self::Retry => retry_at(before, policy).is_none_or(|at| at > now),
-        }
-    }
-
-    fn named(self, before: &Row, row: Row, asker: Asker<'_>) -> Row {
-        match self {
-            Self::Person => match ConsumerId::parse(asker.actor) {
-                Ok(who) => row.asked_by(who),
-                Err(_) => row,
-            },
-            Self::Schedule => row,
-            Self::Retry => row.as_retry_of(before),
         }
     }
 }

@@ -148,7 +148,7 @@ fn sight(row: &Row, generation: Generation) -> Sight {
         };
     };
     match rotation.phase {
-        Phase::Stage | Phase::Apply | Phase::Verify { .. } | Phase::Publish { .. } | Phase::Propagate { .. } => {
+        Phase::Stage | Phase::Apply { .. } | Phase::Verify { .. } | Phase::Publish { .. } | Phase::Propagate { .. } => {
             Sight::OnItsWay
         }
         Phase::Drain { .. } | Phase::Disable { .. } => Sight::Adopted,

@@ -45,7 +45,8 @@ pub(crate) async fn explain(
     let current_since = since::in_force(&app.engine, &found.row, since::ALONE).await;
     let schedule = app.engine.bound_schedule(&group).map(|schedule| app.engine.schedule_of(schedule, &found.row));
     let schedule = schedule.map(|seen| schedule::text(&seen, app.engine.now()));
-    let standing = Standing { found: &found, current_since, roll, litter, next: next.as_ref(), schedule };
+    let retry = app.engine.retry(&found.row);
+    let standing = Standing { found: &found, current_since, roll, litter, next: next.as_ref(), retry, schedule };
     let campaign = app.engine.campaign_of(&group).await?;
     // Whoever does not cover all of its groups is told that there is one, and no more: the words name others.
     let campaign = campaign.and_then(|campaign| match campaign.legs.keys().all(|leg| caller.covers(leg)) {
@@ -53,9 +54,6 @@ pub(crate) async fn explain(
         false => Some(format!("campaign {}, which the token does not cover", campaign.id)),
     });
     Ok(Json(api::Explanation { campaign, ..standing.explanation(&group, now()) }))
-    let retry = app.engine.retry(&found.row);
-    let standing = Standing { found: &found, current_since, roll, litter, next: next.as_ref(), retry, schedule };
-    Ok(Json(standing.explanation(&group, now())))
 }
 
 /// That nobody could look is told as well.
