@@ -10,8 +10,8 @@ use crate::fault::Fault;
 use crate::id::{Slot, StoreId};
 use crate::mint::Minter;
 use crate::model::{Doubt, Occupant, Phase, Row, Undo};
-use crate::waves::{self, Wave};
 use crate::retry::RETRIES_MAX;
+use crate::waves::{self, Wave};
 
 /// How a credential is handed over. A strategy is a plan over the same phases, not another engine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -156,7 +156,7 @@ impl Withheld {
             // Its own publication comes after that of the candidate.
             Phase::Rollback(Undo::Unpublish { .. }) => (Opened::Nobody, 2),
             Phase::Stage
-            | Phase::Apply
+            | Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Drain { .. }
             | Phase::Disable { .. }

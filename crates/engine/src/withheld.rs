@@ -125,8 +125,8 @@ mod tests {
         assert_eq!(known.known(&group()), Some(None));
         known.committed(&publishing(7));
         assert!(known.known(&group()).is_none(), "its plan has to be read");
-        known.committed(&row(6, Some(Phase::Apply)));
-        known.loaded(&loaded(row(6, Some(Phase::Apply))));
+        known.committed(&row(6, Some(Phase::Apply { staged: std::collections::BTreeSet::new() })));
+        known.loaded(&loaded(row(6, Some(Phase::Apply { staged: std::collections::BTreeSet::new() }))));
         assert!(known.known(&group()).is_none(), "what comes late is of a time before");
         known.loaded(&loaded(publishing(7)));
         assert_eq!(known.known(&group()), Some(None));

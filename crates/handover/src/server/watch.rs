@@ -251,7 +251,7 @@ fn wave(row: &Row) -> Option<u32> {
         Phase::Propagate { opened: Opened::Wave { number, .. }, .. } => Some(*number),
         Phase::Propagate { opened: Opened::All, .. }
         | Phase::Stage
-        | Phase::Apply
+        | Phase::Apply { .. }
         | Phase::Verify { .. }
         | Phase::Publish { .. }
         | Phase::Drain { .. }
