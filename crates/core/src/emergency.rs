@@ -104,7 +104,7 @@ pub fn breakage(row: &Row, call: Option<&RollCall>) -> Breakage {
         Phase::Publish { .. } | Phase::Rollback(Undo::Unpublish { .. }) => true,
         Phase::Propagate { opened, .. } => *opened != Opened::All,
         Phase::Stage
-        | Phase::Apply
+        | Phase::Apply { .. }
         | Phase::Verify { .. }
         | Phase::Drain { .. }
         | Phase::Disable { .. }
@@ -215,7 +215,7 @@ impl Row {
             Phase::Destroy { .. } => return,
             Phase::Done(outcome) => *outcome == Outcome::Success,
             Phase::Stage
-            | Phase::Apply
+            | Phase::Apply { .. }
             | Phase::Verify { .. }
             | Phase::Publish { .. }
             | Phase::Propagate { .. }

@@ -174,6 +174,7 @@ impl Drive<'_> {
             Err(StartRefused::Fault(fault)) => self.parked("retry", &fault),
             Err(
                 why @ (StartRefused::UnknownGroup(_)
+                | StartRefused::Breaks(_)
                 | StartRefused::Obstacles(_)
                 | StartRefused::ReasonMissing
                 | StartRefused::ReasonTooLong

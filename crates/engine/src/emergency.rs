@@ -287,10 +287,10 @@ pub(crate) fn behind_words(breakage: &Breakage) -> String {
 
 /// How an emergency would begin.
 fn way(binding: &Binding, row: &Row) -> Way {
-    let strategy = binding.policy.strategy_on(binding.target.capability().slots);
+    let (strategy, slots) = (binding.strategy(), binding.target.capability().slots);
     match row.live() {
         None => Way::Starts,
-        Some(live) if live.can_be_superseded_by(strategy) => Way::Supersedes,
+        Some(live) if live.can_be_superseded_by(strategy, slots) => Way::Supersedes,
         Some(_) => Way::Preempts,
     }
 }

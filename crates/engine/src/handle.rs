@@ -9,10 +9,7 @@ use handover_core::schedule::closed_window;
 use handover_core::{
     Breakage, CampaignId, Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle,
     Order, Plan, Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check,
-    plan, start, wants,
-    CampaignId, Census, ConsumerId, Doubt, Fact, Fault, FaultKind, Generation, GroupId, Minter, Obstacle, Order, Plan,
-    Publication, Reach, Refusal, Role, RollCall, Row, Seen, StoreId, Timestamp, Wants, advance, check, plan, retry_at,
-    start, wants,
+    plan, retry_at, start, wants,
 };
 use tokio::sync::broadcast;
 

@@ -272,9 +272,10 @@ impl Group {
             self.say(&format!("refused: {WHAT}: {}", words::breakage(&breakage)));
             return Ok(());
         }
-        let strategy = self.policy.strategy_on(self.setting.slots);
+        let strategy = self.policy.strategy_on(self.setting.slots, true);
         let preempts = own.filter(|own| {
-            own.strategy == strategy && self.row.live().is_some_and(|live| !live.can_be_superseded_by(strategy))
+            own.strategy == strategy
+                && self.row.live().is_some_and(|live| !live.can_be_superseded_by(strategy, self.setting.slots))
         });
         let (plan, next, why) = match preempts {
             Some(own) => (own, preempt(&self.row, self.now), "the live rotation goes on".to_owned()),
