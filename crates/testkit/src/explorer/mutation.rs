@@ -78,6 +78,7 @@ impl Mutation {
         size.minter == self.minter()
             && (self != Self::NoApproval || size.asks)
             && (self != Self::NoReadBack || size.garbles > 0)
+            && (self != Self::BreakUnasked || size.emergencies > 0)
             && (size.waves || !self.is_about_waves())
     }
 
