@@ -14,11 +14,16 @@ use handover_core::{
 
 use super::group;
 
-/// One row for each phase, with holds, causes and faults dealt out among them; and one without a rotation.
+/// One row for each phase, with holds, causes and faults dealt out among them; and one without a rotation. State that an
+/// earlier version wrote holds these: what came later is in [`doubted_rows`] alone.
 pub fn rows() -> Vec<Row> {
+    rows_in(phases())
+}
+
+fn rows_in(phases: Vec<Phase>) -> Vec<Row> {
     let faults = FaultKind::ALL;
     let mut rows = vec![Row::new(group("fresh"))];
-    for (number, phase) in phases().into_iter().enumerate() {
+    for (number, phase) in phases.into_iter().enumerate() {
         let holds = holds();
         let hold = holds[number % holds.len()].clone();
         let causes = [None, Some(Cause::Ordered), Some(Cause::Unfit), Some(Cause::Deadline), Some(Cause::Abandoned)];
@@ -52,7 +57,7 @@ pub fn rows() -> Vec<Row> {
     rows
 }
 
-/// The same rows, doubted for each reason in turn.
+/// The same rows and those of later phases, doubted for each reason in turn.
 pub fn doubted_rows() -> Vec<Row> {
     let doubts = [
         Doubt::Restored,
@@ -71,7 +76,7 @@ pub fn doubted_rows() -> Vec<Row> {
     asked_rows().into_iter().zip(doubts.iter().cycle()).map(doubted).collect()
 }
 
-/// The same rows, each asked for by somebody and approved by others.
+/// The same rows and those of later phases, each asked for by somebody and approved by others.
 fn asked_rows() -> Vec<Row> {
     let asked = |(mut row, number): (Row, i64)| {
         if let Some(rotation) = &mut row.rotation {
@@ -81,27 +86,31 @@ fn asked_rows() -> Vec<Row> {
         }
         row
     };
-    rows().into_iter().zip(0..).map(asked).collect()
+    rows_in([phases(), later_phases()].concat()).into_iter().zip(0..).map(asked).collect()
 }
 
-/// The plans of [`plans`], which ask people before each gate.
+/// The plans of [`plans`], with what came later: they ask people before each gate, go by waves, and know emergencies.
 pub fn asking_plans() -> Vec<Plan> {
     let gates = || [Gate::Start, Gate::Disable, Gate::Destroy].into_iter();
     let approvals = |number| gates().skip(number as usize).map(|gate| (gate, rule(number))).collect();
-    plans().into_iter().zip(0..).map(|(plan, number)| Plan { approvals: approvals(number), ..plan }).collect()
+    let urgency = |accept_breakage| Some(Urgency { accept_breakage, end_sessions: !accept_breakage });
+    let urgencies = [None, urgency(true), urgency(false), None];
+    let force = Deadline { after: Duration::from_secs(1), then: OnDeadline::Force };
+    let asking = |(plan, number): (Plan, u32)| Plan {
+        approvals: approvals(number),
+        waves: waves(number),
+        urgency: urgencies[number as usize % urgencies.len()],
+        deadlines: plan.deadlines.clone().into_iter().chain([(Stretch::Drain, force)]).collect(),
+        ..plan
+    };
+    plans().into_iter().zip(0..).map(asking).collect()
 }
 
 /// Plans that differ in every part.
 pub fn plans() -> Vec<Plan> {
     let strategies = [Strategy::Immediate, Strategy::Staged, Strategy::DualWrite, Strategy::BlueGreen];
     let reaches = [Reach::Expected, Reach::Delivered, Reach::Loaded, Reach::Used];
-    let ends = [
-        OnDeadline::Hold,
-        OnDeadline::Rollback,
-        OnDeadline::TerminateSessions,
-        OnDeadline::RequestForce,
-        OnDeadline::Force,
-    ];
+    let ends = [OnDeadline::Hold, OnDeadline::Rollback, OnDeadline::TerminateSessions, OnDeadline::RequestForce];
     let stretches = [
         Stretch::Apply,
         Stretch::Verify,
@@ -111,8 +120,6 @@ pub fn plans() -> Vec<Plan> {
         Stretch::Disable,
         Stretch::Rollback,
     ];
-    let urgency = |accept_breakage| Some(Urgency { accept_breakage, end_sessions: !accept_breakage });
-    let urgencies = [None, urgency(true), urgency(false), None];
     (0..4_u32)
         .map(|number| {
             let at = number as usize;
@@ -136,8 +143,8 @@ pub fn plans() -> Vec<Plan> {
                 verifiers: number % 2 == 1,
                 presenters: number < 2,
                 checks: Moments::default(),
-                waves: waves(number),
-                urgency: urgencies[at],
+                waves: Vec::new(),
+                urgency: None,
                 policy_digest: format!("sha256:{number}"),
             }
         })
@@ -175,9 +182,15 @@ fn phases() -> Vec<Phase> {
         Phase::Done(Outcome::Success),
         Phase::Done(Outcome::RolledBack),
         Phase::Done(Outcome::Abandoned),
+    ]
+}
+
+/// What phases can be since there are waves and staged copies.
+fn later_phases() -> Vec<Phase> {
+    vec![
         Phase::Propagate { presenters: Roll::Uncalled, passes: 0, opened: Opened::Nobody },
         Phase::Propagate {
-            presenters: presenters(),
+            presenters: behind(&["web", "job-1"], true),
             passes: 1,
             opened: Opened::Wave { number: 2, cuts: vec![Some(u64::MAX - 1), None], soaked: waited(1) },
         },
